@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make serve` and `make test`. They need a Rust toolchain and make; the data set is
+# Debian's package `dataset-fashion-mnist`, downloaded and unpacked here, without root.
+
+DATASET := $(if $(SPIKELENS_DATASET),$(SPIKELENS_DATASET),dataset/fashion-mnist)
+DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
+SPIKELENS := target/release/spikelens
+export SPIKELENS_DATASET := $(abspath $(DATASET))
+
+.PHONY: help serve test dataset build lint unit deny model clean
+
+help:
+	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
+	@echo "make test     everything that CI checks"
+	@echo "make model    train and convert the shipped model anew (some minutes)"
+	@echo "make dataset  get Fashion-MNIST alone"
+
+serve: dataset build
+	$(SPIKELENS) import $(DATASET) --data-dir $(DATA_DIR) --resume
+	exec $(SPIKELENS) serve --data-dir $(DATA_DIR)
+
+test: dataset lint unit deny
+	cargo check --quiet --features train
+	@echo "all checks passed"
+
+build:
+	cargo build --release --locked
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+unit:
+	cargo test --locked
+
+deny:
+	scripts/deny.sh
+
+dataset:
+	@scripts/dataset.sh $(DATASET)
+
+model: dataset
+	cargo build --release --locked --features train
+	scripts/model.sh $(DATASET)
+
+clean:
+	cargo clean

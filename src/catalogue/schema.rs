@@ -1,0 +1,28 @@
+//! The schema's steps, applied at start, forward only.
+
+use rusqlite::Connection;
+
+use super::CatalogueError;
+
+const STEPS: &[&str] = &[include_str!("../../migrations/0001_products.sql")];
+
+/// Brings a database up to date; refuses one that is ahead.
+pub fn migrate(connection: &mut Connection, path: &str) -> Result<(), CatalogueError> {
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = u32::try_from(STEPS.len()).expect("a handful of steps");
+    if found > known {
+        return Err(CatalogueError::NewerSchema {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    let done = usize::try_from(found).expect("at most `known`");
+    for (step, sql) in (found + 1..).zip(&STEPS[done..]) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", step)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

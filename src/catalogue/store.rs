@@ -1,0 +1,440 @@
+//! The catalogue in SQLite: one file in the data directory, one process at a time.
+//!
+//! A write that has returned is durable: the journal is synced before (`synchronous=FULL`).
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::{
+    CatalogueError, NewPicture, NewProduct, Origin, PictureKey, Product, ProductKey, ProductPicture, schema,
+};
+use crate::network::TimeSteps;
+
+const DATABASE: &str = "catalogue.sqlite3";
+const LOCK: &str = "lock";
+
+/// The open data directory; holds its lock.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    connection: Connection,
+    _lock: File,
+}
+
+/// A connection that only reads; each worker has its own.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens or creates a data directory, takes its lock and brings its schema up to date.
+    pub fn open(folder: &Path) -> Result<Self, CatalogueError> {
+        let failed = |path: &Path, source| CatalogueError::Folder {
+            path: path.display().to_string(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        let lock_path = folder.join(LOCK);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|source| failed(&lock_path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(CatalogueError::InUse {
+                    path: folder.display().to_string(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(&lock_path, source)),
+        }
+        let path = folder.join(DATABASE);
+        let mut connection = Connection::open(&path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        schema::migrate(&mut connection, &path.display().to_string())?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            connection,
+            _lock: lock,
+        })
+    }
+
+    /// The data directory.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A further connection that only reads.
+    pub fn reader(&self) -> Result<Reader, CatalogueError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.folder.join(DATABASE), flags)?;
+        Ok(Reader { connection })
+    }
+
+    /// How many products there are.
+    pub fn products(&self) -> Result<usize, CatalogueError> {
+        let count: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM products", [], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| damaged("a negative count"))
+    }
+
+    /// What made the stored embeddings; none before the first.
+    pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        let setting = |key: &str| -> Result<Option<String>, CatalogueError> {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
+            Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+        };
+        let (Some(model_id), Some(probe), Some(time_steps)) =
+            (setting("model_id")?, setting("probe")?, setting("time_steps")?)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Origin {
+            model_id,
+            probe: probe
+                .parse()
+                .map_err(|error| damaged(format!("settings.probe: {error}")))?,
+            time_steps: time_steps
+                .parse::<TimeSteps>()
+                .map_err(|error| damaged(format!("settings.time_steps: {error}")))?,
+        }))
+    }
+
+    /// Records what makes the embeddings of an empty catalogue.
+    pub fn set_origin(&mut self, origin: &Origin) -> Result<(), CatalogueError> {
+        let transaction = self.connection.transaction()?;
+        write_origin(&transaction, origin)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Whether a product of this name is stored.
+    pub fn holds(&self, id: &str) -> Result<bool, CatalogueError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM products WHERE id = ?1")?;
+        Ok(statement.exists([id])?)
+    }
+
+    /// Stores products, all or none; one whose name is taken replaces its predecessor.
+    pub fn put_all(&mut self, products: &[NewProduct]) -> Result<(), CatalogueError> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut product_row = transaction.prepare_cached(
+                "INSERT INTO products (id, title, attributes) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (id) DO UPDATE SET title = excluded.title, attributes = excluded.attributes,
+                 updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') RETURNING seq",
+            )?;
+            let mut old_pictures = transaction.prepare_cached("DELETE FROM pictures WHERE product = ?1")?;
+            let mut picture_row = transaction.prepare_cached(
+                "INSERT INTO pictures (product, id, content_type, width, height, bytes)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            let mut embedding_row = transaction
+                .prepare_cached("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?;
+            for product in products {
+                let attributes =
+                    serde_json::to_string(&product.attributes).map_err(|error| damaged(error.to_string()))?;
+                let seq: i64 = product_row
+                    .query_row(params![product.id.as_str(), product.title, attributes], |row| {
+                        row.get(0)
+                    })?;
+                old_pictures.execute([seq])?;
+                for (number, picture) in (1u32..).zip(&product.pictures) {
+                    let NewPicture {
+                        content_type,
+                        width,
+                        height,
+                        bytes,
+                        embedding,
+                    } = picture;
+                    picture_row.execute(params![
+                        seq,
+                        number.to_string(),
+                        content_type,
+                        width,
+                        height,
+                        bytes
+                    ])?;
+                    let (width, data) = packed(embedding);
+                    embedding_row.execute(params![transaction.last_insert_rowid(), width, data])?;
+                }
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Every embedding in stored order.
+    pub fn embeddings(
+        &self,
+        dimensions: usize,
+        mut each: impl FnMut(PictureKey, ProductKey, &[i32]),
+    ) -> Result<(), CatalogueError> {
+        let mut statement = self.connection.prepare(
+            "SELECT pictures.seq, pictures.product, embeddings.width, embeddings.data
+             FROM embeddings JOIN pictures ON pictures.seq = embeddings.picture ORDER BY pictures.seq",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut values = Vec::with_capacity(dimensions);
+        while let Some(row) = rows.next()? {
+            let picture: i64 = row.get(0)?;
+            let data = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+            unpack(row.get(2)?, data, &mut values);
+            if values.len() != dimensions {
+                return Err(damaged(format!(
+                    "the embedding of picture {picture} has {} values, the network gives {dimensions}",
+                    values.len()
+                )));
+            }
+            each(PictureKey(picture), ProductKey(row.get(1)?), &values);
+        }
+        Ok(())
+    }
+
+    /// The pictures whose number is above `after`, in stored order, at most `count`: key and bytes.
+    pub fn pictures_after(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+    ) -> Result<Vec<(PictureKey, Vec<u8>)>, CatalogueError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT seq, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let after = after.map_or(0, |key| key.0);
+        let limit = i64::try_from(count).unwrap_or(i64::MAX);
+        let rows = statement.query_map([after, limit], |row| Ok((PictureKey(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Replaces every embedding and what made them, at once: other embeddings are never mixed with these.
+    pub fn replace_embeddings(
+        &mut self,
+        origin: &Origin,
+        embeddings: &[(PictureKey, Vec<i32>)],
+    ) -> Result<(), CatalogueError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute("DELETE FROM embeddings", [])?;
+        {
+            let mut row =
+                transaction.prepare("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?;
+            for (key, values) in embeddings {
+                let (width, data) = packed(values);
+                row.execute(params![key.0, width, data])?;
+            }
+        }
+        write_origin(&transaction, origin)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Reader {
+    /// A stored product and the name of one of its pictures; none once it is gone.
+    pub fn product(
+        &self,
+        product: ProductKey,
+        picture: PictureKey,
+    ) -> Result<Option<(Product, String)>, CatalogueError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, title, attributes, created_at, updated_at FROM products WHERE seq = ?1",
+        )?;
+        let found = statement
+            .query_row([product.0], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ))
+            })
+            .optional()?;
+        let Some((id, title, attributes, created_at, updated_at)) = found else {
+            return Ok(None);
+        };
+        let attributes = serde_json::from_str(&attributes)
+            .map_err(|error| damaged(format!("attributes of product {id}: {error}")))?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, id, content_type, width, height, length(bytes) FROM pictures
+             WHERE product = ?1 ORDER BY seq",
+        )?;
+        let rows = statement.query_map([product.0], |row| {
+            let bytes: i64 = row.get(5)?;
+            let shown = ProductPicture {
+                id: row.get(1)?,
+                content_type: row.get(2)?,
+                width: row.get(3)?,
+                height: row.get(4)?,
+                bytes: u64::try_from(bytes).unwrap_or(0),
+            };
+            Ok((PictureKey(row.get(0)?), shown))
+        })?;
+        let pictures: Vec<(PictureKey, ProductPicture)> = rows.collect::<Result<_, _>>()?;
+        let Some(name) = pictures
+            .iter()
+            .find(|(key, _)| *key == picture)
+            .map(|(_, shown)| shown.id.clone())
+        else {
+            return Ok(None);
+        };
+        Ok(Some((
+            Product {
+                id,
+                title,
+                attributes,
+                pictures: pictures.into_iter().map(|(_, shown)| shown).collect(),
+                created_at,
+                updated_at,
+            },
+            name,
+        )))
+    }
+}
+
+fn write_origin(connection: &Connection, origin: &Origin) -> Result<(), CatalogueError> {
+    let mut row = connection.prepare_cached(
+        "INSERT INTO settings (key, value) VALUES (?1, ?2)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )?;
+    row.execute(["model_id", &origin.model_id])?;
+    row.execute(["probe", origin.probe.as_str()])?;
+    row.execute(["time_steps", &origin.time_steps.to_string()])?;
+    Ok(())
+}
+
+fn damaged(what: impl Into<String>) -> CatalogueError {
+    CatalogueError::Damaged { what: what.into() }
+}
+
+/// The narrowest width that holds every value, and the values in it, little-endian.
+fn packed(values: &[i32]) -> (u8, Vec<u8>) {
+    fn all<T: TryFrom<i32>>(values: &[i32]) -> Option<Vec<T>> {
+        let narrowed = values.iter().map(|&value| T::try_from(value).ok());
+        narrowed.collect()
+    }
+    if let Some(narrow) = all::<i8>(values) {
+        (1, narrow.into_iter().flat_map(i8::to_le_bytes).collect())
+    } else if let Some(narrow) = all::<i16>(values) {
+        (2, narrow.into_iter().flat_map(i16::to_le_bytes).collect())
+    } else {
+        (4, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+}
+
+fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
+    values.clear();
+    match width {
+        1 => values.extend(data.iter().map(|&byte| i32::from(byte.cast_signed()))),
+        2 => values.extend(
+            data.as_chunks()
+                .0
+                .iter()
+                .map(|&b| i32::from(i16::from_le_bytes(b))),
+        ),
+        _ => values.extend(data.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::ProductId;
+    use crate::network::Probe;
+
+    fn product(id: &str, embedding: &[i32]) -> NewProduct {
+        NewProduct {
+            id: ProductId::new(id).unwrap(),
+            title: format!("product {id}"),
+            attributes: serde_json::Map::new(),
+            pictures: vec![NewPicture {
+                content_type: "image/png".to_owned(),
+                width: 2,
+                height: 3,
+                bytes: vec![1, 2, 3],
+                embedding: embedding.to_vec(),
+            }],
+        }
+    }
+
+    fn all(store: &Store) -> Vec<(PictureKey, Vec<i32>)> {
+        let mut found = Vec::new();
+        store
+            .embeddings(3, |picture, _, values| found.push((picture, values.to_vec())))
+            .unwrap();
+        found
+    }
+
+    #[test]
+    fn embeddings_of_every_width_come_back_in_stored_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let rows = [[1, -128, 127], [0, 200, -32768], [i32::MIN, 0, i32::MAX]];
+        let products: Vec<NewProduct> = rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| product(&index.to_string(), row))
+            .collect();
+        store.put_all(&products).unwrap();
+        drop(store);
+        let store = Store::open(folder.path()).unwrap();
+        let found: Vec<Vec<i32>> = all(&store).into_iter().map(|(_, values)| values).collect();
+        assert_eq!(found, rows);
+    }
+
+    #[test]
+    fn a_second_opening_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let _store = Store::open(folder.path()).unwrap();
+        let refusal = Store::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            refusal.starts_with(&folder.path().display().to_string()),
+            "{refusal}"
+        );
+        assert!(refusal.contains("in use by another"), "{refusal}");
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path()).unwrap());
+        let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let refusal = Store::open(folder.path()).unwrap_err();
+        assert!(
+            matches!(refusal, CatalogueError::NewerSchema { found: 99, .. }),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn replacing_a_product_leaves_none_of_its_old_embeddings() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        store
+            .put_all(&[product("a", &[1, 2, 3]), product("b", &[4, 5, 6])])
+            .unwrap();
+        store.put_all(&[product("a", &[7, 8, 9])]).unwrap();
+        assert_eq!(store.products().unwrap(), 2);
+        let found = all(&store);
+        let values: Vec<&[i32]> = found.iter().map(|(_, values)| values.as_slice()).collect();
+        assert_eq!(values, [[4, 5, 6], [7, 8, 9]]);
+        let origin = Origin {
+            model_id: "id".to_owned(),
+            probe: Probe::Membrane,
+            time_steps: TimeSteps::DEFAULT,
+        };
+        let fresh: Vec<(PictureKey, Vec<i32>)> = found.iter().map(|(key, _)| (*key, vec![0, 0, 1])).collect();
+        store.replace_embeddings(&origin, &fresh).unwrap();
+        assert_eq!(all(&store), fresh);
+        assert_eq!(store.origin().unwrap(), Some(origin));
+    }
+}

@@ -1,0 +1,64 @@
+//! What happened while a picture ran: whole numbers, priced later and once.
+
+/// Counts of one layer of neurons over a whole run.
+///
+/// A synaptic operation is one weight added to one membrane because of one delivered spike; a spike fired in the
+/// last step is never delivered, and padding receives nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LayerEvents {
+    pub neurons: u64,
+    /// Spikes that the layer fired in each time step.
+    pub spikes_per_step: Vec<u64>,
+    /// Synaptic operations that arrived at the layer in each time step.
+    pub synaptic_operations_per_step: Vec<u64>,
+}
+
+impl LayerEvents {
+    /// Spikes that the layer fired in all.
+    pub fn spikes(&self) -> u64 {
+        self.spikes_per_step.iter().sum()
+    }
+
+    /// Synaptic operations that arrived at the layer in all.
+    pub fn synaptic_operations(&self) -> u64 {
+        self.synaptic_operations_per_step.iter().sum()
+    }
+
+    /// Every neuron is updated once in every time step.
+    pub fn neuron_updates(&self) -> u64 {
+        self.neurons * self.time_steps()
+    }
+
+    /// The number of time steps that were run.
+    pub fn time_steps(&self) -> u64 {
+        u64::try_from(self.spikes_per_step.len()).expect("a length fits 64 bits")
+    }
+}
+
+/// Counts of a whole run: one entry a layer, the input layer first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Events {
+    pub layers: Vec<LayerEvents>,
+}
+
+impl Events {
+    /// Spikes of all layers, the input layer included.
+    pub fn spikes(&self) -> u64 {
+        self.layers.iter().map(LayerEvents::spikes).sum()
+    }
+
+    /// Synaptic operations of all layers.
+    pub fn synaptic_operations(&self) -> u64 {
+        self.layers.iter().map(LayerEvents::synaptic_operations).sum()
+    }
+
+    /// Neuron updates of all layers, the input layer included.
+    pub fn neuron_updates(&self) -> u64 {
+        self.layers.iter().map(LayerEvents::neuron_updates).sum()
+    }
+
+    /// The number of time steps that were run.
+    pub fn time_steps(&self) -> u64 {
+        self.layers.first().map_or(0, LayerEvents::time_steps)
+    }
+}

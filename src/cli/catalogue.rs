@@ -1,0 +1,238 @@
+//! `import` and `search`: a catalogue without a server.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, json};
+
+use super::files::{self, Split};
+use super::progress;
+use crate::catalogue::ProductId;
+use crate::catalogue::store::Store;
+use crate::chip::cost::CostModel;
+use crate::network::{Probe, TimeSteps};
+use crate::picture::idx::CLASS_NAMES;
+use crate::picture::{DecodeLimits, Mode};
+use crate::service::Progress;
+use crate::service::embed::{Embedder, RunOptions};
+use crate::service::index::Index;
+use crate::service::ingest::{Offered, ingest};
+use crate::service::search::{SearchOptions, search};
+
+/// Fill a catalogue without a server
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  spikelens import dataset/fashion-mnist --data-dir data --resume")]
+pub struct Import {
+    /// Folder with Fashion-MNIST's *-ubyte.gz files; its training pictures become products
+    source: PathBuf,
+    /// The catalogue's folder; made if missing
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Skip products that are already stored
+    #[arg(long, env = "SPIKELENS_RESUME")]
+    resume: bool,
+    /// The SNN file [default: the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+    /// Time steps, 1 to 1024 [default: the catalogue's, else the model's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: Option<TimeSteps>,
+    /// spike_count, membrane or integrated [default: the catalogue's, else the model's]
+    #[arg(long, env = "SPIKELENS_PROBE")]
+    probe: Option<Probe>,
+    /// Only the first N pictures
+    #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
+    limit: Option<usize>,
+}
+
+impl Import {
+    pub fn run(self) -> Result<()> {
+        if !files::is_fashion_mnist(&self.source) {
+            bail!(
+                "{} is not a Fashion-MNIST folder: it must hold train-images-idx3-ubyte.gz and \
+                 train-labels-idx1-ubyte.gz (`make dataset` fetches them)",
+                self.source.display()
+            );
+        }
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let mut store = Store::open(&self.data_dir)?;
+        let origin = model.origin(store.origin()?.as_ref(), self.probe, self.time_steps);
+        let (pictures, labels) = files::fashion_mnist(&self.source, Split::Train, self.limit)?;
+        let offered = pictures
+            .iter()
+            .zip(labels)
+            .enumerate()
+            .map(|(index, (picture, label))| {
+                let class = *CLASS_NAMES
+                    .get(usize::from(label))
+                    .with_context(|| format!("label {label} of picture {index} is no class"))?;
+                let mut attributes = Map::new();
+                attributes.insert("category".to_owned(), class.into());
+                attributes.insert("split".to_owned(), Split::Train.as_str().into());
+                Ok(Offered {
+                    id: ProductId::new(&format!("fashion-mnist-train-{index}"))?,
+                    title: class.to_owned(),
+                    attributes,
+                    picture: picture.to_png()?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let progress = Progress::default();
+        let ingested = progress::follow(&progress, || {
+            ingest(
+                &mut store,
+                &model,
+                &origin,
+                &offered,
+                self.resume,
+                files::threads(),
+                &progress,
+            )
+        })?;
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{} stored, {} already there, {} failed; {} holds {} products",
+            ingested.stored,
+            ingested.skipped,
+            ingested.failed.len(),
+            self.data_dir.display(),
+            store.products()?
+        )?;
+        for (id, reason) in ingested.failed.iter().take(20) {
+            eprintln!("{}: {reason}", id.as_str());
+        }
+        if !ingested.failed.is_empty() {
+            bail!(
+                "{} pictures could not be stored; the first are named above",
+                ingested.failed.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SearchFormat {
+    Table,
+    Json,
+}
+
+/// Search a catalogue once, from the shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  spikelens search shoe.png --data-dir data --k 5")]
+pub struct Search {
+    /// A picture file, or a .npy file of u8 pixels [c,h,w]
+    picture: PathBuf,
+    /// The catalogue's folder
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
+    data_dir: PathBuf,
+    /// How many products, 1 to 100
+    #[arg(long, default_value_t = 10, env = "SPIKELENS_K",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
+    k: usize,
+    /// The SNN file [default: the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+    /// Time steps, 1 to 1024 [default: the catalogue's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: Option<TimeSteps>,
+    /// Compare with every embedding instead of asking the graph
+    #[arg(long, env = "SPIKELENS_EXACT")]
+    exact: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "table", env = "SPIKELENS_FORMAT")]
+    format: SearchFormat,
+}
+
+impl Search {
+    pub fn run(self) -> Result<()> {
+        if !self.data_dir.is_dir() {
+            bail!(
+                "{} is no folder; `spikelens import` makes a catalogue",
+                self.data_dir.display()
+            );
+        }
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let store = Store::open(&self.data_dir)?;
+        let origin = store
+            .origin()?
+            .filter(|origin| origin.model_id == model.id)
+            .context("the catalogue was not made with this model; name its own with --model")?;
+        let mut embedder = Embedder::new(model, DecodeLimits::default());
+        let named = super::embed::pictures(&embedder, &self.picture, Mode::Auto)?;
+        let [(_, picture)] = named.as_slice() else {
+            bail!(
+                "{} holds {} pictures; one is searched for",
+                self.picture.display(),
+                named.len()
+            );
+        };
+        let options = RunOptions {
+            time_steps: self.time_steps.unwrap_or(origin.time_steps),
+            probe: origin.probe,
+            mode: Mode::Auto,
+        };
+        let embedded = embedder.embed_picture(picture, options)?;
+        let dimensions = embedded.embedding.values.len();
+        let progress = Progress::default();
+        let index = progress::follow(&progress, || {
+            Index::open(&store, &origin, dimensions, files::threads(), &progress)
+        })?;
+        let options = SearchOptions {
+            k: self.k,
+            exact: self.exact,
+            ..SearchOptions::default()
+        };
+        let reader = store.reader()?;
+        let matches = search(&index, &reader, &embedded.embedding.values, options)?;
+        let mut out = std::io::stdout().lock();
+        if self.format == SearchFormat::Json {
+            let matches: Vec<_> = matches
+                .iter()
+                .map(|found| {
+                    json!({
+                        "product_id": found.product.id,
+                        "picture_id": found.picture_id,
+                        "score": found.score,
+                        "product": found.product,
+                    })
+                })
+                .collect();
+            let answer = json!({
+                "matches": matches,
+                "probe": embedded.embedding.probe,
+                "time_steps": embedded.embedding.time_steps.get(),
+                "prediction": embedded.prediction,
+                "emulation": embedded.emulation,
+            });
+            serde_json::to_writer_pretty(&mut out, &answer)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        writeln!(out, "{:>7}  {:28} title", "score", "product")?;
+        for found in &matches {
+            writeln!(
+                out,
+                "{:>7.4}  {:28} {}",
+                found.score, found.product.id, found.product.title
+            )?;
+        }
+        let emulation = &embedded.emulation;
+        writeln!(
+            out,
+            "\nlooks like {}; the chip would have spent {:.3} mJ in {:.3} ms (modelled, {}): {} spikes, {} synaptic operations",
+            embedded.prediction.label,
+            emulation.energy_mj.total,
+            emulation.latency_ms,
+            emulation.cost_model,
+            emulation.spikes,
+            emulation.synaptic_operations
+        )?;
+        Ok(())
+    }
+}

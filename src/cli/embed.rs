@@ -1,0 +1,205 @@
+//! `embed` and `bench`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{files, progress};
+use crate::chip::cost::CostModel;
+use crate::emulator::Emulator;
+use crate::network::{Probe, TimeSteps};
+use crate::picture::{DecodeLimits, Mode, Picture, npy};
+use crate::service::embed::{Embedder, RunOptions};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EmbedFormat {
+    Jsonl,
+    Npy,
+}
+
+/// Run pictures on the emulated chip: embeddings, whole numbers, with their cost
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  spikelens embed shoe.png bag.jpg --time-steps 16
+  spikelens embed pictures.npy --probe membrane --format npy --out embeddings.npy")]
+pub struct Embed {
+    /// PNG, JPEG, WebP, GIF or BMP files, or .npy files of u8 pixels [c,h,w] or [n,c,h,w]
+    #[arg(required = true, value_name = "PICTURE")]
+    pictures: Vec<PathBuf>,
+    /// The SNN file [default: the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+    /// Time steps, 1 to 1024 [default: the model's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: Option<TimeSteps>,
+    /// spike_count, membrane or integrated [default: the model's]
+    #[arg(long, env = "SPIKELENS_PROBE")]
+    probe: Option<Probe>,
+    /// auto: the model's recipe; as_is: gray and resize alone
+    #[arg(long, default_value = "auto", env = "SPIKELENS_PREPARE")]
+    prepare: Mode,
+    /// A JSON object a line, or one int32 array [pictures, dimensions]
+    #[arg(long, value_enum, default_value = "jsonl", env = "SPIKELENS_FORMAT")]
+    format: EmbedFormat,
+    /// Where the result goes [default: stdout]
+    #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
+    out: Option<PathBuf>,
+}
+
+impl Embed {
+    pub fn run(self) -> Result<()> {
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let options = RunOptions {
+            time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps()),
+            probe: self.probe.unwrap_or(model.snn.network.probe()),
+            mode: self.prepare,
+        };
+        let dimensions = model.snn.network.embedding_dimensions();
+        let mut embedder = Embedder::new(model, DecodeLimits::default());
+        let mut stdout = std::io::stdout().lock();
+        let mut file = Vec::new();
+        let streams = self.out.is_none() && self.format == EmbedFormat::Jsonl;
+        let mut rows: Vec<i32> = Vec::new();
+        let bar = progress::bar("embedding", self.pictures.len());
+        for path in &self.pictures {
+            for (name, picture) in pictures(&embedder, path, options.mode)? {
+                let embedded = embedder
+                    .embed_picture(&picture, options)
+                    .with_context(|| name.clone())?;
+                if self.format == EmbedFormat::Npy {
+                    rows.extend(embedded.embedding.values);
+                    continue;
+                }
+                let line = json!({
+                    "picture": name,
+                    "probe": options.probe,
+                    "time_steps": options.time_steps.get(),
+                    "embedding": embedded.embedding.values,
+                    "prediction": embedded.prediction,
+                    "emulation": embedded.emulation,
+                });
+                if streams {
+                    writeln!(stdout, "{line}")?;
+                } else {
+                    writeln!(file, "{line}")?;
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        if self.format == EmbedFormat::Npy {
+            let shape = (rows.len() / dimensions, dimensions);
+            let array = ndarray::Array2::from_shape_vec(shape, rows)?;
+            file = npy::write_i32(array.view());
+        }
+        match &self.out {
+            Some(path) => files::write_whole(path, &file),
+            None => Ok(stdout.write_all(&file)?),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BenchFormat {
+    Text,
+    Jsonl,
+}
+
+/// How fast this machine emulates: one thread, model loaded once, emulation alone
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  spikelens bench pictures.npy --time-steps 16")]
+pub struct Bench {
+    /// Picture files, or .npy files of u8 pixels [c,h,w] or [n,c,h,w]
+    #[arg(required = true, value_name = "PICTURE")]
+    pictures: Vec<PathBuf>,
+    /// The SNN file [default: the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+    /// Time steps, 1 to 1024 [default: the model's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: Option<TimeSteps>,
+    /// Median, p99 and pictures a second, or a line {"ms": x} per picture
+    #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
+    format: BenchFormat,
+}
+
+impl Bench {
+    pub fn run(self) -> Result<()> {
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let time_steps = self.time_steps.unwrap_or(model.snn.network.time_steps());
+        let embedder = Embedder::new(std::sync::Arc::clone(&model), DecodeLimits::default());
+        let mut all = Vec::new();
+        for path in &self.pictures {
+            all.extend(pictures(&embedder, path, Mode::Auto)?);
+        }
+        let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn));
+        // The first pictures warm caches and buffers and are not counted.
+        for (name, picture) in all.iter().take(20) {
+            emulator.run(picture, time_steps).with_context(|| name.clone())?;
+        }
+        let mut times = Vec::with_capacity(all.len());
+        let bar = progress::bar("emulating", all.len());
+        for (name, picture) in &all {
+            let start = Instant::now();
+            let outcome = emulator.run(picture, time_steps).with_context(|| name.clone())?;
+            let elapsed = start.elapsed();
+            std::hint::black_box(outcome);
+            times.push(elapsed.as_secs_f64() * 1e3);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let mut out = std::io::stdout().lock();
+        if self.format == BenchFormat::Jsonl {
+            for ms in times {
+                writeln!(out, "{}", json!({"ms": ms}))?;
+            }
+            return Ok(());
+        }
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+        writeln!(
+            out,
+            "{} pictures, T = {time_steps}, one thread: median {:.4} ms, p99 {:.4} ms, {:.0} pictures a second",
+            times.len(),
+            at(0.5),
+            at(0.99),
+            1e3 / mean
+        )?;
+        Ok(())
+    }
+}
+
+/// The pictures of one file, each with a name: a `.npy` file is taken as it is, others are decoded and prepared.
+pub fn pictures(embedder: &Embedder, path: &Path, mode: Mode) -> Result<Vec<(String, Picture)>> {
+    let name = path.display().to_string();
+    let bytes = files::read(path)?;
+    if !npy::is_npy(&bytes) {
+        let (_, picture) = embedder.prepare(&bytes, mode).with_context(|| name.clone())?;
+        return Ok(vec![(name, picture)]);
+    }
+    let wanted = embedder.model().snn.network.input;
+    let pictures = npy::pictures(&bytes).with_context(|| name.clone())?;
+    if pictures.is_empty() {
+        bail!("{name} holds no pictures");
+    }
+    let single = pictures.len() == 1;
+    pictures
+        .into_iter()
+        .enumerate()
+        .map(|(index, picture)| {
+            let name = if single {
+                name.clone()
+            } else {
+                format!("{name}[{index}]")
+            };
+            let picture = picture.with_shape(wanted).with_context(|| name.clone())?;
+            Ok((name, picture))
+        })
+        .collect()
+}

@@ -1,0 +1,110 @@
+//! The shell: subcommands, help with examples, files, progress, exit codes.
+//!
+//! Results go to stdout, progress and logs to stderr. Exit 0: done; 1: failed, with one plain sentence; 2: wrong usage.
+
+mod catalogue;
+mod embed;
+mod evaluate;
+mod files;
+mod model;
+mod progress;
+mod serve;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Visual search by spikes: a spiking network on an emulated Intel Loihi chip makes the embeddings.
+#[derive(Debug, Parser)]
+#[command(name = "spikelens", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Examples:
+  spikelens import dataset/fashion-mnist --data-dir data
+  spikelens serve --data-dir data
+  spikelens search shoe.png --data-dir data --k 5")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Train),
+    Convert(model::Convert),
+    Inspect(model::Inspect),
+    Embed(embed::Embed),
+    Bench(embed::Bench),
+    Import(catalogue::Import),
+    Search(catalogue::Search),
+    Evaluate(evaluate::Evaluate),
+    Serve(serve::Serve),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(train) => train.run(),
+        Command::Convert(convert) => convert.run(),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Embed(embed) => embed.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Import(import) => import.run(),
+        Command::Search(search) => search.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Serve(serve) => serve.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has had enough: `spikelens embed ... | head` is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("spikelens: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_its_variable() {
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter(|option| !option.is_positional()) {
+                let long = option.get_long().expect("options have long names");
+                if ["help", "version"].contains(&long) {
+                    continue;
+                }
+                let variable = format!("SPIKELENS_{}", long.to_uppercase().replace('-', "_"));
+                let found = option.get_env().and_then(|name| name.to_str());
+                assert_eq!(found, Some(variable.as_str()), "{} --{long}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let example = format!("spikelens {}", command.get_name());
+            assert!(help.is_some_and(|help| help.contains(&example)), "{example}");
+        }
+    }
+}

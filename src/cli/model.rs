@@ -1,0 +1,198 @@
+//! `convert` and `inspect`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::files::{self, Split};
+use super::progress;
+use crate::chip::cost::CostModel;
+use crate::chip::place::Placement;
+use crate::convert::{ConvertOptions, convert};
+use crate::network::tensors::{read_ann, write_snn};
+use crate::network::{Probe, TimeSteps};
+use crate::picture::idx::CLASS_NAMES;
+use crate::service::describe::describe;
+use crate::service::model::hex;
+
+/// Convert a trained network into a spiking one: Algorithm 1 of the paper
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  spikelens convert ann.safetensors --calibration dataset/fashion-mnist --out snn.safetensors")]
+pub struct Convert {
+    /// The ANN file (safetensors)
+    ann: PathBuf,
+    /// Folder with Fashion-MNIST; its first training pictures calibrate the thresholds
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_CALIBRATION")]
+    calibration: PathBuf,
+    /// Where the SNN file goes
+    #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
+    out: PathBuf,
+    /// Bits of a weight, sign included: 2 to 9
+    #[arg(long, default_value_t = 9, env = "SPIKELENS_WEIGHT_BITS")]
+    weight_bits: u32,
+    /// Bits of a bias, sign included: 2 to 13
+    #[arg(long, default_value_t = 9, env = "SPIKELENS_BIAS_BITS")]
+    bias_bits: u32,
+    /// How many training pictures calibrate
+    #[arg(long, default_value_t = 2000, env = "SPIKELENS_SAMPLES")]
+    samples: usize,
+    /// Which percentile of a layer's input becomes its threshold
+    #[arg(long, default_value_t = 100.0, env = "SPIKELENS_PERCENTILE")]
+    percentile: f64,
+    /// The probe that the file names as its default [default: the ANN's, else none]
+    #[arg(long, env = "SPIKELENS_DEFAULT_PROBE")]
+    default_probe: Option<Probe>,
+    /// The time steps that the file names as its default [default: the ANN's, else none]
+    #[arg(long, env = "SPIKELENS_DEFAULT_TIME_STEPS")]
+    default_time_steps: Option<TimeSteps>,
+}
+
+impl Convert {
+    pub fn run(self) -> Result<()> {
+        let bytes = files::read(&self.ann)?;
+        let mut ann = read_ann(&bytes).with_context(|| format!("{} is refused", self.ann.display()))?;
+        let (pictures, _) = files::fashion_mnist(&self.calibration, Split::Train, Some(self.samples))?;
+        ann.network.default_probe = self.default_probe.or(ann.network.default_probe);
+        ann.network.default_time_steps = self.default_time_steps.or(ann.network.default_time_steps);
+        let options = ConvertOptions {
+            weight_bits: self.weight_bits,
+            bias_bits: self.bias_bits,
+            percentile: self.percentile,
+        };
+        let bar = progress::bar("calibrating", pictures.len() * ann.network.layers.len());
+        let snn = convert(&ann, &pictures, &options, files::threads(), &|count| {
+            bar.inc(progress::steps(count));
+        })?;
+        bar.finish();
+        Placement::of(&snn).context("the chip cannot hold this network")?;
+        let conversion = json!({
+            "algorithm": "Algorithm 1 (Liu et al.)",
+            "ann": hex(&Sha256::digest(&bytes)),
+            "samples": self.samples,
+            "weight_bits": options.weight_bits,
+            "bias_bits": options.bias_bits,
+            "percentile": options.percentile,
+        });
+        let written = write_snn(&snn, Some(&conversion.to_string()));
+        files::write_whole(&self.out, &written)?;
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{}: {} bytes, id {}",
+            self.out.display(),
+            written.len(),
+            hex(&Sha256::digest(&written))
+        )?;
+        writeln!(out, "input: threshold {}", snn.input_threshold)?;
+        for (layer, parameters) in snn.layers() {
+            writeln!(
+                out,
+                "{}: {} parameters, threshold {}",
+                layer.name,
+                parameters.count(),
+                parameters.threshold
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InspectFormat {
+    Text,
+    Json,
+}
+
+/// Show a spiking network: layers, sizes, thresholds, cores
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  spikelens inspect snn.safetensors
+  spikelens inspect snn.safetensors --format json")]
+pub struct Inspect {
+    /// The SNN file [default: the shipped one]
+    model: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
+    format: InspectFormat,
+}
+
+impl Inspect {
+    pub fn run(self) -> Result<()> {
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let described = describe(&model);
+        let cores = &model.placement.cores_per_layer;
+        let mut out = std::io::stdout().lock();
+        if self.format == InspectFormat::Json {
+            let layers: Vec<_> = described
+                .layers
+                .iter()
+                .zip(cores)
+                .map(|(layer, cores)| json!({"layer": layer.name, "cores": cores}))
+                .collect();
+            let chip = json!({
+                "chips": model.placement.chips(),
+                "cores_used": model.placement.cores(),
+                "layers": layers,
+                "cost_model": {
+                    "name": model.cost_model.as_str(),
+                    "constants": model.cost_model.constants(),
+                },
+            });
+            serde_json::to_writer_pretty(&mut out, &json!({"model": described, "chip": chip}))?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        writeln!(out, "{}  id {}", described.name, described.id)?;
+        writeln!(
+            out,
+            "embedding: layer {}, {} values, probe {}, T = {}; pictures: {}",
+            described.embedding_layer,
+            described.dimensions,
+            described.default_probe,
+            described.default_time_steps,
+            described.prepare
+        )?;
+        writeln!(
+            out,
+            "\n{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
+            "layer", "kind", "shape", "neurons", "parameters", "fan-in", "threshold", "cores"
+        )?;
+        for (layer, cores) in described.layers.iter().zip(cores) {
+            let shape = layer.shape.map(|side| side.to_string()).join("x");
+            writeln!(
+                out,
+                "{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
+                layer.name,
+                layer.kind,
+                shape,
+                layer.neurons,
+                layer.parameters,
+                layer.fan_in,
+                layer.threshold,
+                cores
+            )?;
+        }
+        writeln!(
+            out,
+            "\n{} cores of {} chip(s), {} parameters",
+            model.placement.cores(),
+            model.placement.chips(),
+            described
+                .layers
+                .iter()
+                .map(|layer| layer.parameters)
+                .sum::<usize>()
+        )?;
+        Ok(())
+    }
+}
+
+/// The names of Fashion-MNIST's classes, as a model file lists them.
+pub fn fashion_labels() -> Vec<String> {
+    CLASS_NAMES.map(str::to_owned).to_vec()
+}

@@ -1,0 +1,226 @@
+//! `serve`: logging, signals, the listening socket.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use tokio::sync::oneshot;
+
+use super::{files, progress};
+use crate::catalogue::Origin;
+use crate::catalogue::store::Store;
+use crate::chip::cost::CostModel;
+use crate::config::Config;
+use crate::http::{App, Limits, router};
+use crate::network::{Probe, TimeSteps};
+use crate::picture::DecodeLimits;
+use crate::service::model::Model;
+use crate::service::{Service, ServiceOptions};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Run the HTTP service
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  spikelens serve --data-dir data
+  spikelens serve --data-dir data --listen 127.0.0.1:9000 --chips 4
+  curl --data-binary @shoe.png -H 'Content-Type: image/png' 'http://127.0.0.1:8080/v1/search?k=5'")]
+pub struct Serve {
+    /// The SNN file [default: the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+    /// The catalogue's folder; made if missing
+    #[arg(long, value_name = "DIR", default_value = "data", env = "SPIKELENS_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Where to listen
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8080",
+        env = "SPIKELENS_LISTEN"
+    )]
+    listen: SocketAddr,
+    /// Emulated chips, one OS thread each [default: one a CPU]
+    #[arg(long, value_name = "N", env = "SPIKELENS_CHIPS",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    chips: Option<usize>,
+    /// Requests that may wait for a chip, for each chip
+    #[arg(long, value_name = "N", default_value_t = 64, env = "SPIKELENS_QUEUE",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
+    queue: usize,
+    /// Time steps of the catalogue's embeddings, 1 to 1024 [default: as they are, else the model's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: Option<TimeSteps>,
+    /// Probe of the catalogue's embeddings [default: as they are, else the model's]
+    #[arg(long, env = "SPIKELENS_PROBE")]
+    probe: Option<Probe>,
+    /// Largest body of a request, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 10 << 20, env = "SPIKELENS_MAX_BODY_BYTES")]
+    max_body_bytes: usize,
+    /// Largest picture, in megapixels
+    #[arg(long, value_name = "N", default_value_t = 40, env = "SPIKELENS_MAX_MEGAPIXELS",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    max_megapixels: u64,
+    /// How long one request may take, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000, env = "SPIKELENS_REQUEST_TIMEOUT_MS",
+          value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    request_timeout_ms: u64,
+    /// Serve on an address that others reach although there are no keys
+    #[arg(long, env = "SPIKELENS_NO_AUTH")]
+    no_auth: bool,
+    /// text, or json: one object a line
+    #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// error, warn, info, debug or trace
+    #[arg(long, default_value = "info", env = "SPIKELENS_LOG_LEVEL")]
+    log_level: tracing::Level,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<()> {
+        self.start_logging();
+        if !self.listen.ip().is_loopback() && !self.no_auth {
+            bail!(
+                "{} can be reached by others, and there are no keys: listen on 127.0.0.1, or say --no-auth",
+                self.listen
+            );
+        }
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let store = Store::open(&self.data_dir)?;
+        let config = self.config(&model, store.origin()?.as_ref());
+        tracing::info!(
+            model = model.snn.network.name,
+            model_id = model.id,
+            probe = %config.service.origin.probe,
+            time_steps = config.service.origin.time_steps.get(),
+            data_dir = %config.data_dir.display(),
+            chips = config.service.chips,
+            waiting = config.service.waiting,
+            max_body_bytes = config.limits.body,
+            max_pixels = config.service.limits.max_pixels,
+            request_timeout_ms = config.limits.time.as_millis(),
+            "configuration"
+        );
+        if store.products()? == 0 {
+            tracing::warn!(
+                data_dir = %config.data_dir.display(),
+                "the catalogue is empty; `spikelens import` fills it"
+            );
+        }
+        let service = Service::start(model, config.service.clone())?;
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(listen(config, service, store))
+    }
+
+    fn config(&self, model: &Model, before: Option<&Origin>) -> Config {
+        let chips = self.chips.unwrap_or_else(files::threads);
+        Config {
+            data_dir: self.data_dir.clone(),
+            listen: self.listen,
+            limits: Limits {
+                body: self.max_body_bytes,
+                time: Duration::from_millis(self.request_timeout_ms),
+            },
+            service: ServiceOptions {
+                chips,
+                waiting: chips * self.queue,
+                threads: files::threads(),
+                limits: DecodeLimits {
+                    max_pixels: self.max_megapixels * 1_000_000,
+                },
+                origin: model.origin(before, self.probe, self.time_steps),
+            },
+            drain: Duration::from_secs(9),
+        }
+    }
+
+    fn start_logging(&self) {
+        let logs = tracing_subscriber::fmt()
+            .with_max_level(self.log_level)
+            .with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Text => logs.init(),
+            LogFormat::Json => logs.json().init(),
+        }
+    }
+}
+
+/// Serves until a signal comes or the catalogue cannot be brought up.
+async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "{} cannot be listened on; is another server there? name another with --listen",
+                config.listen
+            )
+        })?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "listening");
+    let app = Arc::new(App {
+        service: Arc::clone(&service),
+        limits: config.limits,
+    });
+    // The loader has a thread of its own: it is long, and it is not the runtime's work.
+    let (loaded, loading) = oneshot::channel();
+    let loader = Arc::clone(&service);
+    std::thread::Builder::new()
+        .name("loader".to_owned())
+        .spawn(move || {
+            let result = progress::follow(&loader.progress, || loader.load(store));
+            // Nobody waits any more once a signal has come.
+            let _ = loaded.send(result);
+        })?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router(app))
+        .with_graceful_shutdown(async {
+            // A dropped sender means the same: stop.
+            let _ = stopped.await;
+        })
+        .into_future();
+    let server = tokio::spawn(server);
+    let mut loading = std::pin::pin!(async {
+        match loading.await {
+            Ok(Ok(())) => {
+                tracing::info!(%address, pictures = service.pictures(), "ready");
+                std::future::pending::<Result<()>>().await
+            }
+            Ok(Err(error)) => Err(anyhow::Error::from(error).context("the catalogue")),
+            Err(_) => bail!("loading the catalogue failed; the log says where"),
+        }
+    });
+    tokio::select! {
+        signal = signalled() => signal?,
+        result = &mut loading => return result,
+    }
+    tracing::info!("draining");
+    service.drain();
+    drop(stop);
+    match tokio::time::timeout(config.drain, server).await {
+        Ok(ended) => ended??,
+        Err(_) => tracing::warn!("some requests did not end in time"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves at SIGTERM or SIGINT.
+async fn signalled() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

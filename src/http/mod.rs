@@ -1,0 +1,142 @@
+//! HTTP: the router and what every request passes through. JSON and status codes live here and nowhere to the left.
+
+pub mod model;
+pub mod problem;
+pub mod request;
+pub mod search;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+use serde_json::json;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::service::{Service, ServiceError};
+use problem::{Code, Problem};
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App {
+    pub service: Arc<Service>,
+    pub limits: Limits,
+}
+
+/// Bounds of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body: usize,
+    /// From the first byte to the answer.
+    pub time: Duration,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Every route, with what all of them pass through.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/embeddings", post(search::embeddings))
+        .route("/v1/search", post(search::search))
+        .route("/v1/model", get(model::model))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/openapi.yaml", get(openapi))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
+        // Pictures of others are served as what they are, never as what a browser guesses.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .with_state(app)
+}
+
+async fn healthz() -> Response {
+    axum::Json(json!({"status": "alive"})).into_response()
+}
+
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    match app.service.ready() {
+        Ok(()) => axum::Json(json!({
+            "status": "ready",
+            "pictures": app.service.pictures(),
+            "chips": app.service.chips(),
+        }))
+        .into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+async fn openapi() -> Response {
+    let content_type = HeaderValue::from_static("application/yaml");
+    let document = include_str!("../../openapi.yaml");
+    ([(header::CONTENT_TYPE, content_type)], document).into_response()
+}
+
+/// Around every request: its id, its time limit, a net for panics, problem documents, the access log.
+async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match tokio::time::timeout(app.limits.time, answered).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!(request_id = id, %method, path, "a handler panicked");
+            Problem::new(Code::Internal, "the cause is in the server's log").into_response()
+        }
+        Err(_) => Problem::from(ServiceError::DeadlineExceeded).into_response(),
+    };
+    let mut response = as_problem(response, &id);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    tracing::info!(
+        request_id = id,
+        %method,
+        path,
+        status = response.status().as_u16(),
+        elapsed_ms = start.elapsed().as_secs_f64() * 1e3,
+        "answered"
+    );
+    response
+}
+
+/// The client's id where it is short and plain, otherwise a new one.
+fn request_id(request: &Request) -> String {
+    let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(plain)
+        .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+}
+
+/// Renders the problem that a refusal carries, or makes one for what the framework refused itself.
+fn as_problem(response: Response, id: &str) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let problem = response
+        .extensions()
+        .get::<Problem>()
+        .cloned()
+        .unwrap_or_else(|| Problem::of_status(status));
+    let mut rendered = problem.render(id);
+    if status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = response.headers().get(header::ALLOW)
+    {
+        rendered.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    rendered
+}

@@ -1,0 +1,307 @@
+//! The three ways to send a picture, read into one form: raw body, multipart form, JSON.
+//!
+//! Options come as query parameters, form fields or JSON fields; unknown ones and those given twice are refused by
+//! name.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Uri, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::problem::{Code, Problem};
+use crate::network::{Probe, TimeSteps};
+use crate::picture::Mode;
+use crate::service::search::SearchOptions;
+
+/// What a client sent, every field checked by itself.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub image: Option<Bytes>,
+    pub embedding: Option<Vec<i32>>,
+    pub time_steps: Option<TimeSteps>,
+    pub probe: Option<Probe>,
+    pub prepare: Option<Mode>,
+    pub k: Option<usize>,
+    pub min_score: Option<f64>,
+    pub exact: Option<bool>,
+}
+
+/// Which fields an endpoint knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    Embeddings,
+    Search,
+}
+
+impl Endpoint {
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Embeddings => &["image", "time_steps", "probe", "prepare"],
+            Self::Search => &[
+                "image",
+                "embedding",
+                "time_steps",
+                "prepare",
+                "k",
+                "min_score",
+                "exact",
+            ],
+        }
+    }
+}
+
+/// Picture content types of the raw way.
+const PICTURES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
+
+/// A body beyond its limit is read on up to this many times the limit, so that the client hears the refusal.
+const DRAINED: usize = 8;
+
+/// Reads a request's query and body.
+pub async fn read(
+    endpoint: Endpoint,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Request, Problem> {
+    let mut request = Request::default();
+    let mut fields = Fields {
+        endpoint,
+        given: Vec::new(),
+    };
+    let query = uri.query().unwrap_or_default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == "image" || name == "embedding" {
+            return Err(Problem::field(name, "is a field of the body, not a parameter"));
+        }
+        fields.set(&mut request, &name, Given::Text(&value))?;
+    }
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    if PICTURES.contains(&essence.as_str()) {
+        request.image = Some(whole(body, limit).await?);
+    } else if essence == "application/json" {
+        let body = whole(body, limit).await?;
+        read_json(&mut fields, &mut request, &body)?;
+    } else if essence == "multipart/form-data" {
+        let body = whole(body, limit).await?;
+        read_form(&mut fields, &mut request, content_type, body).await?;
+    } else {
+        let given = if content_type.is_empty() {
+            "there is no Content-Type".to_owned()
+        } else {
+            format!("the Content-Type is {essence:?}")
+        };
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "{given}; send a picture as {}, a form as multipart/form-data, or application/json",
+                PICTURES.join(", ")
+            ),
+        ));
+    }
+    Ok(request)
+}
+
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut read = Vec::new();
+    let mut length = 0usize;
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was whole"))?;
+        length = length.saturating_add(chunk.len());
+        if length <= limit {
+            read.extend_from_slice(&chunk);
+        } else if length > limit.saturating_mul(DRAINED) {
+            break;
+        }
+    }
+    if length > limit {
+        return Err(Problem::new(
+            Code::TooLarge,
+            format!("the body is larger than {limit} bytes"),
+        ));
+    }
+    Ok(Bytes::from(read))
+}
+
+fn read_json(fields: &mut Fields, request: &mut Request, body: &[u8]) -> Result<(), Problem> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body is not JSON: {error}")))?;
+    let Value::Object(object) = value else {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            "the body must be a JSON object",
+        ));
+    };
+    for (name, value) in &object {
+        fields.set(request, name, Given::Json(value))?;
+    }
+    Ok(())
+}
+
+async fn read_form(
+    fields: &mut Fields,
+    request: &mut Request,
+    content_type: &str,
+    body: Bytes,
+) -> Result<(), Problem> {
+    let malformed =
+        |error: multer::Error| Problem::new(Code::InvalidRequest, format!("the form is malformed: {error}"));
+    let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
+    let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(body) });
+    let mut form = multer::Multipart::new(stream, boundary);
+    while let Some(field) = form.next_field().await.map_err(malformed)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let bytes = field.bytes().await.map_err(malformed)?;
+        if name == "image" {
+            fields.once("image")?;
+            request.image = Some(bytes);
+        } else {
+            let text = std::str::from_utf8(&bytes).map_err(|_| Problem::field(&name, "is not UTF-8 text"))?;
+            fields.set(request, &name, Given::Text(text))?;
+        }
+    }
+    Ok(())
+}
+
+/// A field's value as it came.
+enum Given<'a> {
+    Text(&'a str),
+    Json(&'a Value),
+}
+
+struct Fields {
+    endpoint: Endpoint,
+    given: Vec<&'static str>,
+}
+
+impl Fields {
+    /// The field's name if this endpoint knows it and it was not given before.
+    fn once(&mut self, name: &str) -> Result<&'static str, Problem> {
+        let known = self.endpoint.fields();
+        let Some(known_name) = known.iter().find(|known| **known == name) else {
+            let shown: String = name.chars().take(100).collect();
+            return Err(Problem::field(
+                shown,
+                format!("is not known here; known are {}", known.join(", ")),
+            ));
+        };
+        if self.given.contains(known_name) {
+            return Err(Problem::field(name, "is given twice"));
+        }
+        self.given.push(known_name);
+        Ok(known_name)
+    }
+
+    fn set(&mut self, request: &mut Request, name: &str, given: Given<'_>) -> Result<(), Problem> {
+        let name = self.once(name)?;
+        let refuse = |detail: String| Problem::field(name, detail);
+        match name {
+            "image" => request.image = Some(image(given).map_err(refuse)?),
+            "embedding" => request.embedding = Some(embedding(given).map_err(refuse)?),
+            "time_steps" => {
+                let steps = word(given).map_err(refuse)?;
+                let steps = steps.parse();
+                request.time_steps =
+                    Some(steps.map_err(|error: crate::network::TimeStepsError| refuse(error.to_string()))?);
+            }
+            "probe" => {
+                let probe = word(given).map_err(refuse)?;
+                request.probe = Some(
+                    probe
+                        .parse()
+                        .map_err(|error: crate::network::UnknownProbe| refuse(error.to_string()))?,
+                );
+            }
+            "prepare" => {
+                let mode = word(given).map_err(refuse)?;
+                request.prepare = Some(
+                    mode.parse()
+                        .map_err(|_| refuse(format!("is {mode:?}; it is auto or as_is")))?,
+                );
+            }
+            "k" => {
+                let k = word(given).map_err(refuse)?;
+                let most = SearchOptions::MOST;
+                let parsed = k.parse().ok().filter(|k| (1..=most).contains(k));
+                request.k =
+                    Some(parsed.ok_or_else(|| {
+                        refuse(format!("is {k}; it must be a whole number from 1 to {most}"))
+                    })?);
+            }
+            "min_score" => {
+                let score = word(given).map_err(refuse)?;
+                let parsed = score.parse().ok().filter(|score| (-1.0..=1.0).contains(score));
+                request.min_score =
+                    Some(parsed.ok_or_else(|| refuse(format!("is {score}; it must be from -1 to 1")))?);
+            }
+            "exact" => {
+                request.exact = Some(match word(given).map_err(refuse)?.as_str() {
+                    "true" => true,
+                    "false" => false,
+                    other => return Err(refuse(format!("is {other:?}; it is true or false"))),
+                });
+            }
+            other => unreachable!("{other} is in the endpoint's table"),
+        }
+        Ok(())
+    }
+}
+
+/// A short value as text: JSON strings, numbers and booleans are all taken by their writing.
+fn word(given: Given<'_>) -> Result<String, String> {
+    let text = match given {
+        Given::Text(text) => text,
+        Given::Json(Value::String(text)) => text.as_str(),
+        Given::Json(value @ (Value::Number(_) | Value::Bool(_))) => return Ok(value.to_string()),
+        Given::Json(_) => return Err("must be one plain value".to_owned()),
+    };
+    if text.len() > 200 {
+        return Err(format!("has {} bytes; its values are short", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
+fn image(given: Given<'_>) -> Result<Bytes, String> {
+    let text = match given {
+        Given::Text(text) => text,
+        Given::Json(Value::String(text)) => text.as_str(),
+        Given::Json(_) => return Err("must be a string: base64 or a data: URL".to_owned()),
+    };
+    let base64 = match text.strip_prefix("data:") {
+        None => text,
+        Some(url) => {
+            let (kind, data) = url.split_once(',').ok_or("is a data: URL without a comma")?;
+            if !kind.ends_with(";base64") {
+                return Err("is a data: URL that is not base64".to_owned());
+            }
+            data
+        }
+    };
+    STANDARD
+        .decode(base64.trim())
+        .map(Bytes::from)
+        .map_err(|error| format!("is not base64: {error}"))
+}
+
+fn embedding(given: Given<'_>) -> Result<Vec<i32>, String> {
+    let Given::Json(Value::Array(values)) = given else {
+        return Err("must be a list of whole numbers, in a JSON body".to_owned());
+    };
+    values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let whole = value.as_i64().and_then(|value| i32::try_from(value).ok());
+            whole.ok_or_else(|| format!("value {index} is not a whole number of 32 bits"))
+        })
+        .collect()
+}

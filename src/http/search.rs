@@ -1,0 +1,188 @@
+//! `POST /v1/embeddings` and `POST /v1/search`, and their JSON.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+
+use super::App;
+use super::problem::Problem;
+use super::request::{self, Endpoint, Request};
+use crate::catalogue::Product;
+use crate::chip::report::Emulation;
+use crate::embedding::Prediction;
+use crate::network::Probe;
+use crate::service::embed::RunOptions;
+use crate::service::model::Model;
+use crate::service::search::SearchOptions;
+use crate::service::{Query, Times};
+
+/// Which model answered.
+#[derive(Debug, Serialize)]
+pub struct ModelName {
+    id: String,
+    name: String,
+}
+
+impl ModelName {
+    fn of(model: &Model) -> Self {
+        Self {
+            id: model.id.clone(),
+            name: model.snn.network.name.clone(),
+        }
+    }
+}
+
+/// The answer of `POST /v1/embeddings`.
+#[derive(Debug, Serialize)]
+pub struct EmbeddingAnswer {
+    model: ModelName,
+    probe: Probe,
+    time_steps: u32,
+    dimensions: usize,
+    embedding: Vec<i32>,
+    prediction: Prediction,
+    emulation: Emulation,
+    timing: Times,
+}
+
+/// The answer of `POST /v1/search`.
+#[derive(Debug, Serialize)]
+pub struct SearchAnswer {
+    matches: Vec<MatchAnswer>,
+    model: ModelName,
+    probe: Probe,
+    time_steps: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prediction: Option<Prediction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emulation: Option<Emulation>,
+    timing: Times,
+}
+
+#[derive(Debug, Serialize)]
+struct MatchAnswer {
+    product_id: String,
+    picture_id: String,
+    score: f64,
+    product: Product,
+}
+
+/// A picture's embedding, zeros included, and what the chip would have spent on it.
+pub async fn embeddings(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<EmbeddingAnswer>, Problem> {
+    let start = Instant::now();
+    let request = request::read(Endpoint::Embeddings, &uri, &headers, body, app.limits.body).await?;
+    let model = Arc::clone(&app.service.model);
+    let options = run_options(&request, RunOptions::of(&model));
+    let image = request.image.ok_or_else(no_image)?;
+    let deadline = start + app.limits.time;
+    let (embedded, mut timing) = app.service.embed(image, options, deadline).await?;
+    timing.total_ms = milliseconds(start);
+    Ok(Json(EmbeddingAnswer {
+        model: ModelName::of(&model),
+        probe: embedded.embedding.probe,
+        time_steps: embedded.embedding.time_steps.get(),
+        dimensions: embedded.embedding.values.len(),
+        embedding: embedded.embedding.values,
+        prediction: embedded.prediction,
+        emulation: embedded.emulation,
+        timing,
+    }))
+}
+
+/// The products that look most like a picture, or that are nearest to an embedding.
+pub async fn search(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SearchAnswer>, Problem> {
+    let start = Instant::now();
+    app.service.ready()?;
+    let mut request = request::read(Endpoint::Search, &uri, &headers, body, app.limits.body).await?;
+    let model = Arc::clone(&app.service.model);
+    let origin = &app.service.options.origin;
+    let catalogue = RunOptions {
+        time_steps: origin.time_steps,
+        probe: origin.probe,
+        ..RunOptions::of(&model)
+    };
+    let run = run_options(&request, catalogue);
+    let default = SearchOptions::default();
+    let options = SearchOptions {
+        k: request.k.unwrap_or(default.k),
+        min_score: request.min_score,
+        exact: request.exact.unwrap_or(default.exact),
+    };
+    let query = match (request.image.take(), request.embedding.take()) {
+        (Some(image), None) => Query::Picture(image, run),
+        (None, Some(embedding)) => {
+            if request.time_steps.is_some() || request.prepare.is_some() {
+                return Err(Problem::field(
+                    "embedding",
+                    "goes without time_steps and prepare: nothing is emulated",
+                ));
+            }
+            Query::Embedding(embedding)
+        }
+        (Some(_), Some(_)) => {
+            return Err(Problem::field("embedding", "goes without an image"));
+        }
+        (None, None) => return Err(no_image()),
+    };
+    let deadline = start + app.limits.time;
+    let found = app.service.search(query, options, deadline).await?;
+    let mut timing = found.times;
+    timing.total_ms = milliseconds(start);
+    let (prediction, emulation) = found
+        .embedded
+        .map(|embedded| (embedded.prediction, embedded.emulation))
+        .unzip();
+    let matches = found
+        .matches
+        .into_iter()
+        .map(|found| MatchAnswer {
+            product_id: found.product.id.clone(),
+            picture_id: found.picture_id,
+            score: found.score,
+            product: found.product,
+        })
+        .collect();
+    Ok(Json(SearchAnswer {
+        matches,
+        model: ModelName::of(&model),
+        probe: run.probe,
+        time_steps: run.time_steps.get(),
+        prediction,
+        emulation,
+        timing,
+    }))
+}
+
+fn run_options(request: &Request, default: RunOptions) -> RunOptions {
+    RunOptions {
+        time_steps: request.time_steps.unwrap_or(default.time_steps),
+        probe: request.probe.unwrap_or(default.probe),
+        mode: request.prepare.unwrap_or(default.mode),
+    }
+}
+
+fn no_image() -> Problem {
+    Problem::field(
+        "image",
+        "is missing; send a picture as the body, as the form field `image`, or as JSON in base64",
+    )
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,24 @@
+//! Spikelens: visual search whose embeddings come from a spiking network on an emulated Intel Loihi chip.
+//!
+//! The modules stand in the order in which a picture flows through them, and import leftward only:
+//!
+//! picture ← network ← chip ← train, convert ← emulator ← embedding ← neighbours ← catalogue ← service ← http ←
+//! config, cli
+//!
+//! Everything left of `catalogue` is pure and synchronous: bytes, seeds and thread counts come in as arguments; there
+//! are no files, clocks, environment or async there.
+#![deny(unsafe_code)]
+#![warn(missing_debug_implementations)]
+
+pub mod catalogue;
+pub mod chip;
+pub mod cli;
+pub mod config;
+pub mod convert;
+pub mod embedding;
+pub mod emulator;
+pub mod http;
+pub mod neighbours;
+pub mod network;
+pub mod picture;
+pub mod service;

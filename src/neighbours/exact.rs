@@ -1,0 +1,283 @@
+//! Brute force over every stored embedding, in whole numbers: the oracle for the graph, and its re-ranking.
+//!
+//! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, equals in stored order.
+
+use super::Neighbour;
+
+/// Stored embeddings, in the narrowest integers that hold them all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vectors {
+    dimensions: usize,
+    rows: Rows,
+    /// Euclidean length of each row.
+    norms: Vec<f64>,
+    /// The largest magnitude of any value.
+    largest: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Rows {
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+}
+
+impl Vectors {
+    /// No embeddings yet, of `dimensions` values each.
+    pub fn new(dimensions: usize) -> Self {
+        Self {
+            dimensions,
+            rows: Rows::I8(Vec::new()),
+            norms: Vec::new(),
+            largest: 0,
+        }
+    }
+
+    /// The number of values in each embedding.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The number of embeddings.
+    pub fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.norms.is_empty()
+    }
+
+    /// Appends an embedding; rows become wider when it needs them to.
+    ///
+    /// # Panics
+    /// If its length is not [`Vectors::dimensions`]: callers have compared it.
+    pub fn push(&mut self, values: &[i32]) {
+        assert_eq!(values.len(), self.dimensions, "an embedding of this network");
+        if let Rows::I8(rows) = &self.rows
+            && !values.iter().all(|&value| i8::try_from(value).is_ok())
+        {
+            self.rows = Rows::I16(rows.iter().map(|&value| value.into()).collect());
+        }
+        if let Rows::I16(rows) = &self.rows
+            && !values.iter().all(|&value| i16::try_from(value).is_ok())
+        {
+            self.rows = Rows::I32(rows.iter().map(|&value| value.into()).collect());
+        }
+        match &mut self.rows {
+            Rows::I8(rows) => rows.extend(values.iter().map(|&value| narrowed::<i8>(value))),
+            Rows::I16(rows) => rows.extend(values.iter().map(|&value| narrowed::<i16>(value))),
+            Rows::I32(rows) => rows.extend(values),
+        }
+        self.norms.push(norm(values));
+        self.largest = self.largest.max(largest(values));
+    }
+
+    /// The values of row `index`.
+    pub fn row(&self, index: usize) -> Vec<i32> {
+        let range = index * self.dimensions..(index + 1) * self.dimensions;
+        match &self.rows {
+            Rows::I8(rows) => rows[range].iter().map(|&value| value.into()).collect(),
+            Rows::I16(rows) => rows[range].iter().map(|&value| value.into()).collect(),
+            Rows::I32(rows) => rows[range].to_vec(),
+        }
+    }
+
+    /// Makes a query ready for many comparisons.
+    ///
+    /// # Panics
+    /// If its length is not [`Vectors::dimensions`]: callers have compared it.
+    pub fn query(&self, values: &[i32]) -> Query {
+        assert_eq!(values.len(), self.dimensions, "an embedding of this network");
+        let dimensions = i128::try_from(self.dimensions).expect("a length fits");
+        let bound = i128::from(self.largest) * i128::from(largest(values)) * dimensions;
+        let fits = |bits: u32| {
+            values
+                .iter()
+                .all(|&value| i64::from(value).abs() < 1i64 << (bits - 1))
+        };
+        let form = match &self.rows {
+            Rows::I8(_) if fits(8) => Form::I8(values.iter().map(|&v| narrowed(v)).collect()),
+            Rows::I8(_) | Rows::I16(_) if fits(16) => {
+                Form::I16(values.iter().map(|&v| narrowed(v)).collect())
+            }
+            _ => Form::I32(values.to_vec()),
+        };
+        Query {
+            form,
+            norm: norm(values),
+            exact: bound < i128::from(i64::MAX),
+        }
+    }
+
+    /// Cosine of the query and row `index`, -1 to 1; 0 where either is all zeros.
+    pub fn cosine(&self, query: &Query, index: usize) -> f64 {
+        let scale = query.norm * self.norms[index];
+        if scale == 0.0 {
+            return 0.0;
+        }
+        let range = index * self.dimensions..(index + 1) * self.dimensions;
+        let product = match (&query.form, &self.rows) {
+            (Form::I8(query), Rows::I8(rows)) => dot_i8(query, &rows[range]),
+            (Form::I16(query), Rows::I16(rows)) => dot_i16(query, &rows[range]),
+            (Form::I8(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I8(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I16(values), Rows::I8(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I16(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I32(values), Rows::I8(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I32(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I32(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
+        };
+        (product / scale).clamp(-1.0, 1.0)
+    }
+
+    /// Cosine of the query and every row, in stored order.
+    pub fn cosines<'a>(&'a self, query: &'a Query) -> impl Iterator<Item = f64> + 'a {
+        (0..self.len()).map(|index| self.cosine(query, index))
+    }
+
+    /// The `k` nearest rows that `passes` lets through.
+    pub fn nearest(&self, query: &Query, k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
+        let found = (0..self.len())
+            .filter(|&index| passes(index))
+            .map(|index| Neighbour {
+                index,
+                similarity: self.cosine(query, index),
+            });
+        nearest_first(found.collect(), k)
+    }
+}
+
+/// Sorts by similarity, equals by index, and keeps `k`.
+pub fn nearest_first(mut found: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
+    let order = |a: &Neighbour, b: &Neighbour| {
+        let similarity = b.similarity.total_cmp(&a.similarity);
+        similarity.then(a.index.cmp(&b.index))
+    };
+    if k < found.len() {
+        if k == 0 {
+            return Vec::new();
+        }
+        found.select_nth_unstable_by(k - 1, order);
+        found.truncate(k);
+    }
+    found.sort_unstable_by(order);
+    found
+}
+
+/// A query in the form that its comparisons need.
+#[derive(Debug, Clone)]
+pub struct Query {
+    form: Form,
+    norm: f64,
+    /// Whether a 64-bit sum of products is known not to overflow.
+    exact: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+}
+
+fn narrowed<T: TryFrom<i32>>(value: i32) -> T {
+    T::try_from(value).ok().expect("the width was checked")
+}
+
+/// Products of 8-bit values are at most 2^14, so that a 32-bit sum holds 2^16 of them.
+pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> f64 {
+    let sums = a.chunks(1 << 16).zip(b.chunks(1 << 16)).map(|(a, b)| {
+        let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
+        i64::from(products.sum::<i32>())
+    });
+    float(sums.sum())
+}
+
+/// Products of 16-bit values need 31 bits: they are summed in 64.
+fn dot_i16(a: &[i16], b: &[i16]) -> f64 {
+    let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
+    float(products.map(i64::from).sum())
+}
+
+fn dot<A, B>(a: &[A], b: &[B], exact: bool) -> f64
+where
+    A: Copy + Into<i64>,
+    B: Copy + Into<i64>,
+{
+    let products = a.iter().zip(b).map(|(&a, &b)| (a.into(), b.into()));
+    if exact {
+        float(products.map(|(a, b): (i64, i64)| a * b).sum())
+    } else {
+        products.map(|(a, b)| float(a) * float(b)).sum()
+    }
+}
+
+/// Sums beyond 2^53 are rounded, by less than one part in 10^15.
+fn float(sum: i64) -> f64 {
+    sum as f64
+}
+
+fn norm(values: &[i32]) -> f64 {
+    let square = |&value: &i32| u128::from(value.unsigned_abs()).pow(2);
+    let sum: u128 = values.iter().map(square).sum();
+    (sum as f64).sqrt()
+}
+
+fn largest(values: &[i32]) -> i64 {
+    let magnitudes = values.iter().map(|&value| i64::from(value).abs());
+    magnitudes.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn obvious(a: &[i32], b: &[i32]) -> f64 {
+        let dot = |a: &[i32], b: &[i32]| -> f64 {
+            let products = a.iter().zip(b).map(|(&a, &b)| i128::from(a) * i128::from(b));
+            products.sum::<i128>() as f64
+        };
+        let scale = dot(a, a).sqrt() * dot(b, b).sqrt();
+        if scale == 0.0 { 0.0 } else { dot(a, b) / scale }
+    }
+
+    proptest! {
+        #[test]
+        fn every_width_gives_the_obvious_cosine(
+            rows in prop::collection::vec((prop::collection::vec(any::<i32>(), 33), 0u32..32), 1..6),
+            query in prop::collection::vec(any::<i32>(), 33),
+            shift in 0u32..32,
+        ) {
+            let rows: Vec<Vec<i32>> = rows
+                .into_iter()
+                .map(|(row, shift)| row.into_iter().map(|value| value >> shift).collect())
+                .collect();
+            let query: Vec<i32> = query.into_iter().map(|value| value >> shift).collect();
+            let mut vectors = Vectors::new(33);
+            for row in &rows {
+                vectors.push(row);
+            }
+            let prepared = vectors.query(&query);
+            for (index, row) in rows.iter().enumerate() {
+                prop_assert_eq!(&vectors.row(index), row);
+                let expected = obvious(&query, row);
+                prop_assert!((vectors.cosine(&prepared, index) - expected).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn equals_stay_in_stored_order() {
+        let mut vectors = Vectors::new(2);
+        for row in [[0, 1], [2, 2], [1, 1], [300, 300], [0, 0]] {
+            vectors.push(&row);
+        }
+        let query = vectors.query(&[5, 5]);
+        let found = vectors.nearest(&query, 4, |_| true);
+        let order: Vec<usize> = found.iter().map(|found| found.index).collect();
+        assert_eq!(order, [1, 2, 3, 0]);
+    }
+}

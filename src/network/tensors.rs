@@ -1,0 +1,499 @@
+//! Model files: safetensors bytes to and from [`Ann`] and [`Snn`].
+//!
+//! A file that is truncated, mistyped, misshapen or inconsistent is refused with the tensor and the reason. The
+//! writer orders its keys, so that equal networks give equal bytes: a model's id is the hash of its file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ndarray::{Array1, Array2, Array4};
+use safetensors::{Dtype, SafeTensors};
+
+use super::ann::{self, Ann};
+use super::description::{Description, LayerDescription};
+use super::snn::{self, InitialMembrane, Snn};
+use super::{Kind, Layer, Network, NetworkError};
+
+const ANN_FORMAT: &str = "spikelens-ann";
+const SNN_FORMAT: &str = "spikelens-snn";
+const VERSION: &str = "1";
+
+/// Reads an ANN file.
+pub fn read_ann(bytes: &[u8]) -> Result<Ann, NetworkError> {
+    let mut file = File::open(bytes, ANN_FORMAT)?;
+    let network = file.connect()?;
+    let mut parameters = Vec::with_capacity(network.layers.len());
+    for layer in &network.layers {
+        let weights = match layer.kind {
+            Kind::Conv2d { kernel, .. } => {
+                let shape = conv_shape(layer, kernel);
+                let values = file.floats(&weight_name(layer), &shape)?;
+                ann::Weights::Conv2d(conv_array(shape, values))
+            }
+            Kind::AvgPool2d { .. } => ann::Weights::AvgPool2d,
+            Kind::Dense => {
+                let shape = [layer.neurons(), layer.input.len()];
+                let values = file.floats(&weight_name(layer), &shape)?;
+                ann::Weights::Dense(dense_array(shape, values))
+            }
+        };
+        let bias = file.optional(&bias_name(layer), |file, name| {
+            file.floats(name, &[layer.output.channels])
+        })?;
+        parameters.push(ann::Parameters {
+            weights,
+            bias: bias.map(Array1::from_vec),
+        });
+    }
+    for layer in &file.description.layers {
+        if layer.threshold.is_some() {
+            return Err(NetworkError::layer(
+                &layer.name,
+                "an ANN has no thresholds; is this an SNN file?",
+            ));
+        }
+    }
+    file.all_read()?;
+    Ok(Ann { network, parameters })
+}
+
+/// Reads an SNN file.
+pub fn read_snn(bytes: &[u8]) -> Result<Snn, NetworkError> {
+    let mut file = File::open(bytes, SNN_FORMAT)?;
+    let network = file.connect()?;
+    let mut parameters = Vec::with_capacity(network.layers.len());
+    let thresholds: Vec<Option<i32>> = file
+        .description
+        .layers
+        .iter()
+        .map(|layer| layer.threshold)
+        .collect();
+    for (layer, threshold) in network.layers.iter().zip(thresholds) {
+        let weights = match layer.kind {
+            Kind::Conv2d { kernel, .. } => {
+                let shape = conv_shape(layer, kernel);
+                let values = file.weights(&weight_name(layer), &shape)?;
+                snn::Weights::Conv2d(conv_array(shape, values))
+            }
+            Kind::AvgPool2d { .. } => snn::Weights::AvgPool2d(file.weights(&weight_name(layer), &[1])?[0]),
+            Kind::Dense => {
+                let shape = [layer.neurons(), layer.input.len()];
+                let values = file.weights(&weight_name(layer), &shape)?;
+                snn::Weights::Dense(dense_array(shape, values))
+            }
+        };
+        let bias = file.optional(&bias_name(layer), |file, name| {
+            file.integers(name, &[layer.output.channels])
+        })?;
+        let initial = file.optional(&initial_name(layer), |file, name| {
+            file.initial_membrane(name, layer)
+        })?;
+        parameters.push(snn::Parameters {
+            weights,
+            bias,
+            threshold: positive_threshold(&layer.name, threshold)?,
+            initial_membrane: initial.unwrap_or(InitialMembrane::Shared(0)),
+        });
+    }
+    file.all_read()?;
+    Ok(Snn {
+        network,
+        input_threshold: positive_threshold("input", file.description.input.threshold)?,
+        input_initial_membrane: file.description.input.initial_membrane.unwrap_or(0),
+        parameters,
+    })
+}
+
+/// Writes an ANN file.
+pub fn write_ann(ann: &Ann) -> Vec<u8> {
+    let mut tensors = BTreeMap::new();
+    for (layer, parameters) in ann.network.layers.iter().zip(&ann.parameters) {
+        match &parameters.weights {
+            ann::Weights::Conv2d(weights) => {
+                put_floats(&mut tensors, weight_name(layer), weights.shape(), weights.iter());
+            }
+            ann::Weights::AvgPool2d => {}
+            ann::Weights::Dense(weights) => {
+                put_floats(&mut tensors, weight_name(layer), weights.shape(), weights.iter());
+            }
+        }
+        if let Some(bias) = &parameters.bias {
+            put_floats(&mut tensors, bias_name(layer), &[bias.len()], bias.iter());
+        }
+    }
+    serialize(ANN_FORMAT, &Description::of(&ann.network), None, &tensors)
+}
+
+/// Writes an SNN file; `conversion` (JSON) records how it was made from its ANN.
+pub fn write_snn(snn: &Snn, conversion: Option<&str>) -> Vec<u8> {
+    let mut description = Description::of(&snn.network);
+    description.input.threshold = Some(snn.input_threshold);
+    description.input.initial_membrane =
+        (snn.input_initial_membrane != 0).then_some(snn.input_initial_membrane);
+    let mut tensors = BTreeMap::new();
+    for ((layer, parameters), described) in snn.layers().zip(&mut description.layers) {
+        described.threshold = Some(parameters.threshold);
+        match &parameters.weights {
+            snn::Weights::Conv2d(weights) => {
+                put_weights(&mut tensors, weight_name(layer), weights.shape(), weights.iter());
+            }
+            snn::Weights::AvgPool2d(weight) => {
+                put_weights(&mut tensors, weight_name(layer), &[1], [weight]);
+            }
+            snn::Weights::Dense(weights) => {
+                put_weights(&mut tensors, weight_name(layer), weights.shape(), weights.iter());
+            }
+        }
+        if let Some(bias) = &parameters.bias {
+            put_integers(&mut tensors, bias_name(layer), bias);
+        }
+        match &parameters.initial_membrane {
+            InitialMembrane::Shared(0) => {}
+            InitialMembrane::Shared(membrane) => {
+                put_integers(&mut tensors, initial_name(layer), &[*membrane]);
+            }
+            InitialMembrane::PerNeuron(membranes) => {
+                put_integers(&mut tensors, initial_name(layer), membranes);
+            }
+        }
+    }
+    serialize(SNN_FORMAT, &description, conversion, &tensors)
+}
+
+fn weight_name(layer: &Layer) -> String {
+    format!("{}.weight", layer.name)
+}
+
+fn bias_name(layer: &Layer) -> String {
+    format!("{}.bias", layer.name)
+}
+
+fn initial_name(layer: &Layer) -> String {
+    format!("{}.initial_membrane", layer.name)
+}
+
+fn conv_shape(layer: &Layer, kernel: [usize; 2]) -> [usize; 4] {
+    [layer.output.channels, layer.input.channels, kernel[0], kernel[1]]
+}
+
+fn conv_array<T>(shape: [usize; 4], values: Vec<T>) -> Array4<T> {
+    Array4::from_shape_vec(shape, values).expect("the tensor's shape was compared")
+}
+
+fn dense_array<T>(shape: [usize; 2], values: Vec<T>) -> Array2<T> {
+    Array2::from_shape_vec(shape, values).expect("the tensor's shape was compared")
+}
+
+fn positive_threshold(layer: &str, threshold: Option<i32>) -> Result<i32, NetworkError> {
+    match threshold {
+        None => Err(NetworkError::layer(
+            layer,
+            "it has no threshold; every layer of an SNN, the input layer included, needs one",
+        )),
+        Some(threshold) if threshold < 1 => Err(NetworkError::layer(
+            layer,
+            format!("its threshold is {threshold}; it must be at least 1"),
+        )),
+        Some(threshold) => Ok(threshold),
+    }
+}
+
+/// A model file whose container is sound; tensors are checked as they are taken.
+struct File<'bytes> {
+    tensors: SafeTensors<'bytes>,
+    description: Description,
+    taken: BTreeSet<String>,
+}
+
+impl<'bytes> File<'bytes> {
+    fn open(bytes: &'bytes [u8], format: &str) -> Result<Self, NetworkError> {
+        check_claims(bytes)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| unsound(bytes, &error))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| unsound(bytes, &error))?;
+        let empty = std::collections::HashMap::new();
+        let metadata = header.metadata().as_ref().unwrap_or(&empty);
+        let expect = |key: &'static str, right: &str| match metadata.get(key) {
+            Some(found) if found == right => Ok(()),
+            Some(found) => Err(NetworkError::Metadata {
+                key,
+                reason: format!("is {found:?}; it must be {right:?}"),
+            }),
+            None => Err(NetworkError::Metadata {
+                key,
+                reason: format!("is missing; it must be {right:?}"),
+            }),
+        };
+        expect("format", format)?;
+        expect("version", VERSION)?;
+        let json = metadata.get("network").ok_or(NetworkError::Metadata {
+            key: "network",
+            reason: "is missing; it must describe the layers in JSON".to_owned(),
+        })?;
+        Ok(Self {
+            tensors,
+            description: Description::parse(json)?,
+            taken: BTreeSet::new(),
+        })
+    }
+
+    /// Connects the described layers by the first axis of their weight tensors.
+    fn connect(&self) -> Result<Network, NetworkError> {
+        self.description.connect(|layer: &LayerDescription, kind| {
+            if let Kind::AvgPool2d { .. } = kind {
+                return Ok(0);
+            }
+            let name = format!("{}.weight", layer.name);
+            let shape = self.view(&name)?.shape().to_vec();
+            let axes = if kind == Kind::Dense { 2 } else { 4 };
+            if shape.len() != axes {
+                return Err(NetworkError::tensor(
+                    &name,
+                    format!(
+                        "its shape is {shape:?}; a {} layer needs {axes} axes",
+                        kind.as_str()
+                    ),
+                ));
+            }
+            Ok(shape[0])
+        })
+    }
+
+    fn view(&self, name: &str) -> Result<safetensors::tensor::TensorView<'bytes>, NetworkError> {
+        self.tensors
+            .tensor(name)
+            .map_err(|_| NetworkError::tensor(name, "it is missing"))
+    }
+
+    /// The tensor's bytes, once its type and shape are what they must be.
+    fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'bytes [u8], NetworkError> {
+        let view = self.view(name)?;
+        if view.dtype() != dtype {
+            return Err(NetworkError::tensor(
+                name,
+                format!("its type is {:?}; it must be {dtype:?}", view.dtype()),
+            ));
+        }
+        if view.shape() != shape {
+            return Err(NetworkError::tensor(
+                name,
+                format!("its shape is {:?}; it must be {shape:?}", view.shape()),
+            ));
+        }
+        self.taken.insert(name.to_owned());
+        Ok(view.data())
+    }
+
+    fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, NetworkError> {
+        let values: Vec<f32> = self
+            .take(name, Dtype::F32, shape)?
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes")))
+            .collect();
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) => Err(NetworkError::tensor(
+                name,
+                format!("value {index} is {}; every value must be finite", values[index]),
+            )),
+            None => Ok(values),
+        }
+    }
+
+    fn weights(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i16>, NetworkError> {
+        Ok(self
+            .take(name, Dtype::I16, shape)?
+            .chunks_exact(2)
+            .map(|bytes| i16::from_le_bytes(bytes.try_into().expect("two bytes")))
+            .collect())
+    }
+
+    fn integers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i32>, NetworkError> {
+        Ok(self
+            .take(name, Dtype::I32, shape)?
+            .chunks_exact(4)
+            .map(|bytes| i32::from_le_bytes(bytes.try_into().expect("four bytes")))
+            .collect())
+    }
+
+    fn initial_membrane(&mut self, name: &str, layer: &Layer) -> Result<InitialMembrane, NetworkError> {
+        let shape = self.view(name)?.shape().to_vec();
+        let one_alone = shape.iter().product::<usize>() == 1;
+        if one_alone && shape.len() <= 1 {
+            return Ok(InitialMembrane::Shared(self.integers(name, &shape)?[0]));
+        }
+        // Either one value a neuron in a row, or in the layer's own shape: the same bytes.
+        let output = layer.output;
+        let grid = [output.channels, output.height, output.width];
+        let wanted: &[usize] = if shape == grid { &grid } else { &[layer.neurons()] };
+        Ok(InitialMembrane::PerNeuron(self.integers(name, wanted)?))
+    }
+
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self, &str) -> Result<T, NetworkError>,
+    ) -> Result<Option<T>, NetworkError> {
+        if self.tensors.tensor(name).is_ok() {
+            read(self, name).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Refuses tensors that belong to no layer: a misspelt bias must not be silently left out.
+    fn all_read(&self) -> Result<(), NetworkError> {
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        match names.into_iter().find(|name| !self.taken.contains(*name)) {
+            Some(name) => Err(NetworkError::tensor(
+                name,
+                "it belongs to no layer that `network` names",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the library refuses for a reason that belongs to no one tensor.
+fn unsound(bytes: &[u8], error: &safetensors::SafeTensorError) -> NetworkError {
+    NetworkError::NotSafetensors {
+        reason: format!("{error} (the file has {} bytes)", bytes.len()),
+    }
+}
+
+/// Compares what the header claims with the bytes that are there, so that a refusal names the tensor: the library
+/// refuses such files too, but not always by name.
+fn check_claims(bytes: &[u8]) -> Result<(), NetworkError> {
+    let refuse = |reason: String| Err(NetworkError::NotSafetensors { reason });
+    let Some(first) = bytes.first_chunk::<8>() else {
+        return refuse(format!(
+            "the file has {} bytes, fewer than its first field",
+            bytes.len()
+        ));
+    };
+    let length = u64::from_le_bytes(*first);
+    let Some(header) = usize::try_from(length)
+        .ok()
+        .and_then(|length| bytes.get(8..8usize.checked_add(length)?))
+    else {
+        return refuse(format!(
+            "the header claims {length} bytes, the file has {}; it is truncated or not a model",
+            bytes.len()
+        ));
+    };
+    let entries: serde_json::Map<String, serde_json::Value> = match serde_json::from_slice(header) {
+        Ok(entries) => entries,
+        Err(error) => return refuse(format!("the header is not JSON: {error}")),
+    };
+    let held = u64::try_from(bytes.len() - 8 - header.len()).unwrap_or(u64::MAX);
+    for (name, entry) in entries.iter().filter(|(name, _)| *name != "__metadata__") {
+        let reason = |reason: String| Err(NetworkError::tensor(name, reason));
+        let offset = |index: usize| entry["data_offsets"][index].as_u64();
+        let (Some(start), Some(end)) = (offset(0), offset(1)) else {
+            return reason("its data_offsets are not two whole numbers".to_owned());
+        };
+        if start > end || end > held {
+            return reason(format!(
+                "it claims bytes {start} to {end} of the data, the file holds {held}; it is truncated or damaged"
+            ));
+        }
+        let width = match entry["dtype"].as_str() {
+            Some("F32" | "I32") => 4u64,
+            Some("I16") => 2,
+            _ => continue,
+        };
+        let axes = entry["shape"].as_array().map_or(&[][..], Vec::as_slice);
+        let needed = axes.iter().try_fold(width, |product, axis| {
+            axis.as_u64().and_then(|axis| product.checked_mul(axis))
+        });
+        if needed != Some(end - start) {
+            return reason(format!(
+                "its shape {} does not fit the {} bytes that it claims",
+                entry["shape"],
+                end - start
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A tensor on its way into a file: type, shape, little-endian bytes.
+struct Stored {
+    dtype: &'static str,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+type Tensors = BTreeMap<String, Stored>;
+
+fn put_floats<'a>(
+    tensors: &mut Tensors,
+    name: String,
+    shape: &[usize],
+    values: impl IntoIterator<Item = &'a f32>,
+) {
+    let bytes = values.into_iter().flat_map(|value| value.to_le_bytes());
+    put(tensors, name, "F32", shape, bytes.collect());
+}
+
+fn put_weights<'a>(
+    tensors: &mut Tensors,
+    name: String,
+    shape: &[usize],
+    values: impl IntoIterator<Item = &'a i16>,
+) {
+    let bytes = values.into_iter().flat_map(|value| value.to_le_bytes());
+    put(tensors, name, "I16", shape, bytes.collect());
+}
+
+fn put_integers(tensors: &mut Tensors, name: String, values: &[i32]) {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    put(tensors, name, "I32", &[values.len()], bytes.collect());
+}
+
+fn put(tensors: &mut Tensors, name: String, dtype: &'static str, shape: &[usize], bytes: Vec<u8>) {
+    let shape = shape.to_vec();
+    tensors.insert(name, Stored { dtype, shape, bytes });
+}
+
+fn serialize(
+    format: &str,
+    description: &Description,
+    conversion: Option<&str>,
+    tensors: &Tensors,
+) -> Vec<u8> {
+    let network = serde_json::to_string(description).expect("a description is plain data");
+    let mut metadata = serde_json::Map::new();
+    metadata.insert("format".to_owned(), format.into());
+    metadata.insert("version".to_owned(), VERSION.into());
+    metadata.insert("network".to_owned(), network.into());
+    if let Some(conversion) = conversion {
+        metadata.insert("conversion".to_owned(), conversion.into());
+    }
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".to_owned(), metadata.into());
+    // The format asks for tensors aligned to their type: the widest types first.
+    let mut ordered: Vec<_> = tensors.iter().collect();
+    ordered.sort_by_key(|(_, stored)| stored.dtype == "I16");
+    let mut offset = 0;
+    for (name, stored) in &ordered {
+        let end = offset + stored.bytes.len();
+        header.insert(
+            (*name).clone(),
+            serde_json::json!({
+                "dtype": stored.dtype, "shape": stored.shape, "data_offsets": [offset, end]
+            }),
+        );
+        offset = end;
+    }
+    let mut json = serde_json::to_vec(&header).expect("a header is plain data");
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let length = u64::try_from(json.len()).expect("a length fits 64 bits");
+    let mut bytes = length.to_le_bytes().to_vec();
+    bytes.extend(json);
+    for (_, stored) in ordered {
+        bytes.extend(&stored.bytes);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

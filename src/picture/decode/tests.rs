@@ -1,0 +1,332 @@
+use image::codecs::gif::GifEncoder;
+use image::{DynamicImage, Frame, ImageBuffer, ImageFormat, LumaA, Rgba, RgbaImage};
+use proptest::prelude::*;
+
+use super::*;
+
+const FORMATS: [ImageFormat; 5] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::WebP,
+    ImageFormat::Gif,
+    ImageFormat::Bmp,
+];
+
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    // The encoder of GIF takes no gray; it makes a palette of the grays that it finds.
+    let gif = (format == ImageFormat::Gif).then(|| DynamicImage::ImageRgba8(image.to_rgba8()));
+    let image = gif.as_ref().unwrap_or(image);
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn decode_all(bytes: &[u8]) -> Result<Decoded, PictureError> {
+    decode(bytes, &DecodeLimits::default())
+}
+
+/// Colours that change slowly, which JPEG keeps well, none of them gray.
+fn colours(width: u32, height: u32) -> DynamicImage {
+    let byte = |n: u32| u8::try_from(n % 256).unwrap();
+    let pixel = |x, y| image::Rgb([byte(40 + 3 * x), byte(90 + 2 * y), byte(200 - x - y)]);
+    DynamicImage::ImageRgb8(RgbImage::from_fn(width, height, pixel))
+}
+
+fn grays(width: u32, height: u32) -> DynamicImage {
+    let byte = |n: u32| u8::try_from(n % 256).unwrap();
+    let pixel = |x, y| image::Luma([byte(9 * x + 2 * y)]);
+    DynamicImage::ImageLuma8(GrayImage::from_fn(width, height, pixel))
+}
+
+#[test]
+fn every_format_gives_its_colours_back() {
+    // At most 256 colours, so that GIF keeps them all.
+    let source = colours(16, 13);
+    for format in FORMATS {
+        let decoded = decode_all(&encode(&source, format)).unwrap();
+        assert_eq!(decoded.format().content_type(), format.to_mime_type());
+        assert_eq!((decoded.width(), decoded.height()), (16, 13));
+        assert_eq!((decoded.channels(), decoded.gray()), (3, None), "{format:?}");
+        // JPEG rounds frequencies, the others keep every bit.
+        let tolerance = match format {
+            ImageFormat::Jpeg => 12,
+            _ => 0,
+        };
+        for (found, expected) in decoded.bytes().iter().zip(source.as_bytes()) {
+            assert!(found.abs_diff(*expected) <= tolerance, "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn one_gray_channel_stays_gray() {
+    let source = grays(28, 28);
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Gif] {
+        let decoded = decode_all(&encode(&source, format)).unwrap();
+        assert_eq!(decoded.gray(), Some(grays(28, 28).as_bytes()), "{format:?}");
+    }
+    let jpeg = decode_all(&encode(&source, ImageFormat::Jpeg)).unwrap();
+    assert_eq!(jpeg.channels(), 1);
+    // Three channels that happen to be equal are no gray channel.
+    let rgb = DynamicImage::ImageRgb8(source.to_rgb8());
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp] {
+        assert_eq!(decode_all(&encode(&rgb, format)).unwrap().channels(), 3);
+    }
+}
+
+#[test]
+fn alpha_is_laid_over_white() {
+    let half = RgbaImage::from_pixel(2, 1, Rgba([200, 0, 100, 128]));
+    let expected = [227, 127, 177, 227, 127, 177];
+    let half = DynamicImage::ImageRgba8(half);
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        assert_eq!(decode_all(&encode(&half, format)).unwrap().bytes(), expected);
+    }
+    let clear = DynamicImage::ImageRgba8(RgbaImage::from_pixel(2, 1, Rgba([9, 9, 9, 0])));
+    let decoded = decode_all(&encode(&clear, ImageFormat::Gif)).unwrap();
+    assert_eq!((decoded.channels(), decoded.bytes()), (3, &[255; 6][..]));
+    let gray = ImageBuffer::from_pixel(1, 1, LumaA([0, 51]));
+    let decoded = decode_all(&encode(&DynamicImage::ImageLumaA8(gray), ImageFormat::Png)).unwrap();
+    assert_eq!(decoded.bytes(), [204; 3]);
+}
+
+#[test]
+fn sixteen_bits_are_rounded_to_eight() {
+    let rgba = ImageBuffer::from_pixel(1, 1, Rgba([257 * 7 + 129, 0, 65_535, 65_535_u16]));
+    let decoded = decode_all(&encode(&DynamicImage::ImageRgba16(rgba), ImageFormat::Png)).unwrap();
+    assert_eq!(decoded.bytes(), [8, 0, 255]);
+    let gray = ImageBuffer::from_pixel(1, 1, image::Luma([257_u16 * 9 + 128]));
+    let decoded = decode_all(&encode(&DynamicImage::ImageLuma16(gray), ImageFormat::Png)).unwrap();
+    assert_eq!((decoded.gray(), decoded.bytes()), (None, &[9; 3][..]));
+}
+
+/// A JPEG whose first segment is an EXIF block (TIFF 6.0) with the orientation alone.
+fn turned(image: &DynamicImage, orientation: u8) -> Vec<u8> {
+    let mut exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend_from_slice(&[orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let mut jpeg = encode(image, ImageFormat::Jpeg);
+    jpeg.splice(2..2, exif);
+    jpeg
+}
+
+#[test]
+fn every_exif_orientation_is_undone() {
+    // Dark at the top left, a step brighter at each other corner.
+    let corners = GrayImage::from_fn(32, 16, |x, y| {
+        image::Luma([10 + 60 * u8::from(x >= 16) + 120 * u8::from(y >= 8)])
+    });
+    let corners = DynamicImage::ImageLuma8(corners);
+    let (a, b, c, d) = (10, 70, 130, 190);
+    let expected = [
+        [a, b, c, d],
+        [b, a, d, c],
+        [d, c, b, a],
+        [c, d, a, b],
+        [a, c, b, d],
+        [c, a, d, b],
+        [d, b, c, a],
+        [b, d, a, c],
+    ];
+    for (orientation, expected) in (1_u8..).zip(expected) {
+        let decoded = decode_all(&turned(&corners, orientation)).unwrap();
+        let (width, height) = (decoded.width(), decoded.height());
+        let upright = if orientation > 4 { (16, 32) } else { (32, 16) };
+        assert_eq!((width, height), upright, "orientation {orientation}");
+        let at = |x: u32, y: u32| decoded.bytes()[usize::try_from(y * width + x).unwrap()];
+        let (right, low) = (width - 3, height - 3);
+        let found = [at(2, 2), at(right, 2), at(2, low), at(right, low)];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.abs_diff(expected) < 8, "orientation {orientation}: {found}");
+        }
+    }
+}
+
+#[test]
+fn the_first_frame_of_an_animation_is_taken() {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    for gray in [30, 220] {
+        let frame = RgbaImage::from_pixel(3, 2, Rgba([gray, gray, gray, 255]));
+        encoder.encode_frame(Frame::new(frame)).unwrap();
+    }
+    drop(encoder);
+    assert_eq!(decode_all(&bytes).unwrap().gray(), Some(&[30; 6][..]));
+}
+
+/// A JPEG of four components and one block, each coefficient 0 but for the first: the colour is
+/// one and the same. Huffman codes: `0` is category 0 (DC) and end of block (AC), `10` is DC
+/// category 7.
+fn cmyk_jpeg() -> Vec<u8> {
+    let mut jpeg = b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0".to_vec();
+    jpeg.extend_from_slice(b"\xff\xdb\0\x43\0");
+    jpeg.extend_from_slice(&[8; 64]);
+    jpeg.extend_from_slice(b"\xff\xc0\0\x14\x08\0\x08\0\x08\x04");
+    jpeg.extend_from_slice(&[1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0]);
+    for (table, values) in [(0, &[0, 7][..]), (0x10, &[0][..])] {
+        let mut counts = [0; 16];
+        counts[0] = 1;
+        counts[1] = u8::from(values.len() == 2);
+        let length = u8::try_from(19 + values.len()).unwrap();
+        jpeg.extend_from_slice(&[0xff, 0xc4, 0, length, table]);
+        jpeg.extend_from_slice(&counts);
+        jpeg.extend_from_slice(values);
+    }
+    jpeg.extend_from_slice(b"\xff\xda\0\x0e\x04\x01\0\x02\0\x03\0\x04\0\0\x3f\0");
+    // The first component +127 (`10` `1111111` `0`), the next two 0 (`0` `0`), the last +127:
+    // 1011 1111 1000 0010 1111 1110 and ones to fill.
+    jpeg.extend_from_slice(&[0b1011_1111, 0b1000_0010, 0b1111_1110, 0xff, 0xd9]);
+    jpeg
+}
+
+#[test]
+fn cmyk_becomes_rgb() {
+    // Adobe stores ink inverted: 255 is none. No cyan, half magenta, half yellow, no black.
+    let decoded = decode_all(&cmyk_jpeg()).unwrap();
+    assert_eq!((decoded.width(), decoded.channels()), (8, 3));
+    for pixel in decoded.bytes().chunks_exact(3) {
+        assert!(pixel[0] >= 250, "{pixel:?}");
+        assert!(
+            pixel[1].abs_diff(128) <= 3 && pixel[2].abs_diff(128) <= 3,
+            "{pixel:?}"
+        );
+    }
+}
+
+#[test]
+fn a_cut_file_is_refused_wherever_it_is_cut() {
+    let noise = |x: u32, y: u32| u8::try_from((x * 7919 + y * 104_729) % 251).unwrap();
+    let noisy = RgbImage::from_fn(24, 24, |x, y| image::Rgb([noise(x, y), noise(y, x), 9]));
+    let noisy = DynamicImage::ImageRgb8(noisy);
+    for format in FORMATS {
+        let bytes = encode(&noisy, format);
+        let whole = decode_all(&bytes).unwrap();
+        for end in 0..bytes.len() {
+            // What follows the pixels (a trailer, a checksum) may be missing.
+            if let Ok(cut) = decode_all(&bytes[..end]) {
+                assert_eq!(cut, whole, "{format:?} cut to {end} bytes");
+                assert!(bytes.len() - end <= 16, "{format:?} cut to {end} bytes");
+            }
+        }
+        let half = decode_all(&bytes[..bytes.len() / 2]).unwrap_err();
+        let told = matches!(half, PictureError::Truncated { .. });
+        assert!(told || format == ImageFormat::Gif, "{format:?}: {half}");
+        let trailing = [&bytes[..], b"rubbish"].concat();
+        assert_eq!(decode_all(&trailing).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_jpeg_without_its_end_is_never_filled_with_gray() {
+    let jpeg = encode(&colours(64, 64), ImageFormat::Jpeg);
+    for end in 0..jpeg.len() {
+        assert!(decode_all(&jpeg[..end]).is_err(), "cut to {end} bytes");
+    }
+}
+
+/// A PNG of nothing but its header, of the given size, 8 bits gray.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut header = b"IHDR".to_vec();
+    header.extend_from_slice(&width.to_be_bytes());
+    header.extend_from_slice(&height.to_be_bytes());
+    header.extend_from_slice(&[8, 0, 0, 0, 0]);
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&header);
+    let signature = b"\x89PNG\r\n\x1a\n\0\0\0\x0d";
+    [signature, &header[..], &checksum.sum().to_be_bytes()].concat()
+}
+
+#[test]
+fn too_many_pixels_are_refused_from_the_header_alone() {
+    let error = decode_all(&png_header(30_000, 30_000)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the picture has 30000 x 30000 pixels, the limit is 40000000 pixels; send a smaller one"
+    );
+    let limits = DecodeLimits { max_pixels: 19 * 13 };
+    for format in FORMATS {
+        let bytes = encode(&colours(20, 13), format);
+        // The pixels are cut off, and still the size is what is refused.
+        let header = if format == ImageFormat::WebP {
+            &bytes
+        } else {
+            &bytes[..bytes.len() - 20]
+        };
+        let error = decode(header, &limits).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                PictureError::TooManyPixels {
+                    width: 20,
+                    height: 13,
+                    ..
+                }
+            ),
+            "{format:?}: {error}"
+        );
+    }
+    let none = decode_all(&png_header(0, 7)).unwrap_err();
+    assert!(matches!(
+        none,
+        PictureError::NoPixels {
+            width: 0,
+            height: 7,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn bytes_of_other_kinds_are_named() {
+    let refused = |bytes: &[u8]| decode_all(bytes).unwrap_err().to_string();
+    assert_eq!(
+        refused(b"II*\0rest"),
+        "this is a TIFF picture; send a PNG, JPEG, WebP, GIF or BMP picture"
+    );
+    assert_eq!(
+        refused(b""),
+        "there are no bytes where a picture was expected; \
+         send a PNG, JPEG, WebP, GIF or BMP picture"
+    );
+    assert!(matches!(
+        decode_all(b"hello"),
+        Err(PictureError::NotAPicture { .. })
+    ));
+    let text = decode_all(b"BM, you know, is also how a letter may begin.").unwrap_err();
+    assert!(matches!(text, PictureError::UnsupportedCoding { .. }), "{text}");
+}
+
+fn valid_files() -> Vec<Vec<u8>> {
+    let mut files: Vec<_> = FORMATS
+        .into_iter()
+        .flat_map(|format| [encode(&colours(19, 9), format), encode(&grays(9, 19), format)])
+        .collect();
+    files.push(turned(&grays(9, 5), 6));
+    files.push(cmyk_jpeg());
+    files
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = decode(&bytes, &DecodeLimits { max_pixels: 100_000 });
+        for signature in [
+            &b"\x89PNG\r\n\x1a\n"[..], b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF\x80\0\0\0WEBPVP8 ",
+        ] {
+            let bytes = [signature, &bytes].concat();
+            let _ = decode(&bytes, &DecodeLimits { max_pixels: 100_000 });
+        }
+    }
+
+    #[test]
+    fn damaged_files_never_panic(
+        file in 0..12_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = valid_files().swap_remove(file);
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let _ = decode(&bytes, &DecodeLimits { max_pixels: 100_000 });
+    }
+}

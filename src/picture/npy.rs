@@ -1,0 +1,190 @@
+//! NumPy's `.npy` files: u8 pixels in, int32 embeddings out.
+//!
+//! The format (NumPy Enhancement Proposal 1): six bytes of signature, two of version, the length
+//! of the header (u16, from version 2 on u32, little-endian), the header, which is a Python
+//! dictionary of `descr`, `fortran_order` and `shape`, then the items.
+
+mod header;
+
+#[cfg(test)]
+mod tests;
+
+use ndarray::ArrayView2;
+
+use crate::picture::{Picture, PictureError, Shape};
+use header::Header;
+
+const SIGNATURE: &[u8] = b"\x93NUMPY";
+
+/// NumPy aligns the first item to 64 bytes.
+const ALIGNMENT: usize = 64;
+
+/// Why a `.npy` file is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NpyError {
+    /// The signature is missing.
+    #[error("this is no .npy file: it does not begin with \\x93NUMPY; write one with numpy.save")]
+    NotNpy,
+    /// A version of the format that does not exist yet.
+    #[error("the .npy file has version {major}; versions 1 to 3 are read")]
+    Version {
+        /// The major version found.
+        major: u8,
+    },
+    /// The header is not the dictionary that it should be.
+    #[error("the header of the .npy file is damaged: {expected} was expected at byte {at} of it")]
+    Header {
+        /// What should have stood there.
+        expected: &'static str,
+        /// Position in the header's text, from 0.
+        at: usize,
+    },
+    /// Items of another type.
+    #[error("the .npy file holds {found} items, pixels are uint8; convert with .astype('uint8')")]
+    ItemType {
+        /// The `descr` found.
+        found: String,
+    },
+    /// The first axis runs fastest.
+    #[error(
+        "the .npy file is in Fortran order, pixels are in C order; \
+         convert with numpy.ascontiguousarray"
+    )]
+    FortranOrder,
+    /// Another number of axes than 3 or 4.
+    #[error(
+        "the .npy file has {} axes {found:?}, pictures have [channels, height, width] or \
+         [pictures, channels, height, width]", found.len()
+    )]
+    Axes {
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// An axis of length zero.
+    #[error("the .npy file of shape {found:?} has no pixels; every axis must be 1 or more")]
+    Empty {
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// The file ends before its header or its items do.
+    #[error("the .npy file announces {expected} bytes and has {found}; it was cut, send all of it")]
+    Truncated {
+        /// Bytes that the file announces up to where it was read; more than can be counted if
+        /// `usize::MAX`.
+        expected: usize,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// Bytes follow the items.
+    #[error("the .npy file announces {expected} bytes and has {found}; give one array a file")]
+    Trailing {
+        /// Bytes that the file announces.
+        expected: usize,
+        /// Bytes there are.
+        found: usize,
+    },
+}
+
+/// Whether bytes begin like a `.npy` file.
+#[must_use]
+pub fn is_npy(bytes: &[u8]) -> bool {
+    bytes.starts_with(SIGNATURE)
+}
+
+/// Reads the pictures of a `.npy` file of u8 pixels, taken as they are: `[channels, height,
+/// width]` is one picture, `[pictures, channels, height, width]` several; at least one.
+///
+/// # Errors
+/// [`PictureError::Npy`] for items that are not u8, Fortran order, another number of axes, an
+/// axis of length zero, and a file that is shorter or longer than it announces.
+pub fn pictures(bytes: &[u8]) -> Result<Vec<Picture>, PictureError> {
+    let (header, items_at) = read_header(bytes)?;
+    if !matches!(header.descr.trim_start_matches(['|', '<', '>', '=']), "u1" | "B") {
+        return Err(NpyError::ItemType { found: header.descr }.into());
+    }
+    let (channels, height, width) = match header.shape[..] {
+        [channels, height, width] | [_, channels, height, width] => (channels, height, width),
+        _ => {
+            return Err(NpyError::Axes { found: header.shape }.into());
+        }
+    };
+    if header.fortran_order {
+        return Err(NpyError::FortranOrder.into());
+    }
+    if header.shape.contains(&0) {
+        return Err(NpyError::Empty { found: header.shape }.into());
+    }
+    let found = bytes.len();
+    let expected = header
+        .shape
+        .iter()
+        .try_fold(1_usize, |product, &axis| product.checked_mul(axis))
+        .and_then(|items| items.checked_add(items_at))
+        .unwrap_or(usize::MAX);
+    if found < expected {
+        return Err(NpyError::Truncated { expected, found }.into());
+    }
+    if found > expected {
+        return Err(NpyError::Trailing { expected, found }.into());
+    }
+    let shape = Shape {
+        channels,
+        height,
+        width,
+    };
+    bytes[items_at..]
+        .chunks_exact(channels * height * width)
+        .map(|pixels| Picture::from_vec(shape, pixels.to_vec()))
+        .collect()
+}
+
+/// The header, and where the items begin.
+fn read_header(bytes: &[u8]) -> Result<(Header, usize), NpyError> {
+    if !is_npy(bytes) {
+        return Err(NpyError::NotNpy);
+    }
+    let found = bytes.len();
+    let cut = |expected| NpyError::Truncated { expected, found };
+    let &major = bytes.get(6).ok_or(cut(10))?;
+    let (text_at, length) = match major {
+        1 => match bytes.get(8..10) {
+            Some(&[low, high]) => (10, usize::from(u16::from_le_bytes([low, high]))),
+            _ => return Err(cut(10)),
+        },
+        2 | 3 => match bytes.get(8..).and_then(|rest| rest.first_chunk::<4>()) {
+            Some(field) => {
+                let length = u32::from_le_bytes(*field);
+                (12, usize::try_from(length).unwrap_or(usize::MAX))
+            }
+            None => return Err(cut(12)),
+        },
+        _ => return Err(NpyError::Version { major }),
+    };
+    let items_at = length.saturating_add(text_at);
+    let text = bytes.get(text_at..items_at).ok_or(cut(items_at))?;
+    Ok((header::parse(text)?, items_at))
+}
+
+/// Writes int32 rows, `[rows, dimensions]`, as a `.npy` file (version 1, little-endian, C order).
+#[must_use]
+pub fn write_i32(rows: ArrayView2<'_, i32>) -> Vec<u8> {
+    const LENGTHS: usize = 10;
+
+    let (count, dimensions) = rows.dim();
+    let mut text = format!("{{'descr': '<i4', 'fortran_order': False, 'shape': ({count}, {dimensions}), }}");
+    // The header ends with a newline, padded with spaces before it.
+    let padded = (LENGTHS + text.len() + 1).next_multiple_of(ALIGNMENT);
+    text.extend(std::iter::repeat_n(' ', padded - LENGTHS - text.len() - 1));
+    text.push('\n');
+    let text_length = u16::try_from(text.len()).expect("two axes take fewer than 65,536 letters");
+
+    let mut bytes = Vec::with_capacity(padded + rows.len() * 4);
+    bytes.extend_from_slice(SIGNATURE);
+    bytes.extend_from_slice(&[1, 0]);
+    bytes.extend_from_slice(&text_length.to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    for value in rows {
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,109 @@
+//! Picture → spikes → embedding, on one thread: what each worker of the pool and each command does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::ServiceError;
+use super::model::Model;
+use crate::chip::report::Emulation;
+use crate::embedding::{Embedding, Prediction};
+use crate::emulator::Emulator;
+use crate::network::{Probe, TimeSteps};
+use crate::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
+
+/// What a request may choose of how its picture is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunOptions {
+    pub time_steps: TimeSteps,
+    pub probe: Probe,
+    pub mode: Mode,
+}
+
+impl RunOptions {
+    /// The model's own choices.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            time_steps: model.snn.network.time_steps(),
+            probe: model.snn.network.probe(),
+            mode: Mode::Auto,
+        }
+    }
+}
+
+/// What one picture gave, and how long this host took for it.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    pub embedding: Embedding,
+    pub prediction: Prediction,
+    pub emulation: Emulation,
+    /// Decoding and preparing.
+    pub decode_time: Duration,
+    pub emulation_time: Duration,
+}
+
+/// One emulated chip and the way to it.
+#[derive(Debug)]
+pub struct Embedder {
+    model: Arc<Model>,
+    emulator: Emulator,
+    limits: DecodeLimits,
+}
+
+impl Embedder {
+    /// Lays the model out on a chip of its own.
+    pub fn new(model: Arc<Model>, limits: DecodeLimits) -> Self {
+        let emulator = Emulator::new(Arc::clone(&model.snn));
+        Self {
+            model,
+            emulator,
+            limits,
+        }
+    }
+
+    /// The model that it runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// An image file's way in: decoded and prepared.
+    pub fn prepare(&self, bytes: &[u8], mode: Mode) -> Result<(Decoded, Picture), ServiceError> {
+        let decoded = decode(bytes, &self.limits)?;
+        let network = &self.model.snn.network;
+        let picture = prepare(&decoded, network.input, network.recipe, mode)?;
+        Ok((decoded, picture))
+    }
+
+    /// Runs an image file.
+    pub fn embed(&mut self, bytes: &[u8], options: RunOptions) -> Result<Embedded, ServiceError> {
+        let start = Instant::now();
+        let (_, picture) = self.prepare(bytes, options.mode)?;
+        let decode_time = start.elapsed();
+        let mut embedded = self.embed_picture(&picture, options)?;
+        embedded.decode_time = decode_time;
+        Ok(embedded)
+    }
+
+    /// Runs a prepared picture.
+    pub fn embed_picture(
+        &mut self,
+        picture: &Picture,
+        options: RunOptions,
+    ) -> Result<Embedded, ServiceError> {
+        let start = Instant::now();
+        let outcome = self.emulator.run(picture, options.time_steps)?;
+        let emulation_time = start.elapsed();
+        let snn = &self.model.snn;
+        Ok(Embedded {
+            embedding: Embedding::read(snn, outcome, options.probe, options.time_steps)?,
+            prediction: Prediction::read(snn, outcome),
+            emulation: Emulation::of(
+                &snn.network,
+                &outcome.events,
+                &self.model.placement,
+                self.model.cost_model,
+            ),
+            decode_time: Duration::ZERO,
+            emulation_time,
+        })
+    }
+}

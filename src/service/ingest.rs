@@ -1,0 +1,172 @@
+//! Pictures into the catalogue: embedded on all threads, committed batch by batch.
+
+use std::sync::Arc;
+
+use super::embed::{Embedder, RunOptions};
+use super::model::Model;
+use super::{Progress, ServiceError, Stage};
+use crate::catalogue::store::Store;
+use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
+use crate::embedding::is_zero;
+use crate::picture::DecodeLimits;
+use serde_json::{Map, Value};
+
+/// Products of one commit: few enough that little work is lost to a kill, many enough that commits cost nothing.
+const BATCH: usize = 2000;
+
+/// A product that a source offers, its picture not yet looked at.
+#[derive(Debug, Clone)]
+pub struct Offered {
+    pub id: ProductId,
+    pub title: String,
+    pub attributes: Map<String, Value>,
+    /// The image file, as it will be kept.
+    pub picture: Vec<u8>,
+}
+
+/// What became of a source's products.
+#[derive(Debug, Default)]
+pub struct Ingested {
+    pub stored: usize,
+    /// Already there, left as they were.
+    pub skipped: usize,
+    /// Refused, with the reason.
+    pub failed: Vec<(ProductId, String)>,
+}
+
+/// Stores every product of `offered`; with `resume`, those that are already there are skipped.
+pub fn ingest(
+    store: &mut Store,
+    model: &Arc<Model>,
+    origin: &Origin,
+    offered: &[Offered],
+    resume: bool,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Ingested, ServiceError> {
+    match store.origin()? {
+        Some(found) if found == *origin => {}
+        Some(found) if store.products()? > 0 => return Err(ServiceError::OtherOrigin { found }),
+        _ => store.set_origin(origin)?,
+    }
+    progress.enter(Stage::Embedding, offered.len());
+    let options = options(model, origin);
+    let mut ingested = Ingested::default();
+    for batch in offered.chunks(BATCH) {
+        let mut fresh = Vec::with_capacity(batch.len());
+        for product in batch {
+            if resume && store.holds(product.id.as_str())? {
+                ingested.skipped += 1;
+                progress.advance(1);
+            } else {
+                fresh.push(product);
+            }
+        }
+        let pictures = in_parallel(model, &fresh, threads, |embedder, product| {
+            let new = new_picture(embedder, &product.picture, options);
+            progress.advance(1);
+            new
+        });
+        let mut products = Vec::with_capacity(fresh.len());
+        for (product, picture) in fresh.into_iter().zip(pictures) {
+            match picture {
+                Ok(picture) => products.push(NewProduct {
+                    id: product.id.clone(),
+                    title: product.title.clone(),
+                    attributes: product.attributes.clone(),
+                    pictures: vec![picture],
+                }),
+                Err(error) => ingested.failed.push((product.id.clone(), error.to_string())),
+            }
+        }
+        store.put_all(&products)?;
+        ingested.stored += products.len();
+    }
+    Ok(ingested)
+}
+
+/// Embeds every stored picture anew and swaps the embeddings at once.
+pub fn embed_anew(
+    store: &mut Store,
+    model: &Arc<Model>,
+    origin: &Origin,
+    threads: usize,
+    progress: &Progress,
+) -> Result<(), ServiceError> {
+    progress.enter(Stage::Embedding, store.products()?);
+    let options = options(model, origin);
+    let mut embeddings: Vec<(PictureKey, Vec<i32>)> = Vec::new();
+    loop {
+        let after = embeddings.last().map(|(key, _)| *key);
+        let batch = store.pictures_after(after, BATCH)?;
+        if batch.is_empty() {
+            break;
+        }
+        let values = in_parallel(model, &batch, threads, |embedder, (_, bytes)| {
+            let embedded = embedder.embed(bytes, options);
+            progress.advance(1);
+            embedded.map(|embedded| embedded.embedding.values)
+        });
+        for ((key, _), values) in batch.into_iter().zip(values) {
+            embeddings.push((key, values?));
+        }
+    }
+    Ok(store.replace_embeddings(origin, &embeddings)?)
+}
+
+fn options(model: &Model, origin: &Origin) -> RunOptions {
+    RunOptions {
+        time_steps: origin.time_steps,
+        probe: origin.probe,
+        ..RunOptions::of(model)
+    }
+}
+
+fn new_picture(
+    embedder: &mut Embedder,
+    bytes: &[u8],
+    options: RunOptions,
+) -> Result<NewPicture, ServiceError> {
+    let (decoded, picture) = embedder.prepare(bytes, options.mode)?;
+    let embedding = embedder.embed_picture(&picture, options)?.embedding;
+    if is_zero(&embedding.values) {
+        return Err(ServiceError::EmptyEmbedding);
+    }
+    Ok(NewPicture {
+        content_type: decoded.format().content_type().to_owned(),
+        width: decoded.width(),
+        height: decoded.height(),
+        bytes: bytes.to_vec(),
+        embedding: embedding.values,
+    })
+}
+
+/// `each` over all items on `threads` threads with a chip each; results stand in the items' order.
+fn in_parallel<I: Sync, T: Send>(
+    model: &Arc<Model>,
+    items: &[I],
+    threads: usize,
+    each: impl Fn(&mut Embedder, &I) -> T + Sync,
+) -> Vec<T> {
+    let share = items.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = items
+            .chunks(share)
+            .map(|part| {
+                let each = &each;
+                scope.spawn(move || {
+                    let mut embedder = Embedder::new(Arc::clone(model), DecodeLimits::default());
+                    let found = part.iter().map(|item| each(&mut embedder, item));
+                    found.collect::<Vec<T>>()
+                })
+            })
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| {
+                part.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}

@@ -1,0 +1,367 @@
+//! The shell around the core: it starts, loads, answers and drains. Time, threads and files live here.
+//!
+//! In: a model, a data directory and requests. Out: answers. Absent: HTTP and its status codes.
+
+pub mod describe;
+pub mod embed;
+pub mod index;
+pub mod ingest;
+pub mod model;
+pub mod pool;
+pub mod search;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::catalogue::store::{Reader, Store};
+use crate::catalogue::{CatalogueError, Origin};
+use crate::embedding::EmbeddingError;
+use crate::emulator::EmulatorError;
+use crate::neighbours::NeighboursError;
+use crate::picture::{DecodeLimits, PictureError};
+use embed::{Embedded, Embedder, RunOptions};
+use index::Index;
+use model::Model;
+use pool::Pool;
+use search::{Match, SearchOptions};
+
+/// Why a request, or the service, failed.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Neighbours(#[from] NeighboursError),
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error(
+        "the embedding is all zeros, nothing can be compared with it; give it more time steps or a brighter picture"
+    )]
+    EmptyEmbedding,
+    #[error("the embedding has {given} values; this model's have {wanted}")]
+    Dimensions { given: usize, wanted: usize },
+    #[error(
+        "the catalogue's embeddings were made by model {}, probe {}, T = {}; import with the same, or serve it once with the new ones",
+        found.model_id, found.probe, found.time_steps
+    )]
+    OtherOrigin { found: Origin },
+    #[error("every emulator is busy and the queue is full")]
+    Overloaded,
+    #[error("not ready: {why}")]
+    NotReady { why: String },
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the request took longer than its time limit")]
+    DeadlineExceeded,
+    #[error("a worker failed on this request")]
+    WorkerPanicked,
+}
+
+/// What the service is busy with before it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Opening,
+    Embedding,
+    Reading,
+    Indexing,
+}
+
+impl Stage {
+    /// A few words for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Opening => "opening the catalogue",
+            Self::Embedding => "embedding pictures",
+            Self::Reading => "reading embeddings",
+            Self::Indexing => "building the index",
+        }
+    }
+}
+
+/// Where long work stands; read by `/readyz` and by progress bars.
+#[derive(Debug)]
+pub struct Progress {
+    stage: Mutex<Stage>,
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            stage: Mutex::new(Stage::Opening),
+            done: AtomicUsize::new(0),
+            total: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Progress {
+    fn enter(&self, stage: Stage, total: usize) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    fn advance(&self, count: usize) {
+        self.done.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The stage, what is done of it, and of how much.
+    pub fn now(&self) -> (Stage, usize, usize) {
+        let stage = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.done.load(Ordering::Relaxed);
+        (stage, done, self.total.load(Ordering::Relaxed))
+    }
+}
+
+/// Choices of a running service.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// Emulated chips, one OS thread each.
+    pub chips: usize,
+    /// Jobs that may wait, over all chips.
+    pub waiting: usize,
+    /// Threads for embedding and indexing at start.
+    pub threads: usize,
+    pub limits: DecodeLimits,
+    /// What the catalogue's embeddings are made with.
+    pub origin: Origin,
+}
+
+/// A catalogue that is ready to be searched.
+#[derive(Debug)]
+struct Live {
+    index: Index,
+    /// One a chip, so that no worker waits for another's read.
+    readers: Mutex<Vec<Reader>>,
+    /// The owner of the data directory and its lock.
+    store: Mutex<Store>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Loading,
+    Failed(String),
+    Ready(Arc<Live>),
+    Draining,
+}
+
+/// The running service.
+#[derive(Debug)]
+pub struct Service {
+    pub model: Arc<Model>,
+    pub options: ServiceOptions,
+    pub progress: Progress,
+    pool: Pool,
+    phase: RwLock<Phase>,
+}
+
+/// What a search gave.
+#[derive(Debug)]
+pub struct Found {
+    pub matches: Vec<Match>,
+    /// None where the query was an embedding.
+    pub embedded: Option<Embedded>,
+    pub times: Times,
+}
+
+/// How long this host took, in order of flow.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Times {
+    pub decode_ms: f64,
+    pub queue_ms: f64,
+    pub emulation_ms: f64,
+    pub search_ms: f64,
+    pub total_ms: f64,
+}
+
+/// What is searched for.
+#[derive(Debug)]
+pub enum Query<B> {
+    Picture(B, RunOptions),
+    Embedding(Vec<i32>),
+}
+
+impl Service {
+    /// Starts the emulators and begins to load; embeddings can be asked for at once, searches once it is ready.
+    pub fn start(model: Arc<Model>, options: ServiceOptions) -> std::io::Result<Arc<Self>> {
+        let limits = options.limits;
+        let chip = Arc::clone(&model);
+        let pool = Pool::start(options.chips, options.waiting, move || {
+            Embedder::new(Arc::clone(&chip), limits)
+        })?;
+        Ok(Arc::new(Self {
+            model,
+            options,
+            progress: Progress::default(),
+            pool,
+            phase: RwLock::new(Phase::Loading),
+        }))
+    }
+
+    /// Brings the catalogue up; blocks until it is ready or has failed.
+    pub fn load(&self, store: Store) -> Result<(), ServiceError> {
+        let result = self.bring_up(store);
+        match &result {
+            Ok(live) => self.turn(Phase::Ready(Arc::clone(live))),
+            Err(error) => self.turn(Phase::Failed(error.to_string())),
+        }
+        result.map(|_| ())
+    }
+
+    fn bring_up(&self, mut store: Store) -> Result<Arc<Live>, ServiceError> {
+        let ServiceOptions { origin, threads, .. } = &self.options;
+        if store.origin()?.as_ref() != Some(origin) {
+            if store.products()? > 0 {
+                tracing::info!("the catalogue was embedded otherwise and is embedded anew");
+            }
+            ingest::embed_anew(&mut store, &self.model, origin, *threads, &self.progress)?;
+        }
+        let dimensions = self.model.snn.network.embedding_dimensions();
+        let index = Index::open(&store, origin, dimensions, *threads, &self.progress)?;
+        let readers = (0..self.options.chips)
+            .map(|_| store.reader())
+            .collect::<Result<_, _>>()?;
+        Ok(Arc::new(Live {
+            index,
+            readers: Mutex::new(readers),
+            store: Mutex::new(store),
+        }))
+    }
+
+    /// From now on nothing new is taken.
+    pub fn drain(&self) {
+        self.turn(Phase::Draining);
+    }
+
+    /// How many emulated chips there are.
+    pub fn chips(&self) -> usize {
+        self.pool.chips()
+    }
+
+    /// Whether searches are answered, and if not, why.
+    pub fn ready(&self) -> Result<(), ServiceError> {
+        self.live().map(|_| ())
+    }
+
+    /// The number of pictures that are searched; none before the service is ready.
+    pub fn pictures(&self) -> Option<usize> {
+        self.live().ok().map(|live| live.index.entries.len())
+    }
+
+    fn live(&self) -> Result<Arc<Live>, ServiceError> {
+        match &*self.phase.read().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Ready(live) => Ok(Arc::clone(live)),
+            Phase::Draining => Err(ServiceError::ShuttingDown),
+            Phase::Failed(why) => Err(ServiceError::NotReady { why: why.clone() }),
+            Phase::Loading => {
+                let (stage, done, total) = self.progress.now();
+                Err(ServiceError::NotReady {
+                    why: format!("{} ({done} of {total})", stage.describe()),
+                })
+            }
+        }
+    }
+
+    fn turn(&self, phase: Phase) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Runs one picture.
+    pub async fn embed<B: AsRef<[u8]> + Send + 'static>(
+        &self,
+        picture: B,
+        options: RunOptions,
+        deadline: Instant,
+    ) -> Result<(Embedded, Times), ServiceError> {
+        let start = Instant::now();
+        let run = move |embedder: &mut Embedder, queued: std::time::Duration| {
+            let embedded = embedder.embed(picture.as_ref(), options)?;
+            Ok((embedded, queued))
+        };
+        let (embedded, queued) = self.pool.run(deadline, run).await?;
+        let times = Times {
+            decode_ms: milliseconds(embedded.decode_time),
+            queue_ms: milliseconds(queued),
+            emulation_ms: milliseconds(embedded.emulation_time),
+            search_ms: 0.0,
+            total_ms: milliseconds(start.elapsed()),
+        };
+        Ok((embedded, times))
+    }
+
+    /// Searches the catalogue.
+    pub async fn search<B: AsRef<[u8]> + Send + 'static>(
+        &self,
+        query: Query<B>,
+        options: SearchOptions,
+        deadline: Instant,
+    ) -> Result<Found, ServiceError> {
+        let start = Instant::now();
+        let live = self.live()?;
+        let run = move |embedder: &mut Embedder, queued: std::time::Duration| {
+            let (values, embedded) = match query {
+                Query::Embedding(values) => (values, None),
+                Query::Picture(bytes, run) => {
+                    let embedded = embedder.embed(bytes.as_ref(), run)?;
+                    (embedded.embedding.values.clone(), Some(embedded))
+                }
+            };
+            let searching = Instant::now();
+            let matches = live.with_reader(|reader| search::search(&live.index, reader, &values, options))?;
+            let times = Times {
+                decode_ms: embedded.as_ref().map_or(0.0, |e| milliseconds(e.decode_time)),
+                queue_ms: milliseconds(queued),
+                emulation_ms: embedded.as_ref().map_or(0.0, |e| milliseconds(e.emulation_time)),
+                search_ms: milliseconds(searching.elapsed()),
+                total_ms: 0.0,
+            };
+            Ok(Found {
+                matches,
+                embedded,
+                times,
+            })
+        };
+        let mut found = self.pool.run(deadline, run).await?;
+        found.times.total_ms = milliseconds(start.elapsed());
+        Ok(found)
+    }
+}
+
+impl Live {
+    fn with_reader<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        let readers = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = readers().pop();
+        // A panicking job takes its reader along; a new one is opened in its place.
+        let reader = match taken {
+            Some(reader) => reader,
+            None => self
+                .store
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .reader()?,
+        };
+        let result = read(&reader);
+        readers().push(reader);
+        result
+    }
+}
+
+fn milliseconds(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,7 @@
+//! One integration binary, a module a subject; everything here uses the library as a stranger would, or runs the
+//! real executable.
+
+mod emulator;
+mod golden;
+mod layering;
+mod support;
