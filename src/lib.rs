@@ -10,15 +10,17 @@
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
-pub mod catalogue;
-pub mod chip;
-pub mod cli;
-pub mod config;
-pub mod convert;
-pub mod embedding;
-pub mod emulator;
-pub mod http;
-pub mod neighbours;
-pub mod network;
 pub mod picture;
+pub mod network;
+pub mod chip;
+pub mod convert;
+#[cfg(feature = "train")]
+pub mod train;
+pub mod emulator;
+pub mod embedding;
+pub mod neighbours;
+pub mod catalogue;
 pub mod service;
+pub mod http;
+pub mod config;
+pub mod cli;

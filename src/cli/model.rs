@@ -15,7 +15,6 @@ use crate::chip::place::Placement;
 use crate::convert::{ConvertOptions, convert};
 use crate::network::tensors::{read_ann, write_snn};
 use crate::network::{Probe, TimeSteps};
-use crate::picture::idx::CLASS_NAMES;
 use crate::service::describe::describe;
 use crate::service::model::hex;
 
@@ -190,9 +189,4 @@ impl Inspect {
         )?;
         Ok(())
     }
-}
-
-/// The names of Fashion-MNIST's classes, as a model file lists them.
-pub fn fashion_labels() -> Vec<String> {
-    CLASS_NAMES.map(str::to_owned).to_vec()
 }

@@ -8,6 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{files, progress};
 use crate::catalogue::Origin;
@@ -144,13 +148,18 @@ impl Serve {
     }
 
     fn start_logging(&self) {
-        let logs = tracing_subscriber::fmt()
-            .with_max_level(self.log_level)
-            .with_writer(std::io::stderr);
-        match self.log_format {
-            LogFormat::Text => logs.init(),
-            LogFormat::Json => logs.json().init(),
-        }
+        // The graph library tells of every layer that it allocates.
+        let filter = Targets::new()
+            .with_default(self.log_level)
+            .with_target("hnsw_rs", self.log_level.min(tracing::Level::WARN));
+        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let logs = match self.log_format {
+            LogFormat::Text => logs.boxed(),
+            LogFormat::Json => logs.json().boxed(),
+        };
+        tracing_subscriber::registry()
+            .with(logs.with_filter(filter))
+            .init();
     }
 }
 

@@ -9,8 +9,8 @@ use super::Neighbour;
 pub struct Vectors {
     dimensions: usize,
     rows: Rows,
-    /// Euclidean length of each row.
-    norms: Vec<f64>,
+    /// Sum of squares of each row.
+    squares: Vec<f64>,
     /// The largest magnitude of any value.
     largest: i64,
 }
@@ -28,7 +28,7 @@ impl Vectors {
         Self {
             dimensions,
             rows: Rows::I8(Vec::new()),
-            norms: Vec::new(),
+            squares: Vec::new(),
             largest: 0,
         }
     }
@@ -40,12 +40,12 @@ impl Vectors {
 
     /// The number of embeddings.
     pub fn len(&self) -> usize {
-        self.norms.len()
+        self.squares.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.norms.is_empty()
+        self.squares.is_empty()
     }
 
     /// Appends an embedding; rows become wider when it needs them to.
@@ -69,7 +69,7 @@ impl Vectors {
             Rows::I16(rows) => rows.extend(values.iter().map(|&value| narrowed::<i16>(value))),
             Rows::I32(rows) => rows.extend(values),
         }
-        self.norms.push(norm(values));
+        self.squares.push(square(values));
         self.largest = self.largest.max(largest(values));
     }
 
@@ -105,14 +105,15 @@ impl Vectors {
         };
         Query {
             form,
-            norm: norm(values),
+            square: square(values),
             exact: bound < i128::from(i64::MAX),
         }
     }
 
     /// Cosine of the query and row `index`, -1 to 1; 0 where either is all zeros.
     pub fn cosine(&self, query: &Query, index: usize) -> f64 {
-        let scale = query.norm * self.norms[index];
+        // One root of the product, not a product of roots: rows of equal direction then round alike.
+        let scale = (query.square * self.squares[index]).sqrt();
         if scale == 0.0 {
             return 0.0;
         }
@@ -169,7 +170,7 @@ pub fn nearest_first(mut found: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
 #[derive(Debug, Clone)]
 pub struct Query {
     form: Form,
-    norm: f64,
+    square: f64,
     /// Whether a 64-bit sum of products is known not to overflow.
     exact: bool,
 }
@@ -218,10 +219,11 @@ fn float(sum: i64) -> f64 {
     sum as f64
 }
 
-fn norm(values: &[i32]) -> f64 {
-    let square = |&value: &i32| u128::from(value.unsigned_abs()).pow(2);
-    let sum: u128 = values.iter().map(square).sum();
-    (sum as f64).sqrt()
+fn square(values: &[i32]) -> f64 {
+    let squares = values
+        .iter()
+        .map(|&value| u128::from(value.unsigned_abs()).pow(2));
+    squares.sum::<u128>() as f64
 }
 
 fn largest(values: &[i32]) -> i64 {

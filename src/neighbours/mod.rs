@@ -40,18 +40,18 @@ pub enum NeighboursError {
 }
 
 /// Links of each entry; twice as many in the lowest layer (Malkov and Yashunin 2018, section 4.1: 5 to 48).
-pub const LINKS: usize = 24;
+pub const LINKS: usize = 16;
 /// Candidates that are looked at for each insertion.
-pub const CANDIDATES_AT_BUILD: usize = 200;
+pub const CANDIDATES_AT_BUILD: usize = 120;
 /// Candidates that a search looks at, at least; all are re-ranked.
-pub const CANDIDATES_AT_SEARCH: usize = 128;
+pub const CANDIDATES_AT_SEARCH: usize = 96;
 /// The library's own largest number of layers.
 const GRAPH_LAYERS: usize = 16;
 /// Below this many embeddings the exact search is as quick as the graph.
 pub const EXACT_BELOW: usize = 2048;
 
 /// Changes whenever an older dump must not be loaded.
-pub const GRAPH_FORMAT: &str = "hnsw_rs-0.3 i8+norm M24 ef200";
+pub const GRAPH_FORMAT: &str = "hnsw_rs-0.3 i8+norm M16 ef120";
 
 /// Stored embeddings with their graph.
 pub struct Neighbours {

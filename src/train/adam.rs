@@ -18,7 +18,11 @@ pub(super) struct Adam {
 impl Adam {
     pub(super) fn new(parameters: &[Vec<f32>]) -> Self {
         let zeros: Vec<Vec<f32>> = parameters.iter().map(|values| vec![0.0; values.len()]).collect();
-        Self { means: zeros.clone(), squares: zeros, steps: 0 }
+        Self {
+            means: zeros.clone(),
+            squares: zeros,
+            steps: 0,
+        }
     }
 
     /// Moves `parameters` one step against `gradients`.
@@ -55,8 +59,10 @@ mod tests {
         let mut parameters = vec![vec![3.0, -2.0], vec![1.0]];
         let mut adam = Adam::new(&parameters);
         for step in 0..2_000 {
-            let gradients: Vec<Vec<f32>> =
-                parameters.iter().map(|values| values.iter().map(|value| 2.0 * (value - 0.5)).collect()).collect();
+            let gradients: Vec<Vec<f32>> = parameters
+                .iter()
+                .map(|values| values.iter().map(|value| 2.0 * (value - 0.5)).collect())
+                .collect();
             adam.step(&mut parameters, &gradients, cosine(0.01, step, 2_000));
         }
         for value in parameters.concat() {

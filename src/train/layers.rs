@@ -44,14 +44,21 @@ impl Windows {
         let (input, output) = (layer.input, layer.output);
         // A dense layer's only window is the whole source.
         let (kernel, stride, padding) = match layer.kind {
-            Kind::Conv2d { kernel, stride, padding } => (kernel, stride, padding),
+            Kind::Conv2d {
+                kernel,
+                stride,
+                padding,
+            } => (kernel, stride, padding),
             Kind::AvgPool2d { kernel, stride } => (kernel, stride, [0, 0]),
             Kind::Dense => ([input.height, input.width], [1, 1], [0, 0]),
         };
         let length = kernel[0] * kernel[1] * input.channels;
         let mut runs = Vec::new();
         for position in 0..output.height * output.width {
-            let (top, left) = (position / output.width * stride[0], position % output.width * stride[1]);
+            let (top, left) = (
+                position / output.width * stride[0],
+                position % output.width * stride[1],
+            );
             // What lies in the padding is skipped on every side; `first` and `end` are columns of the padded source.
             let first = left.max(padding[1]);
             let end = (left + kernel[1]).min(padding[1] + input.width);
@@ -69,7 +76,12 @@ impl Windows {
                 });
             }
         }
-        Self { input, positions: output.height * output.width, length, runs }
+        Self {
+            input,
+            positions: output.height * output.width,
+            length,
+            runs,
+        }
     }
 
     /// Every window of every picture as a row: `[pictures x positions, length]`, zero where padding is.
@@ -77,7 +89,10 @@ impl Windows {
         let pictures = sources.len() / self.input.len();
         let size = self.positions * self.length;
         let mut columns = vec![0.0; pictures * size];
-        for (columns, source) in columns.chunks_exact_mut(size).zip(sources.chunks_exact(self.input.len())) {
+        for (columns, source) in columns
+            .chunks_exact_mut(size)
+            .zip(sources.chunks_exact(self.input.len()))
+        {
             for run in &self.runs {
                 columns[run.column..run.column + run.length]
                     .copy_from_slice(&source[run.source..run.source + run.length]);
@@ -91,7 +106,10 @@ impl Windows {
         let size = self.positions * self.length;
         let pictures = columns.len() / size;
         let mut sources = vec![0.0; pictures * self.input.len()];
-        for (columns, source) in columns.chunks_exact(size).zip(sources.chunks_exact_mut(self.input.len())) {
+        for (columns, source) in columns
+            .chunks_exact(size)
+            .zip(sources.chunks_exact_mut(self.input.len()))
+        {
             for run in &self.runs {
                 let seen = &columns[run.column..run.column + run.length];
                 for (sum, value) in source[run.source..run.source + run.length].iter_mut().zip(seen) {
@@ -145,7 +163,10 @@ impl CustomOp3 for Connection {
             }
         }
         let neurons = self.windows.positions * bias.len();
-        Ok((CpuStorage::F32(driven), (rows / self.windows.positions, neurons).into()))
+        Ok((
+            CpuStorage::F32(driven),
+            (rows / self.windows.positions, neurons).into(),
+        ))
     }
 
     fn bwd(
@@ -226,7 +247,10 @@ impl CustomOp1 for Pooling {
         let sources = values(source, layout)?;
         let pictures = sources.len() / neurons;
         let mut means = vec![0.0; pictures * windows.pooled()];
-        for (means, source) in means.chunks_exact_mut(windows.pooled()).zip(sources.chunks_exact(neurons)) {
+        for (means, source) in means
+            .chunks_exact_mut(windows.pooled())
+            .zip(sources.chunks_exact(neurons))
+        {
             for run in &windows.runs {
                 let position = run.column / windows.length * channels;
                 for pixel in source[run.source..run.source + run.length].chunks_exact(channels) {
@@ -240,7 +264,9 @@ impl CustomOp1 for Pooling {
     }
 
     fn bwd(&self, _source: &Tensor, _result: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let reverse = PoolingGradient { windows: Arc::clone(&self.windows) };
+        let reverse = PoolingGradient {
+            windows: Arc::clone(&self.windows),
+        };
         gradient.contiguous()?.apply_op1_no_bwd(&reverse).map(Some)
     }
 }
@@ -256,7 +282,10 @@ impl CustomOp1 for PoolingGradient {
         let gradients = values(gradient, layout)?;
         let pictures = gradients.len() / windows.pooled();
         let mut sources = vec![0.0; pictures * neurons];
-        for (source, means) in sources.chunks_exact_mut(neurons).zip(gradients.chunks_exact(windows.pooled())) {
+        for (source, means) in sources
+            .chunks_exact_mut(neurons)
+            .zip(gradients.chunks_exact(windows.pooled()))
+        {
             for run in &windows.runs {
                 let position = run.column / windows.length * channels;
                 for pixel in source[run.source..run.source + run.length].chunks_exact_mut(channels) {
@@ -304,8 +333,9 @@ impl Dropout {
     fn apply(&mut self, source: &Tensor) -> Result<Tensor> {
         // The neurons that are left count for the silenced ones too, so nothing changes on average.
         let kept = 1.0 / (1.0 - self.rate);
-        let mask: Vec<f32> =
-            (0..source.elem_count()).map(|_| if self.random.unit() < self.rate { 0.0 } else { kept }).collect();
+        let mask: Vec<f32> = (0..source.elem_count())
+            .map(|_| if self.random.unit() < self.rate { 0.0 } else { kept })
+            .collect();
         source.mul(&Tensor::from_vec(mask, source.dims(), &Device::Cpu)?)
     }
 }
@@ -325,16 +355,26 @@ impl Layers {
             match layer.kind {
                 Kind::AvgPool2d { .. } => Operation::Pooling(Pooling { windows }),
                 // ReLU follows every layer but the last.
-                _ => Operation::Connection(Connection { windows, rectified: index != last }),
+                _ => Operation::Connection(Connection {
+                    windows,
+                    rectified: index != last,
+                }),
             }
         };
         let operations = network.layers.iter().enumerate().map(operation).collect();
-        Self { network: network.clone(), operations }
+        Self {
+            network: network.clone(),
+            operations,
+        }
     }
 
     /// Lays a picture out as a row of the first layer's source, scaled as `crate::network::ann` does.
     pub(super) fn extend_source(&self, source: &mut Vec<f32>, pixels: &[u8]) {
-        let Shape { channels, height, width } = self.network.input;
+        let Shape {
+            channels,
+            height,
+            width,
+        } = self.network.input;
         let plane = height * width;
         for position in 0..plane {
             source.extend((0..channels).map(|channel| f32::from(pixels[channel * plane + position]) / 255.0));
@@ -377,7 +417,12 @@ impl Layers {
                 vec![vec![connection.windows.length, out], vec![out]]
             }
         };
-        self.network.layers.iter().zip(&self.operations).flat_map(shapes).collect()
+        self.network
+            .layers
+            .iter()
+            .zip(&self.operations)
+            .flat_map(shapes)
+            .collect()
     }
 
     /// First values: uniform weights whose variance keeps that of the activations (He et al. 2015), no biases.
@@ -401,7 +446,10 @@ impl Layers {
     pub(super) fn parameters_of(&self, values: &[Vec<f32>]) -> Vec<Parameters> {
         let mut pairs = values.chunks_exact(2);
         let parameters = |layer: &Layer| {
-            let none = Parameters { weights: Weights::AvgPool2d, bias: None };
+            let none = Parameters {
+                weights: Weights::AvgPool2d,
+                bias: None,
+            };
             if matches!(layer.kind, Kind::AvgPool2d { .. }) {
                 return none;
             }
@@ -420,7 +468,10 @@ impl Layers {
                     Weights::Dense(Array2::from_shape_fn((out, layer.input.len()), at))
                 }
             };
-            Parameters { weights, bias: Some(Array1::from_vec(bias.clone())) }
+            Parameters {
+                weights,
+                bias: Some(Array1::from_vec(bias.clone())),
+            }
         };
         self.network.layers.iter().map(parameters).collect()
     }

@@ -52,7 +52,14 @@ mod tests {
     fn a_shuffle_keeps_every_element_and_moves_most() {
         let mut elements: Vec<usize> = (0..100).collect();
         Random::new(1).shuffle(&mut elements);
-        assert!(elements.iter().enumerate().filter(|(index, element)| index == *element).count() < 10);
+        assert!(
+            elements
+                .iter()
+                .enumerate()
+                .filter(|(index, element)| index == *element)
+                .count()
+                < 10
+        );
         elements.sort_unstable();
         assert!(elements.into_iter().eq(0..100));
     }

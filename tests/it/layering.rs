@@ -105,7 +105,8 @@ fn violations(room: &str, file: &str, text: &str) -> Vec<String> {
             Some(_) => {}
         }
     }
-    let pure = own < rank("catalogue").unwrap();
+    // Unit tests in a file of their own may read the reference bundle.
+    let pure = own < rank("catalogue").unwrap() && !file.ends_with("/tests.rs");
     for word in IMPURE.iter().filter(|word| pure && code.contains(*word)) {
         found.push(format!("{file}: `{word}` has no place in the core"));
     }

@@ -1,7 +1,10 @@
 //! One integration binary, a module a subject; everything here uses the library as a stranger would, or runs the
 //! real executable.
 
+mod api;
+mod cli;
 mod emulator;
 mod golden;
 mod layering;
+mod server;
 mod support;

@@ -1,0 +1,185 @@
+//! The real executable on port 0 in a folder of its own, and a small HTTP client to ask it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The executable with no `SPIKELENS_*` of the caller's.
+pub fn spikelens(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spikelens"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SPIKELENS_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs the executable to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    spikelens(arguments).output().unwrap()
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Status and code of a refusal, once it is a whole problem document.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let document = self.json();
+        for field in [
+            "type",
+            "title",
+            "status",
+            "detail",
+            "code",
+            "request_id",
+            "errors",
+        ] {
+            assert!(!document[field].is_null(), "{field} is missing: {document}");
+        }
+        assert_eq!(document["status"], self.status);
+        assert_eq!(document["request_id"].as_str(), self.header("x-request-id"));
+        (self.status, document["code"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Server {
+    /// Starts a server over `data_dir` and waits until it listens.
+    pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        let data_dir = data_dir.to_str().unwrap();
+        let mut child = spikelens(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir])
+            .args(["--log-format", "json"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        let address = loop {
+            let start = said.len();
+            assert!(log.read_line(&mut said).unwrap() > 0, "the server ended: {said}");
+            let Ok(line) = serde_json::from_str::<Value>(&said[start..]) else {
+                continue;
+            };
+            if line["fields"]["message"] == "listening" {
+                break line["fields"]["address"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        // Somebody must read on, or the server would wait for room in the pipe.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, address }
+    }
+
+    /// Waits until searches are answered.
+    pub fn ready(self) -> Self {
+        let start = Instant::now();
+        while self.get("/readyz").status != 200 {
+            assert!(start.elapsed() < Duration::from_secs(120), "never ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], b"")
+    }
+
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        self.ask("POST", path, &[("content-type", content_type)], body)
+    }
+
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        read_answer(&mut stream)
+    }
+
+    /// Sends a signal; gives the exit code and how long the server took to leave.
+    pub fn signal(mut self, signal: &str) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let status = self.child.wait().unwrap();
+        (status.code(), start.elapsed())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads one answer to its end; the server closes the connection behind it.
+fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a head");
+    let head = std::str::from_utf8(&bytes[..end]).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = lines
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    Answer {
+        status,
+        headers,
+        body: bytes[end + 4..].to_vec(),
+    }
+}
