@@ -77,7 +77,7 @@ pub struct Evaluate {
 /// One line of the table. Shares are in percent, mAP is 0 to 1; energy and latency are modelled means per query.
 #[derive(Debug, Serialize)]
 struct Row {
-    network: String,
+    network: &'static str,
     time_steps: Option<u32>,
     probe: Option<Probe>,
     classification: f64,
@@ -91,21 +91,92 @@ struct Row {
 }
 
 /// The paper's Table 2, with Tables 3 and 5 for the measured chip.
-const PAPER: [(&str, Option<u32>, [f64; 4], Option<[f64; 2]>); 3] = [
-    ("ANN", None, [90.07, 87.49, 94.55, 0.5212], None),
-    (
+const PAPER: [Row; 3] = [
+    Row::paper("ANN", None, [90.07, 87.49, 94.55, 0.5212], None),
+    Row::paper(
         "SNN",
         Some(16),
         [85.05, 85.55, 93.56, 0.4797],
-        Some([2.984, 2.996]),
+        Some((2.984, 2.996)),
     ),
-    (
+    Row::paper(
         "SNN",
         Some(128),
         [90.01, 86.58, 93.93, 0.4919],
-        Some([11.976, 12.17]),
+        Some((11.976, 12.17)),
     ),
 ];
+
+impl Row {
+    const fn paper(
+        network: &'static str,
+        time_steps: Option<u32>,
+        [classification, top_1, top_3, map]: [f64; 4],
+        chip: Option<(f64, f64)>,
+    ) -> Self {
+        let (latency_ms, energy_mj) = match chip {
+            Some((latency_ms, energy_mj)) => (Some(latency_ms), Some(energy_mj)),
+            None => (None, None),
+        };
+        Self {
+            network,
+            time_steps,
+            probe: match time_steps {
+                Some(_) => Some(Probe::Membrane),
+                None => None,
+            },
+            classification,
+            top_1,
+            top_3,
+            map,
+            spikes: None,
+            synaptic_operations: None,
+            latency_ms,
+            energy_mj,
+        }
+    }
+
+    fn csv(&self) -> String {
+        fn shown<T: ToString>(value: Option<T>) -> String {
+            value.map(|value| value.to_string()).unwrap_or_default()
+        }
+        [
+            self.network.to_owned(),
+            shown(self.time_steps),
+            shown(self.probe),
+            self.classification.to_string(),
+            self.top_1.to_string(),
+            self.top_3.to_string(),
+            self.map.to_string(),
+            shown(self.spikes),
+            shown(self.synaptic_operations),
+            shown(self.latency_ms),
+            shown(self.energy_mj),
+        ]
+        .join(",")
+    }
+
+    fn text(&self, prefix: &str) -> String {
+        let name = match (self.time_steps, self.probe) {
+            (Some(steps), Some(probe)) => format!("{prefix}{} ({steps}) {probe}", self.network),
+            _ => format!("{prefix}{}", self.network),
+        };
+        let shown = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        format!(
+            "{name:28} {:>7.2} {:>7.2} {:>7.2} {:>7.4} {:>9} {:>10} {:>10} {:>9}",
+            self.classification,
+            self.top_1,
+            self.top_3,
+            self.map,
+            shown(self.spikes, 0),
+            shown(self.synaptic_operations, 0),
+            shown(self.latency_ms, 3),
+            shown(self.energy_mj, 4)
+        )
+    }
+}
 
 /// Queries and corpus with their classes.
 struct Protocol {
@@ -168,23 +239,13 @@ impl Evaluate {
         let mut out = std::io::stdout().lock();
         match self.format {
             EvaluateFormat::Json => {
-                let paper: Vec<_> = PAPER
-                    .iter()
-                    .map(|(network, time_steps, [classification, top_1, top_3, map], chip)| {
-                        json!({
-                            "network": network, "time_steps": time_steps, "classification": classification,
-                            "top_1": top_1, "top_3": top_3, "map": map,
-                            "latency_ms": chip.map(|chip| chip[0]), "energy_mj": chip.map(|chip| chip[1]),
-                        })
-                    })
-                    .collect();
                 let report = json!({
                     "model": {"id": model.id, "name": model.snn.network.name},
                     "queries": self.queries,
                     "corpus": self.corpus,
                     "cost_model": model.cost_model.as_str(),
                     "rows": rows,
-                    "paper": paper,
+                    "paper": PAPER,
                 });
                 serde_json::to_writer_pretty(&mut out, &report)?;
                 writeln!(out)?;
@@ -195,22 +256,7 @@ impl Evaluate {
                     "network,time_steps,probe,classification,top_1,top_3,map,spikes,synaptic_operations,latency_ms,energy_mj"
                 )?;
                 for row in rows {
-                    let optional = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
-                    writeln!(
-                        out,
-                        "{},{},{},{},{},{},{},{},{},{},{}",
-                        row.network,
-                        row.time_steps.map(|t| t.to_string()).unwrap_or_default(),
-                        row.probe.map(|p| p.to_string()).unwrap_or_default(),
-                        row.classification,
-                        row.top_1,
-                        row.top_3,
-                        row.map,
-                        optional(row.spikes),
-                        optional(row.synaptic_operations),
-                        optional(row.latency_ms),
-                        optional(row.energy_mj)
-                    )?;
+                    writeln!(out, "{}", row.csv())?;
                 }
             }
             EvaluateFormat::Text => {
@@ -236,40 +282,10 @@ impl Evaluate {
                     "energy mJ"
                 )?;
                 for row in rows {
-                    let name = match (row.time_steps, row.probe) {
-                        (Some(steps), Some(probe)) => format!("{} ({steps}) {probe}", row.network),
-                        _ => row.network.clone(),
-                    };
-                    let optional = |value: Option<f64>, digits: usize| {
-                        value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
-                    };
-                    writeln!(
-                        out,
-                        "{name:28} {:>7.2} {:>7.2} {:>7.2} {:>7.4} {:>9} {:>10} {:>10} {:>9}",
-                        row.classification,
-                        row.top_1,
-                        row.top_3,
-                        row.map,
-                        optional(row.spikes, 0),
-                        optional(row.synaptic_operations, 0),
-                        optional(row.latency_ms, 3),
-                        optional(row.energy_mj, 4)
-                    )?;
+                    writeln!(out, "{}", row.text(""))?;
                 }
-                for (network, steps, [classification, top_1, top_3, map], chip) in PAPER {
-                    let name = steps.map_or(network.to_owned(), |t| format!("{network} ({t}) membrane"));
-                    let chip = chip.map_or(["-".to_owned(), "-".to_owned()], |chip| {
-                        chip.map(|v| format!("{v:.3}"))
-                    });
-                    writeln!(
-                        out,
-                        "{:28} {classification:>7.2} {top_1:>7.2} {top_3:>7.2} {map:>7.4} {:>9} {:>10} {:>10} {:>9}",
-                        format!("paper: {name}"),
-                        "-",
-                        "-",
-                        chip[0],
-                        chip[1]
-                    )?;
+                for row in &PAPER {
+                    writeln!(out, "{}", row.text("paper: "))?;
                 }
             }
         }
@@ -370,7 +386,7 @@ impl Protocol {
         judge(similarities, |index| self.corpus_labels[index] == class)
     }
 
-    fn row(&self, network: &str, classes: &[usize], rankings: &[Ranking]) -> Row {
+    fn row(&self, network: &'static str, classes: &[usize], rankings: &[Ranking]) -> Row {
         let count = rankings.len() as f64;
         let percent = |hits: usize| 100.0 * hits as f64 / count;
         let right = classes
@@ -378,7 +394,7 @@ impl Protocol {
             .zip(&self.query_labels)
             .filter(|(class, label)| **class == usize::from(**label));
         Row {
-            network: network.to_owned(),
+            network,
             time_steps: None,
             probe: None,
             classification: percent(right.count()),

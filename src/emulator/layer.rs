@@ -238,7 +238,7 @@ impl LayerRun {
     ) -> Result<(), EmulatorError> {
         membranes.clear();
         membranes.extend(self.initial_membranes.iter().map(|&initial| M::from(initial)));
-        for step in 0..time_steps.len() {
+        for step in 0..time_steps.count() {
             let spikes = arriving.of_step(step.checked_sub(1));
             let operations = self.synapses.deliver(spikes, self.output.channels, membranes);
             self.integrate(membranes);

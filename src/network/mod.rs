@@ -138,8 +138,8 @@ impl TimeSteps {
         self.0
     }
 
-    /// The number as a length.
-    pub fn len(self) -> usize {
+    /// The number as a count of entries.
+    pub fn count(self) -> usize {
         usize::try_from(self.0).expect("at most 1,024")
     }
 }
