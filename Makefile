@@ -19,7 +19,6 @@ serve: dataset build
 	exec $(SPIKELENS) serve --data-dir $(DATA_DIR)
 
 test: dataset lint unit deny
-	cargo check --quiet --features train
 	@echo "all checks passed"
 
 build:
@@ -27,10 +26,11 @@ build:
 
 lint:
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 
 unit:
 	cargo test --locked
+	cargo test --locked --features train --lib train::
 
 deny:
 	scripts/deny.sh

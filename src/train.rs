@@ -89,8 +89,8 @@ impl Default for TrainOptions {
             epochs: 15,
             seed: 0,
             batch: 64,
-            learning_rate: 1e-3,
-            dropout: 0.0,
+            learning_rate: 2e-3,
+            dropout: 0.5,
             validation: 6_000,
             threads: 1,
         }

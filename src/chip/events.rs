@@ -9,11 +9,21 @@ pub struct LayerEvents {
     pub neurons: u64,
     /// Spikes that the layer fired in each time step.
     pub spikes_per_step: Vec<u64>,
-    /// Synaptic operations that arrived at the layer in each time step.
-    pub synaptic_operations_per_step: Vec<u64>,
+    /// How many cores the layer is on.
+    pub cores: usize,
+    /// Synaptic operations that arrived at each of those cores in each time step, step by step.
+    pub operations_per_step_and_core: Vec<u64>,
 }
 
 impl LayerEvents {
+    /// Forgets the last run, keeps the buffers.
+    pub fn start(&mut self, neurons: usize, cores: usize) {
+        self.neurons = u64::try_from(neurons).expect("a length fits 64 bits");
+        self.cores = cores;
+        self.spikes_per_step.clear();
+        self.operations_per_step_and_core.clear();
+    }
+
     /// Spikes that the layer fired in all.
     pub fn spikes(&self) -> u64 {
         self.spikes_per_step.iter().sum()
@@ -21,7 +31,12 @@ impl LayerEvents {
 
     /// Synaptic operations that arrived at the layer in all.
     pub fn synaptic_operations(&self) -> u64 {
-        self.synaptic_operations_per_step.iter().sum()
+        self.operations_per_step_and_core.iter().sum()
+    }
+
+    /// Synaptic operations that arrived at each core in time step `step` (0 is the first).
+    pub fn operations_of_step(&self, step: usize) -> &[u64] {
+        &self.operations_per_step_and_core[step * self.cores..(step + 1) * self.cores]
     }
 
     /// Every neuron is updated once in every time step.

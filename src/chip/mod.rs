@@ -5,11 +5,20 @@
 
 pub mod cost;
 pub mod events;
+pub mod fit;
 pub mod place;
 pub mod report;
+pub mod synapses;
+pub mod tiling;
 
 /// Neuromorphic cores on one chip (Davies 2018, as quoted in nengo-loihi and NxTF sources).
 pub const CORES_PER_CHIP: usize = 128;
+
+/// Cores that share one router (NxTF `snip_reset.c`).
+pub const CORES_PER_TILE: usize = 4;
+
+/// Tiles in one column; a chip has 8 columns (NxTF `snip_reset.c`).
+pub const TILE_ROWS: usize = 4;
 
 /// Compartments on one core (nengo-loihi `block.py`; NxTF `optimization.py`).
 pub const COMPARTMENTS_PER_CORE: usize = 1024;

@@ -55,13 +55,13 @@ impl Emulation {
         let layers = network
             .populations()
             .zip(&events.layers)
-            .zip(&placement.cores_per_layer)
-            .map(|(((name, _), events), &cores)| LayerEmulation {
+            .zip(&placement.layers)
+            .map(|(((name, _), events), placed)| LayerEmulation {
                 name: name.to_owned(),
                 neurons: events.neurons,
                 spikes: events.spikes(),
                 synaptic_operations: events.synaptic_operations(),
-                cores,
+                cores: placed.tiling.cores(),
             })
             .collect();
         Self {

@@ -57,7 +57,7 @@ impl Import {
                 self.source.display()
             );
         }
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
         let mut store = Store::open(&self.data_dir)?;
         let origin = model.origin(store.origin()?.as_ref(), self.probe, self.time_steps);
         let (pictures, labels) = files::fashion_mnist(&self.source, Split::Train, self.limit)?;
@@ -147,6 +147,9 @@ pub struct Search {
     /// How to print it
     #[arg(long, value_enum, default_value = "table", env = "SPIKELENS_FORMAT")]
     format: SearchFormat,
+    /// loihi1-paper or loihi1-cores
+    #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
+    cost_model: CostModel,
 }
 
 impl Search {
@@ -157,7 +160,7 @@ impl Search {
                 self.data_dir.display()
             );
         }
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = Store::open(&self.data_dir)?;
         let origin = store
             .origin()?

@@ -48,11 +48,14 @@ pub struct Embed {
     /// Where the result goes [default: stdout]
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: Option<PathBuf>,
+    /// loihi1-paper or loihi1-cores
+    #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
+    cost_model: CostModel,
 }
 
 impl Embed {
     pub fn run(self) -> Result<()> {
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let model = files::model(self.model.as_deref(), self.cost_model)?;
         let options = RunOptions {
             time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps()),
             probe: self.probe.unwrap_or(model.snn.network.probe()),
@@ -130,14 +133,14 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(self) -> Result<()> {
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
         let time_steps = self.time_steps.unwrap_or(model.snn.network.time_steps());
         let embedder = Embedder::new(std::sync::Arc::clone(&model), DecodeLimits::default());
         let mut all = Vec::new();
         for path in &self.pictures {
             all.extend(pictures(&embedder, path, Mode::Auto)?);
         }
-        let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn));
+        let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn), &model.placement.tilings());
         // The first pictures warm caches and buffers and are not counted.
         for (name, picture) in all.iter().take(20) {
             emulator.run(picture, time_steps).with_context(|| name.clone())?;

@@ -72,6 +72,9 @@ pub struct Evaluate {
     /// How to print it
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: EvaluateFormat,
+    /// loihi1-paper or loihi1-cores
+    #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
+    cost_model: CostModel,
 }
 
 /// One line of the table. Shares are in percent, mAP is 0 to 1; energy and latency are modelled means per query.
@@ -198,7 +201,7 @@ impl Evaluate {
             (None, None) => Some(read_ann(SHIPPED_ANN).context("the ANN inside this program")?),
             (None, Some(_)) => None,
         };
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let model = files::model(self.model.as_deref(), self.cost_model)?;
         let (queries, query_labels) = files::fashion_mnist(&self.dataset, Split::Test, Some(self.queries))?;
         let (corpus, corpus_labels) = files::fashion_mnist(&self.dataset, Split::Train, Some(self.corpus))?;
         let protocol = Protocol {

@@ -3,10 +3,11 @@
 //! Results go to stdout, progress and logs to stderr. Exit 0: done; 1: failed, with one plain sentence; 2: wrong usage.
 
 mod catalogue;
+mod convert;
 mod embed;
 mod evaluate;
 mod files;
-mod model;
+mod inspect;
 mod progress;
 mod serve;
 mod train;
@@ -30,8 +31,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
-    Convert(model::Convert),
-    Inspect(model::Inspect),
+    Convert(convert::Convert),
+    Inspect(inspect::Inspect),
     Embed(embed::Embed),
     Bench(embed::Bench),
     Import(catalogue::Import),

@@ -85,6 +85,9 @@ pub struct Serve {
     /// error, warn, info, debug or trace
     #[arg(long, default_value = "info", env = "SPIKELENS_LOG_LEVEL")]
     log_level: tracing::Level,
+    /// loihi1-paper or loihi1-cores
+    #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
+    cost_model: CostModel,
 }
 
 impl Serve {
@@ -96,7 +99,7 @@ impl Serve {
                 self.listen
             );
         }
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
+        let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = Store::open(&self.data_dir)?;
         let config = self.config(&model, store.origin()?.as_ref());
         tracing::info!(

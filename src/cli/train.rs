@@ -40,10 +40,10 @@ pub struct Train {
     #[arg(long, default_value_t = 64, env = "SPIKELENS_BATCH")]
     batch: usize,
     /// Of Adam, at the start; it falls along half a cosine to zero
-    #[arg(long, default_value_t = 1e-3, env = "SPIKELENS_LEARNING_RATE")]
+    #[arg(long, default_value_t = 2e-3, env = "SPIKELENS_LEARNING_RATE")]
     learning_rate: f32,
     /// Share of the classifier's inputs that is silenced while training
-    #[arg(long, default_value_t = 0.25, env = "SPIKELENS_DROPOUT")]
+    #[arg(long, default_value_t = 0.5, env = "SPIKELENS_DROPOUT")]
     dropout: f32,
     /// Training pictures, the last ones, that choose the epoch to keep and are not trained on
     #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]

@@ -3,6 +3,7 @@
 use super::spikes::Spikes;
 use super::{EmulatorError, LayerState, interleaved};
 use crate::chip::events::LayerEvents;
+use crate::chip::tiling::Tiling;
 use crate::network::snn::{self, Parameters};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Shape;
@@ -25,6 +26,58 @@ pub struct LayerRun {
     is_wide: bool,
     spike_counts: Vec<u32>,
     fired: Vec<u8>,
+    cores: CoreCounts,
+}
+
+/// Where synaptic operations are counted: the layer's cores.
+#[derive(Debug)]
+struct CoreCounts {
+    tiling: Tiling,
+    /// Position by position, its part.
+    position_part: Vec<usize>,
+    /// Channel by channel, its part.
+    channel_part: Vec<usize>,
+    /// Of the current step. A window that hears a spike adds one weight for each of its channels, so that parts of
+    /// positions are enough; pooling adds one for a single channel, and each core is counted by itself.
+    step: Vec<u64>,
+    all_channels: bool,
+}
+
+impl CoreCounts {
+    fn new(tiling: Tiling, all_channels: bool) -> Self {
+        let counted = if all_channels {
+            tiling.position_parts
+        } else {
+            tiling.cores()
+        };
+        Self {
+            tiling,
+            position_part: (0..tiling.positions)
+                .map(|position| tiling.position_part(position))
+                .collect(),
+            channel_part: (0..tiling.channels)
+                .map(|channel| tiling.channel_part(channel))
+                .collect(),
+            step: vec![0; counted],
+            all_channels,
+        }
+    }
+
+    /// Moves the counts of the current step into `events`.
+    fn end_step(&mut self, events: &mut LayerEvents) {
+        let operations = &mut events.operations_per_step_and_core;
+        if self.all_channels {
+            for &windows in &self.step {
+                for part in 0..self.tiling.channel_parts {
+                    let channels = self.tiling.channels_of(part).len();
+                    operations.push(windows * u64::try_from(channels).expect("a length fits 64 bits"));
+                }
+            }
+        } else {
+            operations.extend(&self.step);
+        }
+        self.step.fill(0);
+    }
 }
 
 /// Where a source neuron's spike goes.
@@ -84,10 +137,6 @@ impl Windows {
             .enumerate()
             .map(move |(nth, window)| (window, self.offset - nth * self.stride))
     }
-
-    fn len(self) -> usize {
-        self.end - self.first
-    }
 }
 
 impl FanOut {
@@ -103,11 +152,6 @@ impl FanOut {
             output_width: layer.output.width,
             kernel_width: kernel[1],
         }
-    }
-
-    /// How many windows see source position (`y`, `x`).
-    fn len(&self, y: usize, x: usize) -> usize {
-        self.rows[y].len() * self.columns[x].len()
     }
 
     /// Every window that sees source position (`y`, `x`): its place, and the kernel row and column that falls there.
@@ -166,7 +210,7 @@ impl Membrane for i64 {
 }
 
 impl LayerRun {
-    pub fn new(layer: &Layer, parameters: &Parameters) -> Self {
+    pub fn new(layer: &Layer, parameters: &Parameters, tiling: &Tiling) -> Self {
         let output = layer.output;
         let bias: Vec<i32> = (0..output.channels)
             .map(|channel| parameters.bias_of(channel))
@@ -194,6 +238,7 @@ impl LayerRun {
             is_wide: false,
             spike_counts: Vec::new(),
             fired: vec![0; layer.neurons()],
+            cores: CoreCounts::new(*tiling, !matches!(layer.kind, Kind::AvgPool2d { .. })),
         }
     }
 
@@ -206,9 +251,7 @@ impl LayerRun {
         events: &mut LayerEvents,
     ) -> Result<(), EmulatorError> {
         firing.clear();
-        events.neurons = u64::try_from(self.fired.len()).expect("a length fits 64 bits");
-        events.spikes_per_step.clear();
-        events.synaptic_operations_per_step.clear();
+        events.start(self.fired.len(), self.cores.tiling.cores());
         self.spike_counts.clear();
         self.spike_counts.resize(self.fired.len(), 0);
         // A reset only lowers a membrane that has reached its threshold, never below zero: input alone moves a
@@ -240,14 +283,15 @@ impl LayerRun {
         membranes.extend(self.initial_membranes.iter().map(|&initial| M::from(initial)));
         for step in 0..time_steps.count() {
             let spikes = arriving.of_step(step.checked_sub(1));
-            let operations = self.synapses.deliver(spikes, self.output.channels, membranes);
+            self.synapses
+                .deliver(spikes, self.output.channels, membranes, &mut self.cores);
+            self.cores.end_step(events);
             self.integrate(membranes);
             if M::CHECKED {
                 self.check(membranes, step)?;
             }
             let fired = self.fire(membranes, firing);
             events.spikes_per_step.push(fired);
-            events.synaptic_operations_per_step.push(operations);
         }
         Ok(())
     }
@@ -390,12 +434,17 @@ impl Synapses {
         }
     }
 
-    /// Adds the weights of every spike; returns how many were added.
-    fn deliver<M: Membrane>(&self, spikes: &[u32], channels: usize, membranes: &mut [M]) -> u64 {
-        let mut operations = 0;
+    /// Adds the weights of every spike, counted where they arrive.
+    fn deliver<M: Membrane>(
+        &self,
+        spikes: &[u32],
+        channels: usize,
+        membranes: &mut [M],
+        cores: &mut CoreCounts,
+    ) {
         for &spike in spikes {
             let spike = usize::try_from(spike).expect("an index fits");
-            operations += match self {
+            match self {
                 Self::Conv2d {
                     source_channels,
                     source_width,
@@ -410,8 +459,8 @@ impl Synapses {
                             &mut membranes[window * channels..][..channels],
                             &weights[row..][..channels],
                         );
+                        cores.step[cores.position_part[window]] += 1;
                     }
-                    fan_out.len(y, x) * channels
                 }
                 Self::AvgPool2d {
                     source_width,
@@ -422,16 +471,16 @@ impl Synapses {
                     let (y, x) = (position / source_width, position % source_width);
                     for (window, _, _) in fan_out.windows(y, x) {
                         membranes[window * channels + channel].add_weight(*weight);
+                        let part = cores.position_part[window] * cores.tiling.channel_parts;
+                        cores.step[part + cores.channel_part[channel]] += 1;
                     }
-                    fan_out.len(y, x)
                 }
                 Self::Dense { weights } => {
                     add(membranes, &weights[spike * channels..][..channels]);
-                    channels
+                    cores.step[0] += 1;
                 }
-            };
+            }
         }
-        u64::try_from(operations).expect("a count fits 64 bits")
     }
 }
 

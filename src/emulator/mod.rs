@@ -15,6 +15,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::chip::events::Events;
+use crate::chip::tiling::Tiling;
 use crate::network::TimeSteps;
 use crate::network::snn::Snn;
 use crate::picture::{Picture, Shape};
@@ -61,6 +62,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Emulator {
     snn: Arc<Snn>,
+    input_cores: usize,
     layers: Vec<LayerRun>,
     /// Input neurons' membranes; wide, so that any initial membrane can be checked rather than wrapped.
     input_membranes: Vec<i64>,
@@ -72,14 +74,25 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Lays the network's weights out for event-driven delivery.
-    pub fn new(snn: Arc<Snn>) -> Self {
+    /// Lays the network's weights out for event-driven delivery; `tilings` say on which core each neuron is counted, the
+    /// input layer first.
+    ///
+    /// # Panics
+    /// If there is not one tiling for each layer and one for the input layer.
+    pub fn new(snn: Arc<Snn>, tilings: &[Tiling]) -> Self {
+        assert_eq!(
+            tilings.len(),
+            snn.parameters.len() + 1,
+            "a tiling for every layer"
+        );
         let layers = snn
             .layers()
-            .map(|(layer, parameters)| LayerRun::new(layer, parameters))
+            .zip(&tilings[1..])
+            .map(|((layer, parameters), tiling)| LayerRun::new(layer, parameters, tiling))
             .collect();
         Self {
             snn,
+            input_cores: tilings[0].cores(),
             layers,
             input_membranes: Vec::new(),
             input_counts: Vec::new(),
@@ -156,9 +169,9 @@ impl Emulator {
         self.input_counts.resize(shape.len(), 0);
         self.firing.clear();
         let events = &mut self.outcome.events.layers[0];
-        events.neurons = u64::try_from(shape.len()).expect("a length fits 64 bits");
-        events.spikes_per_step.clear();
-        events.synaptic_operations_per_step.clear();
+        events.start(shape.len(), self.input_cores);
+        let idle = time_steps.count() * self.input_cores;
+        events.operations_per_step_and_core.resize(idle, 0);
         let plane = shape.height * shape.width;
         let pixels = picture.as_slice();
         for step in 1..=time_steps.get() {
@@ -187,7 +200,6 @@ impl Emulator {
             }
             self.firing.end_step();
             events.spikes_per_step.push(fired);
-            events.synaptic_operations_per_step.push(0);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use super::{EmulatorError, LayerState};
 use crate::chip::events::{Events, LayerEvents};
+use crate::chip::tiling::Tiling;
 use crate::network::snn::{Parameters, Snn, Weights};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Picture;
@@ -12,6 +13,7 @@ use crate::picture::Picture;
 /// Runs one picture; gives every layer's state, the input layer first, and the counts.
 pub fn run(
     snn: &Snn,
+    tilings: &[Tiling],
     picture: &Picture,
     time_steps: TimeSteps,
 ) -> Result<(Vec<LayerState>, Events), EmulatorError> {
@@ -22,11 +24,11 @@ pub fn run(
             wanted: input,
         });
     }
-    let mut populations = vec![Population::new("input", input.len(), |_| {
+    let mut populations = vec![Population::new("input", input.len(), &tilings[0], |_| {
         snn.input_initial_membrane
     })];
-    for (layer, parameters) in snn.layers() {
-        populations.push(Population::new(&layer.name, layer.neurons(), |neuron| {
+    for ((layer, parameters), tiling) in snn.layers().zip(&tilings[1..]) {
+        populations.push(Population::new(&layer.name, layer.neurons(), tiling, |neuron| {
             parameters.initial_membrane.of(neuron)
         }));
     }
@@ -37,10 +39,12 @@ pub fn run(
             .map(|population| population.fired.clone())
             .collect();
         let drive: Vec<i64> = picture.pixels().iter().map(|&pixel| i64::from(pixel)).collect();
-        populations[0].step(step, &drive, 0, snn.input_threshold)?;
+        let idle = vec![0; tilings[0].cores()];
+        populations[0].step(step, &drive, &idle, snn.input_threshold)?;
         for (index, (layer, parameters)) in snn.layers().enumerate() {
-            let (drive, operations) = arriving(layer, parameters, &before[index]);
-            populations[index + 1].step(step, &drive, operations, parameters.threshold)?;
+            let tiling = &tilings[index + 1];
+            let (drive, operations) = arriving(layer, parameters, tiling, &before[index]);
+            populations[index + 1].step(step, &drive, &operations, parameters.threshold)?;
         }
     }
     Ok(populations
@@ -53,9 +57,9 @@ pub fn run(
         }))
 }
 
-/// What arrives at each neuron of a layer, bias included, and how many weights that took.
-fn arriving(layer: &Layer, parameters: &Parameters, fired: &[bool]) -> (Vec<i64>, u64) {
-    let mut operations = 0;
+/// What arrives at each neuron of a layer, bias included, and how many weights that took on each core.
+fn arriving(layer: &Layer, parameters: &Parameters, tiling: &Tiling, fired: &[bool]) -> (Vec<i64>, Vec<u64>) {
+    let mut operations = vec![0; tiling.cores()];
     let (input, output) = (layer.input, layer.output);
     let plane = output.height * output.width;
     let drive = (0..layer.neurons())
@@ -69,7 +73,7 @@ fn arriving(layer: &Layer, parameters: &Parameters, fired: &[bool]) -> (Vec<i64>
             let mut receive = |source: usize, weight: i16| {
                 if fired[source] {
                     sum += i64::from(weight);
-                    operations += 1;
+                    operations[tiling.core_of(neuron % plane, channel)] += 1;
                 }
             };
             // The window's source neuron at kernel place (ky, kx) in channel `c`, unless that is padding.
@@ -121,7 +125,7 @@ struct Population {
 }
 
 impl Population {
-    fn new(name: &str, neurons: usize, initial: impl Fn(usize) -> i32) -> Self {
+    fn new(name: &str, neurons: usize, tiling: &Tiling, initial: impl Fn(usize) -> i32) -> Self {
         Self {
             name: name.to_owned(),
             membranes: (0..neurons).map(|neuron| i64::from(initial(neuron))).collect(),
@@ -129,6 +133,7 @@ impl Population {
             fired: vec![false; neurons],
             events: LayerEvents {
                 neurons: u64::try_from(neurons).expect("a length fits 64 bits"),
+                cores: tiling.cores(),
                 ..LayerEvents::default()
             },
         }
@@ -139,7 +144,7 @@ impl Population {
         &mut self,
         step: u32,
         drive: &[i64],
-        operations: u64,
+        operations: &[u64],
         threshold: i32,
     ) -> Result<(), EmulatorError> {
         let mut fired = 0;
@@ -163,7 +168,7 @@ impl Population {
             }
         }
         self.events.spikes_per_step.push(fired);
-        self.events.synaptic_operations_per_step.push(operations);
+        self.events.operations_per_step_and_core.extend(operations);
         Ok(())
     }
 

@@ -46,6 +46,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/embeddings", post(search::embeddings))
         .route("/v1/search", post(search::search))
         .route("/v1/model", get(model::model))
+        .route("/v1/chip", get(model::chip))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.yaml", get(openapi))

@@ -1,14 +1,20 @@
-//! `GET /v1/model`: the network that answers.
+//! `GET /v1/model` and `GET /v1/chip`: the network that answers, and the chip that it is placed on.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 
 use super::App;
-use crate::service::describe::{ModelDescription, describe};
+use crate::service::describe::{ModelDescription, describe, describe_chip};
 
 /// Layers, shapes, thresholds and defaults.
 pub async fn model(State(app): State<Arc<App>>) -> Json<ModelDescription> {
     Json(describe(&app.service.model))
+}
+
+/// Limits, cores one by one, and every constant of the cost model with its source.
+pub async fn chip(State(app): State<Arc<App>>) -> Response {
+    Json(describe_chip(&app.service.model, Some(app.service.chips()))).into_response()
 }

@@ -2,6 +2,13 @@
 
 use serde::Serialize;
 
+use crate::chip::cost::Constant;
+use crate::chip::place::Core;
+use crate::chip::{
+    COMPARTMENTS_PER_CORE, CORES_PER_CHIP, FAN_IN, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE,
+    SYNAPSE_BITS_PER_CORE,
+};
+
 use super::model::Model;
 use crate::network::Probe;
 
@@ -74,5 +81,61 @@ pub fn describe(model: &Model) -> ModelDescription {
         prepare: network.recipe.as_str(),
         labels: network.labels.clone(),
         trained_with: network.trained_with.clone(),
+    }
+}
+
+/// The chip and what is on it.
+#[derive(Debug, Serialize)]
+pub struct ChipDescription<'a> {
+    pub chips: usize,
+    pub cores_used: usize,
+    pub limits: Limits,
+    pub cores: &'a [Core],
+    /// Emulated chips of this server, none outside of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<usize>,
+    /// Copies of the network that fit the chip.
+    pub replicas: usize,
+    pub cost_model: CostModelDescription,
+}
+
+/// What the chip has of everything.
+#[derive(Debug, Serialize)]
+pub struct Limits {
+    pub cores_per_chip: usize,
+    pub compartments_per_core: usize,
+    pub synapse_bits_per_core: usize,
+    pub input_axons_per_core: usize,
+    pub output_axons_per_core: usize,
+    pub fan_in: usize,
+}
+
+/// The prices that answers are made with.
+#[derive(Debug, Serialize)]
+pub struct CostModelDescription {
+    pub name: &'static str,
+    pub constants: Vec<Constant>,
+}
+
+/// Describes the chip that a model is placed on.
+pub fn describe_chip(model: &Model, pool: Option<usize>) -> ChipDescription<'_> {
+    ChipDescription {
+        chips: model.placement.chips(),
+        cores_used: model.placement.cores(),
+        limits: Limits {
+            cores_per_chip: CORES_PER_CHIP,
+            compartments_per_core: COMPARTMENTS_PER_CORE,
+            synapse_bits_per_core: SYNAPSE_BITS_PER_CORE,
+            input_axons_per_core: INPUT_AXONS_PER_CORE,
+            output_axons_per_core: OUTPUT_AXONS_PER_CORE,
+            fan_in: FAN_IN,
+        },
+        cores: &model.placement.cores,
+        pool,
+        replicas: model.placement.replicas(),
+        cost_model: CostModelDescription {
+            name: model.cost_model.as_str(),
+            constants: model.cost_model.constants(),
+        },
     }
 }

@@ -52,7 +52,7 @@ pub struct Embedder {
 impl Embedder {
     /// Lays the model out on a chip of its own.
     pub fn new(model: Arc<Model>, limits: DecodeLimits) -> Self {
-        let emulator = Emulator::new(Arc::clone(&model.snn));
+        let emulator = Emulator::new(Arc::clone(&model.snn), &model.placement.tilings());
         Self {
             model,
             emulator,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Array3, Array4};
 use proptest::prelude::*;
+use spikelens::chip::tiling::Tiling;
 use spikelens::emulator::{Emulator, EmulatorError, reference};
 use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
 use spikelens::network::{Kind, Layer, Network, TimeSteps};
@@ -124,6 +125,38 @@ fn random_network(draw: &mut Draw) -> Snn {
     }
 }
 
+/// Any cut of every layer, the input layer first: the counts must not care why a layer was cut so.
+fn random_tilings(draw: &mut Draw, snn: &Snn) -> Vec<Tiling> {
+    let shapes =
+        std::iter::once(snn.network.input).chain(snn.network.layers.iter().map(|layer| layer.output));
+    shapes
+        .map(|shape| {
+            let positions = shape.height * shape.width;
+            Tiling::new(
+                shape,
+                draw.size(1, positions.min(7)),
+                draw.size(1, shape.channels.min(5)),
+            )
+        })
+        .collect()
+}
+
+/// An emulator with the tilings that the reference needs too.
+struct Both {
+    emulator: Emulator,
+    tilings: Vec<Tiling>,
+}
+
+impl Both {
+    fn new(draw: &mut Draw, snn: Snn) -> Self {
+        let tilings = random_tilings(draw, &snn);
+        Self {
+            emulator: Emulator::new(Arc::new(snn), &tilings),
+            tilings,
+        }
+    }
+}
+
 fn random_picture(draw: &mut Draw, shape: Shape) -> Picture {
     let dense = draw.within(0, 2);
     Picture::new(Array3::from_shape_simple_fn(
@@ -141,9 +174,10 @@ fn random_picture(draw: &mut Draw, shape: Shape) -> Picture {
     .unwrap()
 }
 
-fn compare(emulator: &mut Emulator, picture: &Picture, time_steps: TimeSteps) {
+fn compare(both: &mut Both, picture: &Picture, time_steps: TimeSteps) {
+    let Both { emulator, tilings } = both;
     let snn = Arc::clone(emulator.snn());
-    let expected = reference::run(&snn, picture, time_steps);
+    let expected = reference::run(&snn, tilings, picture, time_steps);
     let found = emulator.run(picture, time_steps).cloned();
     match (expected, found) {
         (Ok((states, events)), Ok(outcome)) => {
@@ -168,13 +202,13 @@ proptest! {
     fn event_driven_equals_reference(seed in any::<u64>(), steps in 1u32..=200) {
         let mut draw = Draw(seed);
         let snn = random_network(&mut draw);
-        let mut emulator = Emulator::new(Arc::new(snn));
-        let shape = emulator.snn().network.input;
+        let mut both = Both::new(&mut draw, snn);
+        let shape = both.emulator.snn().network.input;
         let first = random_picture(&mut draw, shape);
         let second = random_picture(&mut draw, shape);
-        compare(&mut emulator, &first, TimeSteps::new(steps).unwrap());
+        compare(&mut both, &first, TimeSteps::new(steps).unwrap());
         // A second picture on the same emulator: nothing of the first one may be left.
-        compare(&mut emulator, &second, TimeSteps::new(1 + steps / 2).unwrap());
+        compare(&mut both, &second, TimeSteps::new(1 + steps / 2).unwrap());
     }
 
     #[test]
@@ -184,9 +218,9 @@ proptest! {
         let index = draw.size(0, snn.parameters.len() - 1);
         let far = i32::MAX - draw.int(0, 20_000);
         snn.parameters[index].initial_membrane = InitialMembrane::Shared(if sign { far } else { -far });
-        let mut emulator = Emulator::new(Arc::new(snn));
-        let picture = random_picture(&mut draw, emulator.snn().network.input);
-        compare(&mut emulator, &picture, TimeSteps::new(steps).unwrap());
+        let mut both = Both::new(&mut draw, snn);
+        let picture = random_picture(&mut draw, both.emulator.snn().network.input);
+        compare(&mut both, &picture, TimeSteps::new(steps).unwrap());
     }
 }
 
@@ -209,9 +243,12 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
         threshold: 1,
         initial_membrane: InitialMembrane::Shared(0),
     }];
-    let mut emulator = Emulator::new(Arc::new(snn));
+    let mut both = Both::new(&mut draw, snn);
     let picture = random_picture(&mut draw, input);
-    let refusal = emulator.run(&picture, TimeSteps::new(3).unwrap()).unwrap_err();
+    let refusal = both
+        .emulator
+        .run(&picture, TimeSteps::new(3).unwrap())
+        .unwrap_err();
     let expected = EmulatorError::MembraneOverflow {
         layer: "dense".to_owned(),
         neuron: 0,
@@ -219,7 +256,7 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
         membrane: -3_221_225_472,
     };
     assert_eq!(refusal, expected);
-    let snn = Arc::clone(emulator.snn());
-    let refusal = reference::run(&snn, &picture, TimeSteps::new(3).unwrap()).unwrap_err();
+    let snn = Arc::clone(both.emulator.snn());
+    let refusal = reference::run(&snn, &both.tilings, &picture, TimeSteps::new(3).unwrap()).unwrap_err();
     assert_eq!(refusal, expected);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use spikelens::chip::events::Events;
+use spikelens::chip::place::Placement;
 use spikelens::convert::{ConvertOptions, convert};
 use spikelens::embedding::{Embedding, Prediction};
 use spikelens::emulator::{Emulator, reference};
@@ -40,7 +41,8 @@ fn both_emulators_match_the_bundle_bit_for_bit() {
     let bytes = golden("expected.safetensors");
     let expected = SafeTensors::deserialize(&bytes).unwrap();
     let counts: Value = serde_json::from_slice(&golden("expected.json")).unwrap();
-    let mut emulator = Emulator::new(Arc::clone(&snn));
+    let tilings = Placement::of(&snn).unwrap().tilings();
+    let mut emulator = Emulator::new(Arc::clone(&snn), &tilings);
     let pictures = pictures("t10k", 20);
     let runs = counts["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 3);
@@ -70,7 +72,7 @@ fn both_emulators_match_the_bundle_bit_for_bit() {
                 let counted = outcome.events.layers[layer].spikes();
                 assert_eq!(Some(counted), spikes[name].as_u64(), "{at}, {name}");
             }
-            let (states, events) = reference::run(&snn, picture, time_steps).unwrap();
+            let (states, events) = reference::run(&snn, &tilings, picture, time_steps).unwrap();
             assert_eq!(states[2], outcome.embedding_layer, "{at}");
             assert_eq!(states[3], outcome.output_layer, "{at}");
             assert_eq!(events, outcome.events, "{at}");

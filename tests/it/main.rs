@@ -2,6 +2,7 @@
 //! real executable.
 
 mod api;
+mod chip;
 mod cli;
 mod emulator;
 mod golden;

@@ -1,21 +1,19 @@
-//! `convert` and `inspect`.
+//! `convert`.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::files::{self, Split};
 use super::progress;
-use crate::chip::cost::CostModel;
 use crate::chip::place::Placement;
 use crate::convert::{ConvertOptions, convert};
 use crate::network::tensors::{read_ann, write_snn};
 use crate::network::{Probe, TimeSteps};
-use crate::service::describe::describe;
 use crate::service::model::hex;
 
 /// Convert a trained network into a spiking one: Algorithm 1 of the paper
@@ -97,96 +95,6 @@ impl Convert {
                 parameters.threshold
             )?;
         }
-        Ok(())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum InspectFormat {
-    Text,
-    Json,
-}
-
-/// Show a spiking network: layers, sizes, thresholds, cores
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  spikelens inspect snn.safetensors
-  spikelens inspect snn.safetensors --format json")]
-pub struct Inspect {
-    /// The SNN file [default: the shipped one]
-    model: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
-    format: InspectFormat,
-}
-
-impl Inspect {
-    pub fn run(self) -> Result<()> {
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Cores)?;
-        let described = describe(&model);
-        let cores = &model.placement.cores_per_layer;
-        let mut out = std::io::stdout().lock();
-        if self.format == InspectFormat::Json {
-            let layers: Vec<_> = described
-                .layers
-                .iter()
-                .zip(cores)
-                .map(|(layer, cores)| json!({"layer": layer.name, "cores": cores}))
-                .collect();
-            let chip = json!({
-                "chips": model.placement.chips(),
-                "cores_used": model.placement.cores(),
-                "layers": layers,
-                "cost_model": {
-                    "name": model.cost_model.as_str(),
-                    "constants": model.cost_model.constants(),
-                },
-            });
-            serde_json::to_writer_pretty(&mut out, &json!({"model": described, "chip": chip}))?;
-            writeln!(out)?;
-            return Ok(());
-        }
-        writeln!(out, "{}  id {}", described.name, described.id)?;
-        writeln!(
-            out,
-            "embedding: layer {}, {} values, probe {}, T = {}; pictures: {}",
-            described.embedding_layer,
-            described.dimensions,
-            described.default_probe,
-            described.default_time_steps,
-            described.prepare
-        )?;
-        writeln!(
-            out,
-            "\n{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
-            "layer", "kind", "shape", "neurons", "parameters", "fan-in", "threshold", "cores"
-        )?;
-        for (layer, cores) in described.layers.iter().zip(cores) {
-            let shape = layer.shape.map(|side| side.to_string()).join("x");
-            writeln!(
-                out,
-                "{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
-                layer.name,
-                layer.kind,
-                shape,
-                layer.neurons,
-                layer.parameters,
-                layer.fan_in,
-                layer.threshold,
-                cores
-            )?;
-        }
-        writeln!(
-            out,
-            "\n{} cores of {} chip(s), {} parameters",
-            model.placement.cores(),
-            model.placement.chips(),
-            described
-                .layers
-                .iter()
-                .map(|layer| layer.parameters)
-                .sum::<usize>()
-        )?;
         Ok(())
     }
 }

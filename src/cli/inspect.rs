@@ -1,0 +1,196 @@
+//! `inspect`: a network, its chip, and where the cost model's constants come from.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::files::{self, Split};
+use super::progress;
+use crate::chip::cost::{CostModel, Terms, paper};
+use crate::chip::fit::{Fitted, MEASURED, fit};
+use crate::chip::{
+    COMPARTMENTS_PER_CORE, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE, SYNAPSE_BITS_PER_CORE,
+};
+use crate::emulator::Emulator;
+use crate::network::TimeSteps;
+use crate::service::describe::{describe, describe_chip};
+use crate::service::model::Model;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InspectFormat {
+    Text,
+    Json,
+}
+
+/// Show a spiking network: layers, sizes, thresholds, and the chip core by core
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  spikelens inspect snn.safetensors
+  spikelens inspect snn.safetensors --format json
+  spikelens inspect tests/golden/paper-32-64-10/snn.safetensors --fit --dataset dataset/fashion-mnist")]
+pub struct Inspect {
+    /// The SNN file [default: the shipped one]
+    model: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
+    format: InspectFormat,
+    /// loihi1-paper or loihi1-cores
+    #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
+    cost_model: CostModel,
+    /// Fit the constants of loihi1-paper to the paper's tables, over 1,000 test pictures, and print them
+    #[arg(long, requires = "dataset", env = "SPIKELENS_FIT")]
+    fit: bool,
+    /// Folder with Fashion-MNIST's *-ubyte.gz files, for --fit
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
+    dataset: Option<PathBuf>,
+}
+
+impl Inspect {
+    pub fn run(self) -> Result<()> {
+        let model = files::model(self.model.as_deref(), self.cost_model)?;
+        match &self.dataset {
+            Some(dataset) if self.fit => self.print_fit(&model, dataset),
+            _ if self.format == InspectFormat::Json => {
+                let whole = json!({"model": describe(&model), "chip": describe_chip(&model, None)});
+                let mut out = std::io::stdout().lock();
+                serde_json::to_writer_pretty(&mut out, &whole)?;
+                Ok(writeln!(out)?)
+            }
+            _ => print_text(&model),
+        }
+    }
+
+    fn print_fit(&self, model: &Model, dataset: &Path) -> Result<()> {
+        let (pictures, _) = files::fashion_mnist(dataset, Split::Test, Some(1000))?;
+        let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn), &model.placement.tilings());
+        let bar = progress::bar("emulating", MEASURED.len() * pictures.len());
+        let mut means = [Terms::default(); 2];
+        for (mean, measured) in means.iter_mut().zip(&MEASURED) {
+            let time_steps = TimeSteps::new(measured.time_steps)?;
+            let mut all = Vec::with_capacity(pictures.len());
+            for picture in &pictures {
+                let outcome = emulator.run(picture, time_steps)?;
+                all.push(Terms::of(&outcome.events, &model.placement));
+                bar.inc(1);
+            }
+            *mean = Terms::mean(&all);
+        }
+        bar.finish_and_clear();
+        let fitted = fit(&means);
+        let mut out = std::io::stdout().lock();
+        if self.format == InspectFormat::Json {
+            let whole = json!({"measured": MEASURED, "means": means, "fitted": fitted});
+            serde_json::to_writer_pretty(&mut out, &whole)?;
+            return Ok(writeln!(out)?);
+        }
+        print_fitted(&mut out, &fitted, &means)
+    }
+}
+
+fn print_fitted(out: &mut impl Write, fitted: &Fitted, means: &[Terms; 2]) -> Result<()> {
+    writeln!(out, "{fitted:#?}\n")?;
+    writeln!(
+        out,
+        "{:>4} {:24} {:>9} {:>9} {:>8}",
+        "T", "", "measured", "modelled", "error"
+    )?;
+    for (measured, terms) in MEASURED.iter().zip(means) {
+        let cost = paper(terms, fitted);
+        let power = |energy_mj: f64| energy_mj / cost.latency_ms;
+        for (what, measured_value, modelled) in [
+            ("latency, ms (Table 3)", measured.latency_ms, cost.latency_ms),
+            ("static, W (Table 4)", measured.static_w, power(cost.static_mj)),
+            ("dynamic, W (Table 4)", measured.dynamic_w, power(cost.dynamic_mj)),
+            ("total, W (Table 4)", measured.total_w, power(cost.total_mj())),
+            ("energy, mJ (Table 5)", measured.energy_mj, cost.total_mj()),
+        ] {
+            writeln!(
+                out,
+                "{:>4} {what:24} {measured_value:>9.4} {modelled:>9.4} {:>+7.2} %",
+                measured.time_steps,
+                100.0 * (modelled / measured_value - 1.0)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn print_text(model: &Model) -> Result<()> {
+    let described = describe(model);
+    let placement = &model.placement;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}  id {}", described.name, described.id)?;
+    writeln!(
+        out,
+        "embedding: layer {}, {} values, probe {}, T = {}; pictures: {}",
+        described.embedding_layer,
+        described.dimensions,
+        described.default_probe,
+        described.default_time_steps,
+        described.prepare
+    )?;
+    writeln!(
+        out,
+        "\n{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
+        "layer", "kind", "shape", "neurons", "parameters", "fan-in", "threshold", "cores"
+    )?;
+    for (layer, placed) in described.layers.iter().zip(&placement.layers) {
+        let shape = layer.shape.map(|side| side.to_string()).join("x");
+        writeln!(
+            out,
+            "{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
+            layer.name,
+            layer.kind,
+            shape,
+            layer.neurons,
+            layer.parameters,
+            layer.fan_in,
+            layer.threshold,
+            placed.tiling.cores()
+        )?;
+    }
+    let parameters: usize = described.layers.iter().map(|layer| layer.parameters).sum();
+    writeln!(
+        out,
+        "\n{parameters} parameters; {} cores on {} chip(s); {} copies fit a chip",
+        placement.cores(),
+        placement.chips(),
+        placement.replicas()
+    )?;
+    writeln!(
+        out,
+        "\n{:>4} {:>4} {:12} {:>18} {:>18} {:>18} {:>18}",
+        "chip", "core", "layer", "compartments", "synapse bits", "input axons", "output axons"
+    )?;
+    let share =
+        |figure: usize, limit: usize| format!("{figure} ({:.0} %)", 100.0 * figure as f64 / limit as f64);
+    for core in &placement.cores {
+        writeln!(
+            out,
+            "{:>4} {:>4} {:12} {:>18} {:>18} {:>18} {:>18}",
+            core.chip,
+            core.core,
+            core.layer,
+            share(core.compartments, COMPARTMENTS_PER_CORE),
+            share(core.synapse_bits, SYNAPSE_BITS_PER_CORE),
+            share(core.input_axons, INPUT_AXONS_PER_CORE),
+            share(core.output_axons, OUTPUT_AXONS_PER_CORE)
+        )?;
+    }
+    writeln!(out, "\ncost model {}:", model.cost_model.as_str())?;
+    for constant in model.cost_model.constants() {
+        writeln!(
+            out,
+            "  {:20} {:>12.6} {:12} {:10} {}",
+            constant.name,
+            constant.value,
+            constant.unit,
+            format!("{:?}", constant.evidence).to_lowercase(),
+            constant.source
+        )?;
+    }
+    Ok(())
+}

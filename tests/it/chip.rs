@@ -1,0 +1,235 @@
+//! The chip: what fits, what it costs, and that the costs are the paper's.
+
+use serde_json::Value;
+use spikelens::chip::cost::{CostModel, FITTED, Terms, paper};
+use spikelens::chip::fit::{MEASURED, fit};
+use spikelens::chip::place::{PlaceError, Placement};
+use spikelens::chip::report::Emulation;
+use spikelens::chip::{COMPARTMENTS_PER_CORE, FAN_IN, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE};
+use spikelens::chip::{CORES_PER_CHIP, SYNAPSE_BITS_PER_CORE};
+use spikelens::emulator::Emulator;
+use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
+use spikelens::network::{Kind, TimeSteps, architecture, tensors};
+use spikelens::picture::Shape;
+
+use crate::support::{golden, pictures};
+
+/// A network of the given architecture whose weights use all 9 bits.
+fn network(name: &str) -> Snn {
+    let input = Shape {
+        channels: 1,
+        height: 28,
+        width: 28,
+    };
+    let network = architecture::parse(name, input).unwrap();
+    let mut drawn = 0usize;
+    let mut weight = || {
+        drawn += 1;
+        i16::try_from((drawn * 7919) % 511).unwrap() - 255
+    };
+    let parameters = network
+        .layers
+        .iter()
+        .map(|layer| {
+            let weights = match layer.kind {
+                Kind::Conv2d { kernel, .. } => {
+                    let shape = (layer.output.channels, layer.input.channels, kernel[0], kernel[1]);
+                    Weights::Conv2d(ndarray::Array4::from_shape_simple_fn(shape, &mut weight))
+                }
+                Kind::Dense => {
+                    let shape = (layer.neurons(), layer.input.len());
+                    Weights::Dense(ndarray::Array2::from_shape_simple_fn(shape, &mut weight))
+                }
+                Kind::AvgPool2d { .. } => Weights::AvgPool2d(255),
+            };
+            Parameters {
+                weights,
+                bias: None,
+                threshold: 500,
+                initial_membrane: InitialMembrane::Shared(0),
+            }
+        })
+        .collect();
+    Snn {
+        network,
+        input_threshold: 255,
+        input_initial_membrane: 0,
+        parameters,
+    }
+}
+
+#[test]
+fn eleven_of_the_paper_s_networks_fit_one_chip_and_the_twelfth_is_refused() {
+    for name in [
+        "4-8-10",
+        "8-16-10",
+        "16-32-10",
+        "32-64-10",
+        "4-8-16-10",
+        "8-16-32-10",
+        "16-32-64-10",
+        "32-64-128-10",
+        "4-8-16-32-10",
+        "8-16-32-64-10",
+        "16-32-64-128-10",
+    ] {
+        let snn = network(name);
+        let placement = Placement::of(&snn).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            placement.cores() <= CORES_PER_CHIP,
+            "{name}: {} cores",
+            placement.cores()
+        );
+        let neurons: usize = snn.network.populations().map(|(_, neurons)| neurons).sum();
+        assert_eq!(
+            placement
+                .cores
+                .iter()
+                .map(|core| core.compartments)
+                .sum::<usize>(),
+            2 * neurons
+        );
+        for core in &placement.cores {
+            assert!(core.compartments <= COMPARTMENTS_PER_CORE, "{name}: {core:?}");
+            assert!(core.synapse_bits <= SYNAPSE_BITS_PER_CORE, "{name}: {core:?}");
+            assert!(core.input_axons <= INPUT_AXONS_PER_CORE, "{name}: {core:?}");
+            assert!(core.output_axons <= OUTPUT_AXONS_PER_CORE, "{name}: {core:?}");
+        }
+    }
+    let refusal = Placement::of(&network("32-64-128-256-10")).unwrap_err();
+    assert_eq!(
+        refusal,
+        PlaceError::FanIn {
+            layer: "dense1".to_owned(),
+            fan_in: 6400
+        }
+    );
+    assert!(refusal.to_string().contains(&FAN_IN.to_string()));
+}
+
+#[test]
+fn where_compartments_alone_bind_a_layer_takes_what_intel_s_compiler_took() {
+    // ceil(2n / 1024) cores for each layer of n neurons, the rule behind case B's 157 cores.
+    let snn = tensors::read_snn(&golden("snn.safetensors")).unwrap();
+    let placement = Placement::of(&snn).unwrap();
+    for (layer, (_, neurons)) in placement.layers.iter().zip(snn.network.populations()) {
+        assert_eq!(layer.tiling.cores(), (2 * neurons).div_ceil(1024));
+    }
+    assert_eq!(
+        (placement.cores(), placement.chips(), placement.replicas()),
+        (19, 1, 6)
+    );
+}
+
+#[test]
+fn the_fit_repeats_and_gives_the_paper_s_tables_back() {
+    let snn = std::sync::Arc::new(tensors::read_snn(&golden("snn.safetensors")).unwrap());
+    let placement = Placement::of(&snn).unwrap();
+    let pictures = pictures("t10k", 1000);
+    let means = std::thread::scope(|scope| {
+        MEASURED
+            .map(|measured| {
+                let (snn, placement, pictures) = (&snn, &placement, &pictures);
+                scope.spawn(move || {
+                    let time_steps = TimeSteps::new(measured.time_steps).unwrap();
+                    let mut emulator = Emulator::new(std::sync::Arc::clone(snn), &placement.tilings());
+                    let terms: Vec<Terms> = pictures
+                        .iter()
+                        .map(|picture| {
+                            Terms::of(&emulator.run(picture, time_steps).unwrap().events, placement)
+                        })
+                        .collect();
+                    Terms::mean(&terms)
+                })
+            })
+            .map(|thread| thread.join().unwrap())
+    });
+    let fitted = fit(&means);
+    let close = |found: f64, expected: f64, share: f64, what: &str| {
+        assert!(
+            (found / expected - 1.0).abs() <= share,
+            "{what}: {found} for {expected}"
+        );
+    };
+    for (found, kept, what) in [
+        (fitted.latency_ms, FITTED.latency_ms, "latency_ms"),
+        (fitted.step_ns, FITTED.step_ns, "step_ns"),
+        (fitted.energy_mj, FITTED.energy_mj, "energy_mj"),
+        (fitted.gain, FITTED.gain, "gain"),
+        (fitted.static_w, FITTED.static_w, "static_w"),
+    ] {
+        assert!(found > 0.0, "{what} is {found}");
+        close(found, kept, 1e-9, what);
+    }
+    for (measured, terms) in MEASURED.iter().zip(&means) {
+        let cost = paper(terms, &FITTED);
+        close(cost.latency_ms, measured.latency_ms, 0.01, "Table 3");
+        close(
+            cost.static_mj / cost.latency_ms,
+            measured.static_w,
+            0.01,
+            "Table 4, static",
+        );
+        close(
+            cost.dynamic_mj / cost.latency_ms,
+            measured.dynamic_w,
+            0.01,
+            "Table 4, dynamic",
+        );
+        close(
+            cost.total_mj() / cost.latency_ms,
+            measured.total_w,
+            0.01,
+            "Table 4, total",
+        );
+        close(cost.total_mj(), measured.energy_mj, 0.015, "Table 5");
+    }
+    let kept = std::fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/loihi1-paper-fit.json"
+    ))
+    .unwrap();
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    close(
+        means[1].busiest_ns,
+        kept["means"][1]["busiest_ns"].as_f64().unwrap(),
+        1e-9,
+        "kept inputs",
+    );
+    close(
+        fitted.gain,
+        kept["fitted"]["gain"].as_f64().unwrap(),
+        1e-9,
+        "kept result",
+    );
+}
+
+#[test]
+fn two_pictures_cost_differently_and_the_parts_make_the_total() {
+    let snn = std::sync::Arc::new(tensors::read_snn(&golden("snn.safetensors")).unwrap());
+    let placement = Placement::of(&snn).unwrap();
+    let mut emulator = Emulator::new(std::sync::Arc::clone(&snn), &placement.tilings());
+    for model in CostModel::ALL {
+        let found: Vec<Emulation> = pictures("t10k", 2)
+            .iter()
+            .map(|picture| {
+                let outcome = emulator.run(picture, TimeSteps::DEFAULT).unwrap();
+                Emulation::of(&snn.network, &outcome.events, &placement, model)
+            })
+            .collect();
+        assert_ne!(found[0].energy_mj.dynamic, found[1].energy_mj.dynamic);
+        assert_ne!(found[0].latency_ms, found[1].latency_ms);
+        for emulation in &found {
+            let energy = emulation.energy_mj;
+            assert_eq!(energy.standing + energy.dynamic, energy.total);
+            let cores: usize = emulation.layers.iter().map(|layer| layer.cores).sum();
+            assert_eq!(cores, emulation.cores);
+        }
+        for constant in model.constants() {
+            assert!(
+                constant.value > 0.0 && !constant.source.is_empty(),
+                "{constant:?}"
+            );
+        }
+    }
+}
