@@ -268,7 +268,15 @@ fn the_model_and_the_description_are_served() {
     let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!(inspected["model"], model);
     let mut chip = server.get("/v1/chip").json();
-    assert!(chip.as_object_mut().unwrap().remove("pool").unwrap().as_u64().unwrap() >= 1);
+    assert!(
+        chip.as_object_mut()
+            .unwrap()
+            .remove("pool")
+            .unwrap()
+            .as_u64()
+            .unwrap()
+            >= 1
+    );
     assert_eq!(inspected["chip"], chip);
     let described = server.get("/openapi.yaml");
     let file = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.yaml")).unwrap();
