@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{files, progress};
 use crate::chip::cost::CostModel;
-use crate::emulator::Emulator;
+use crate::emulator::{Emulator, reference};
 use crate::network::{Probe, TimeSteps};
 use crate::picture::{DecodeLimits, Mode, Picture, npy};
 use crate::service::embed::{Embedder, RunOptions};
@@ -112,6 +112,12 @@ enum BenchFormat {
     Jsonl,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    EventDriven,
+    Reference,
+}
+
 /// How fast this machine emulates: one thread, model loaded once, emulation alone
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
@@ -126,6 +132,9 @@ pub struct Bench {
     /// Time steps, 1 to 1024 [default: the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<TimeSteps>,
+    /// The event-driven emulator, or the slow reference that it is held against
+    #[arg(long, value_enum, default_value = "event-driven", env = "SPIKELENS_EMULATOR")]
+    emulator: Which,
     /// Median, p99 and pictures a second, or a line {"ms": x} per picture
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: BenchFormat,
@@ -140,19 +149,33 @@ impl Bench {
         for path in &self.pictures {
             all.extend(pictures(&embedder, path, Mode::Auto)?);
         }
-        let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn), &model.placement.tilings());
+        let tilings = model.placement.tilings();
+        let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn), &tilings);
+        let mut emulate = |name: &str, picture: &Picture| -> Result<Duration> {
+            let start = Instant::now();
+            match self.emulator {
+                Which::EventDriven => {
+                    let outcome = emulator
+                        .run(picture, time_steps)
+                        .with_context(|| name.to_owned())?;
+                    std::hint::black_box(outcome);
+                }
+                Which::Reference => {
+                    let outcome = reference::run(&model.snn, &tilings, picture, time_steps)
+                        .with_context(|| name.to_owned())?;
+                    std::hint::black_box(outcome);
+                }
+            }
+            Ok(start.elapsed())
+        };
         // The first pictures warm caches and buffers and are not counted.
         for (name, picture) in all.iter().take(20) {
-            emulator.run(picture, time_steps).with_context(|| name.clone())?;
+            emulate(name, picture)?;
         }
         let mut times = Vec::with_capacity(all.len());
         let bar = progress::bar("emulating", all.len());
         for (name, picture) in &all {
-            let start = Instant::now();
-            let outcome = emulator.run(picture, time_steps).with_context(|| name.clone())?;
-            let elapsed = start.elapsed();
-            std::hint::black_box(outcome);
-            times.push(elapsed.as_secs_f64() * 1e3);
+            times.push(emulate(name, picture)?.as_secs_f64() * 1e3);
             bar.inc(1);
         }
         bar.finish_and_clear();

@@ -87,7 +87,7 @@ impl fmt::Display for Probe {
 
 /// A word that names no probe.
 #[derive(Debug, Error)]
-#[error("no such probe: {given:?}; it is spike_count, membrane or integrated")]
+#[error("{given:?} is no probe; it is spike_count, membrane or integrated")]
 pub struct UnknownProbe {
     given: String,
 }
@@ -111,7 +111,7 @@ pub struct TimeSteps(u32);
 
 /// A number of time steps outside of the range.
 #[derive(Debug, Error)]
-#[error("time_steps is {given}; it must be a whole number from 1 to {max}", max = TimeSteps::MAX)]
+#[error("{given} is not a whole number from 1 to {max}", max = TimeSteps::MAX)]
 pub struct TimeStepsError {
     given: String,
 }
@@ -404,7 +404,7 @@ mod tests {
         for word in ["0", "1025", "100000", "abc", "-1", "1.5", ""] {
             let refusal = word.parse::<TimeSteps>().unwrap_err().to_string();
             assert!(
-                refusal.ends_with("it must be a whole number from 1 to 1024"),
+                refusal.ends_with("is not a whole number from 1 to 1024"),
                 "{word}: {refusal}"
             );
         }
