@@ -1,6 +1,8 @@
 //! One layer, event-driven: every spike that arrives adds its weights where it is connected, and nothing else moves.
+//!
+//! For any layer: membranes are 64 bits wide and checked in every step. Where bounds are proven, `block.rs` is faster.
 
-use super::spikes::Spikes;
+use super::bits::SpikeBits;
 use super::{EmulatorError, LayerState, interleaved};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
@@ -15,17 +17,10 @@ pub struct LayerRun {
     output: Shape,
     synapses: Synapses,
     /// One a channel.
-    bias: Vec<i32>,
-    threshold: i32,
-    initial_membranes: Vec<i32>,
-    /// The most that one time step can move a membrane away from zero.
-    largest_drive: i64,
-    largest_initial: i64,
-    narrow: Vec<i32>,
-    wide: Vec<i64>,
-    is_wide: bool,
-    spike_counts: Vec<u32>,
-    fired: Vec<u8>,
+    bias: Vec<i64>,
+    threshold: i64,
+    initial_membranes: Vec<i64>,
+    membranes: Vec<i64>,
     cores: CoreCounts,
 }
 
@@ -96,7 +91,10 @@ enum Synapses {
         weight: i16,
     },
     /// `[source, out]`, the source in the emulator's own order.
-    Dense { weights: Vec<i16> },
+    Dense {
+        source_channels: usize,
+        weights: Vec<i16>,
+    },
 }
 
 /// For each source row and column, the rows and columns of windows that see it; an axis at a time.
@@ -166,187 +164,72 @@ impl FanOut {
     }
 }
 
-/// A membrane in the width that a run needs.
-///
-/// `i32` where the largest possible membrane was proven to fit; `i64`, checked in every step, where it was not.
-trait Membrane: Copy + From<i32> + Into<i64> + PartialOrd {
-    fn add_weight(&mut self, weight: i16);
-    fn add(&mut self, drive: i32);
-    /// Lowers by `threshold` where `fired` is 1.
-    fn lower(&mut self, threshold: i32, fired: u8);
-    const CHECKED: bool;
-}
-
-impl Membrane for i32 {
-    #[inline(always)]
-    fn add_weight(&mut self, weight: i16) {
-        *self += Self::from(weight);
-    }
-    #[inline(always)]
-    fn add(&mut self, drive: i32) {
-        *self += drive;
-    }
-    #[inline(always)]
-    fn lower(&mut self, threshold: i32, fired: u8) {
-        *self -= threshold * Self::from(fired);
-    }
-    const CHECKED: bool = false;
-}
-
-impl Membrane for i64 {
-    #[inline(always)]
-    fn add_weight(&mut self, weight: i16) {
-        *self += Self::from(weight);
-    }
-    #[inline(always)]
-    fn add(&mut self, drive: i32) {
-        *self += Self::from(drive);
-    }
-    #[inline(always)]
-    fn lower(&mut self, threshold: i32, fired: u8) {
-        *self -= Self::from(threshold) * Self::from(fired);
-    }
-    const CHECKED: bool = true;
-}
-
 impl LayerRun {
-    pub fn new(layer: &Layer, parameters: &Parameters, tiling: &Tiling) -> Self {
+    pub fn new(layer: &Layer, parameters: &Parameters, tiling: Tiling) -> Self {
         let output = layer.output;
-        let bias: Vec<i32> = (0..output.channels)
-            .map(|channel| parameters.bias_of(channel))
-            .collect();
         let mut initial_membranes = vec![0; layer.neurons()];
         for neuron in 0..layer.neurons() {
-            initial_membranes[interleaved(output, neuron)] = parameters.initial_membrane.of(neuron);
+            initial_membranes[interleaved(output, neuron)] =
+                i64::from(parameters.initial_membrane.of(neuron));
         }
-        let largest_initial = initial_membranes
-            .iter()
-            .map(|&membrane| i64::from(membrane).abs())
-            .max()
-            .unwrap_or(0);
         Self {
             name: layer.name.clone(),
             output,
             synapses: Synapses::new(layer, &parameters.weights),
-            threshold: parameters.threshold,
-            largest_drive: largest_drive(layer, parameters, &bias),
-            bias,
+            bias: (0..output.channels)
+                .map(|channel| i64::from(parameters.bias_of(channel)))
+                .collect(),
+            threshold: i64::from(parameters.threshold),
             initial_membranes,
-            largest_initial,
-            narrow: Vec::new(),
-            wide: Vec::new(),
-            is_wide: false,
-            spike_counts: Vec::new(),
-            fired: vec![0; layer.neurons()],
-            cores: CoreCounts::new(*tiling, !matches!(layer.kind, Kind::AvgPool2d { .. })),
+            membranes: Vec::new(),
+            cores: CoreCounts::new(tiling, !matches!(layer.kind, Kind::AvgPool2d { .. })),
         }
     }
 
-    /// Runs all time steps over what the source fired; this layer's own spikes go to `firing`.
+    /// Runs all time steps over what the source fired; this layer's own spikes go to `fired`.
     pub fn run(
         &mut self,
         time_steps: TimeSteps,
-        arriving: &Spikes,
-        firing: &mut Spikes,
+        source: &SpikeBits,
+        fired: &mut SpikeBits,
         events: &mut LayerEvents,
     ) -> Result<(), EmulatorError> {
-        firing.clear();
-        events.start(self.fired.len(), self.cores.tiling.cores());
-        self.spike_counts.clear();
-        self.spike_counts.resize(self.fired.len(), 0);
-        // A reset only lowers a membrane that has reached its threshold, never below zero: input alone moves a
-        // membrane away from zero.
-        let reach = self.largest_initial + i64::from(time_steps.get()) * self.largest_drive;
-        self.is_wide = reach > i64::from(i32::MAX);
-        if self.is_wide {
-            let mut membranes = std::mem::take(&mut self.wide);
-            let result = self.steps(&mut membranes, time_steps, arriving, firing, events);
-            self.wide = membranes;
-            result
-        } else {
-            let mut membranes = std::mem::take(&mut self.narrow);
-            let result = self.steps(&mut membranes, time_steps, arriving, firing, events);
-            self.narrow = membranes;
-            result
-        }
-    }
-
-    fn steps<M: Membrane>(
-        &mut self,
-        membranes: &mut Vec<M>,
-        time_steps: TimeSteps,
-        arriving: &Spikes,
-        firing: &mut Spikes,
-        events: &mut LayerEvents,
-    ) -> Result<(), EmulatorError> {
-        membranes.clear();
-        membranes.extend(self.initial_membranes.iter().map(|&initial| M::from(initial)));
+        fired.start(self.output, time_steps.count());
+        events.start(self.output.len(), self.cores.tiling.cores());
+        self.membranes.clear();
+        self.membranes.extend_from_slice(&self.initial_membranes);
+        let channels = self.output.channels;
         for step in 0..time_steps.count() {
-            let spikes = arriving.of_step(step.checked_sub(1));
-            self.synapses
-                .deliver(spikes, self.output.channels, membranes, &mut self.cores);
-            self.cores.end_step(events);
-            self.integrate(membranes);
-            if M::CHECKED {
-                self.check(membranes, step)?;
+            if let Some(before) = step.checked_sub(1) {
+                let spikes = source.of_step(before);
+                self.synapses
+                    .deliver(spikes, channels, &mut self.membranes, &mut self.cores);
             }
-            let fired = self.fire(membranes, firing);
-            events.spikes_per_step.push(fired);
+            self.cores.end_step(events);
+            for (position, membranes) in self.membranes.chunks_exact_mut(channels).enumerate() {
+                for (channel, (membrane, bias)) in membranes.iter_mut().zip(&self.bias).enumerate() {
+                    *membrane += bias;
+                    if *membrane >= self.threshold && i32::try_from(*membrane).is_ok() {
+                        *membrane -= self.threshold;
+                        fired.fire(position, step, channel);
+                    }
+                }
+            }
+            self.check(step)?;
         }
+        fired.count_steps(&mut events.spikes_per_step);
         Ok(())
     }
 
-    fn integrate<M: Membrane>(&self, membranes: &mut [M]) {
-        for position in membranes.chunks_exact_mut(self.bias.len()) {
-            for (membrane, &bias) in position.iter_mut().zip(&self.bias) {
-                membrane.add(bias);
-            }
-        }
-    }
-
-    /// Spikes and soft reset; first all neurons alike, then the few that fired are listed.
-    fn fire<M: Membrane>(&mut self, membranes: &mut [M], firing: &mut Spikes) -> u64 {
-        let threshold = self.threshold;
-        let reached = M::from(threshold);
-        for ((membrane, fired), count) in membranes
-            .iter_mut()
-            .zip(&mut self.fired)
-            .zip(&mut self.spike_counts)
-        {
-            *fired = u8::from(*membrane >= reached);
-            membrane.lower(threshold, *fired);
-            *count += u32::from(*fired);
-        }
-        let mut total = 0;
-        let (blocks, rest) = self.fired.as_chunks::<8>();
-        for (block, fired) in blocks.iter().enumerate() {
-            let mut bits = u64::from_le_bytes(*fired);
-            while bits != 0 {
-                let lane = usize::try_from(bits.trailing_zeros() / 8).expect("at most 7");
-                firing.push(block * 8 + lane);
-                total += 1;
-                bits &= bits - 1;
-            }
-        }
-        let start = self.fired.len() - rest.len();
-        for (lane, &fired) in rest.iter().enumerate() {
-            if fired == 1 {
-                firing.push(start + lane);
-                total += 1;
-            }
-        }
-        firing.end_step();
-        total
-    }
-
-    fn check<M: Membrane>(&self, membranes: &[M], step: usize) -> Result<(), EmulatorError> {
-        let beyond = |membrane: &M| i32::try_from((*membrane).into()).is_err();
+    /// A membrane that has left 32 bits is left as it is by the reset, and found here.
+    fn check(&self, step: usize) -> Result<(), EmulatorError> {
         let plane = self.output.height * self.output.width;
         // The first in the network's own order, whatever order the emulator keeps.
-        let neuron = membranes
+        let neuron = self
+            .membranes
             .iter()
             .enumerate()
-            .filter(|(_, membrane)| beyond(membrane))
+            .filter(|(_, membrane)| i32::try_from(**membrane).is_err())
             .map(|(place, _)| (place % self.output.channels) * plane + place / self.output.channels)
             .min();
         match neuron {
@@ -355,45 +238,21 @@ impl LayerRun {
                 layer: self.name.clone(),
                 neuron,
                 step: u32::try_from(step + 1).expect("at most 1,024"),
-                membrane: membranes[interleaved(self.output, neuron)].into(),
+                membrane: self.membranes[interleaved(self.output, neuron)],
             }),
         }
     }
 
-    /// Copies membranes and spike counts out, flattened channel, row, column.
+    /// Copies membranes out, flattened channel, row, column.
     pub fn read(&self, state: &mut LayerState) {
         state.membranes.clear();
-        state.spike_counts.clear();
-        for neuron in 0..self.spike_counts.len() {
-            let place = interleaved(self.output, neuron);
-            state.membranes.push(if self.is_wide {
-                i32::try_from(self.wide[place]).expect("checked in every step")
-            } else {
-                self.narrow[place]
-            });
-            state.spike_counts.push(self.spike_counts[place]);
+        for neuron in 0..self.membranes.len() {
+            let membrane = self.membranes[interleaved(self.output, neuron)];
+            state
+                .membranes
+                .push(i32::try_from(membrane).expect("checked in every step"));
         }
     }
-}
-
-/// The most that bias and arriving spikes together can move one membrane in one time step.
-fn largest_drive(layer: &Layer, parameters: &Parameters, bias: &[i32]) -> i64 {
-    let sum = |weights: &mut dyn Iterator<Item = &i16>| -> i64 {
-        weights.map(|&weight| i64::from(weight).abs()).sum()
-    };
-    let most = |channel: usize| match &parameters.weights {
-        snn::Weights::Conv2d(weights) => sum(&mut weights.index_axis(ndarray::Axis(0), channel).iter()),
-        snn::Weights::Dense(weights) => sum(&mut weights.index_axis(ndarray::Axis(0), channel).iter()),
-        snn::Weights::AvgPool2d(weight) => {
-            let window = i64::try_from(layer.fan_in()).expect("at most 2^24");
-            i64::from(*weight).abs() * window
-        }
-    };
-    bias.iter()
-        .enumerate()
-        .map(|(channel, &bias)| most(channel) + i64::from(bias).abs())
-        .max()
-        .unwrap_or(0)
 }
 
 impl Synapses {
@@ -428,22 +287,24 @@ impl Synapses {
                 for ((output, source), &weight) in weights.indexed_iter() {
                     laid_out[interleaved(layer.input, source) * outputs + output] = weight;
                 }
-                Self::Dense { weights: laid_out }
+                Self::Dense {
+                    source_channels: layer.input.channels,
+                    weights: laid_out,
+                }
             }
             _ => unreachable!("a layer's weights are of its kind: both come from one description"),
         }
     }
 
     /// Adds the weights of every spike, counted where they arrive.
-    fn deliver<M: Membrane>(
+    fn deliver(
         &self,
-        spikes: &[u32],
+        spikes: impl Iterator<Item = (usize, usize)>,
         channels: usize,
-        membranes: &mut [M],
+        membranes: &mut [i64],
         cores: &mut CoreCounts,
     ) {
-        for &spike in spikes {
-            let spike = usize::try_from(spike).expect("an index fits");
+        for (position, channel) in spikes {
             match self {
                 Self::Conv2d {
                     source_channels,
@@ -451,7 +312,6 @@ impl Synapses {
                     fan_out,
                     weights,
                 } => {
-                    let (position, channel) = (spike / source_channels, spike % source_channels);
                     let (y, x) = (position / source_width, position % source_width);
                     for (window, ky, kx) in fan_out.windows(y, x) {
                         let row = ((ky * fan_out.kernel_width + kx) * source_channels + channel) * channels;
@@ -467,16 +327,19 @@ impl Synapses {
                     fan_out,
                     weight,
                 } => {
-                    let (position, channel) = (spike / channels, spike % channels);
                     let (y, x) = (position / source_width, position % source_width);
                     for (window, _, _) in fan_out.windows(y, x) {
-                        membranes[window * channels + channel].add_weight(*weight);
+                        membranes[window * channels + channel] += i64::from(*weight);
                         let part = cores.position_part[window] * cores.tiling.channel_parts;
                         cores.step[part + cores.channel_part[channel]] += 1;
                     }
                 }
-                Self::Dense { weights } => {
-                    add(membranes, &weights[spike * channels..][..channels]);
+                Self::Dense {
+                    source_channels,
+                    weights,
+                } => {
+                    let source = position * source_channels + channel;
+                    add(membranes, &weights[source * channels..][..channels]);
                     cores.step[0] += 1;
                 }
             }
@@ -484,9 +347,8 @@ impl Synapses {
     }
 }
 
-#[inline(always)]
-fn add<M: Membrane>(membranes: &mut [M], weights: &[i16]) {
+fn add(membranes: &mut [i64], weights: &[i16]) {
     for (membrane, &weight) in membranes.iter_mut().zip(weights) {
-        membrane.add_weight(weight);
+        *membrane += i64::from(weight);
     }
 }

@@ -6,9 +6,12 @@
 //! it. Nothing leaks. [`reference`] says this neuron by neuron; [`Emulator`] follows spikes instead and gives the same
 //! answer. Absent: prices (`crate::chip::cost`), threads and time.
 
+mod bits;
+mod block;
+mod input;
+pub mod kernel;
 mod layer;
 pub mod reference;
-mod spikes;
 
 use std::sync::Arc;
 
@@ -16,12 +19,15 @@ use thiserror::Error;
 
 use crate::chip::events::Events;
 use crate::chip::tiling::Tiling;
-use crate::network::TimeSteps;
-use crate::network::snn::Snn;
+use crate::network::snn::{self, Parameters, Snn};
+use crate::network::{Layer, TimeSteps};
 use crate::picture::{Picture, Shape};
 
+use bits::SpikeBits;
+use block::BlockLayer;
+use input::InputRun;
+use kernel::Kernel;
 use layer::LayerRun;
-use spikes::Spikes;
 
 /// Why a picture could not be run.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -62,15 +68,32 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Emulator {
     snn: Arc<Snn>,
-    input_cores: usize,
-    layers: Vec<LayerRun>,
-    /// Input neurons' membranes; wide, so that any initial membrane can be checked rather than wrapped.
-    input_membranes: Vec<i64>,
-    input_counts: Vec<u32>,
-    /// What the layer before the current one fired, and what the current one fires.
-    arriving: Spikes,
-    firing: Spikes,
+    tilings: Vec<Tiling>,
+    kernel: Kernel,
+    input: InputRun,
+    layers: Vec<Slot>,
     outcome: Outcome,
+}
+
+/// One layer, in the form that its bounds allow, and what it fired.
+#[derive(Debug)]
+struct Slot {
+    block: Option<BlockLayer>,
+    /// Made when it is first needed.
+    general: Option<LayerRun>,
+    ran_in_blocks: bool,
+    fired: SpikeBits,
+}
+
+impl Slot {
+    fn read(&self, state: &mut LayerState) {
+        match (&self.block, &self.general) {
+            (Some(block), _) if self.ran_in_blocks => block.read(state),
+            (_, Some(general)) => general.read(state),
+            _ => state.membranes.clear(),
+        }
+        self.fired.count_neurons(&mut state.spike_counts);
+    }
 }
 
 impl Emulator {
@@ -80,6 +103,11 @@ impl Emulator {
     /// # Panics
     /// If there is not one tiling for each layer and one for the input layer.
     pub fn new(snn: Arc<Snn>, tilings: &[Tiling]) -> Self {
+        Self::with_kernel(snn, tilings, Kernel::detect())
+    }
+
+    /// The same with a kernel of the caller's choice; no kernel changes a result.
+    pub fn with_kernel(snn: Arc<Snn>, tilings: &[Tiling], kernel: Kernel) -> Self {
         assert_eq!(
             tilings.len(),
             snn.parameters.len() + 1,
@@ -88,16 +116,19 @@ impl Emulator {
         let layers = snn
             .layers()
             .zip(&tilings[1..])
-            .map(|((layer, parameters), tiling)| LayerRun::new(layer, parameters, tiling))
+            .map(|((layer, parameters), tiling)| Slot {
+                block: BlockLayer::new(layer, parameters, *tiling),
+                general: None,
+                ran_in_blocks: false,
+                fired: SpikeBits::default(),
+            })
             .collect();
         Self {
+            input: InputRun::new(&snn, tilings[0]),
             snn,
-            input_cores: tilings[0].cores(),
+            tilings: tilings.to_vec(),
+            kernel,
             layers,
-            input_membranes: Vec::new(),
-            input_counts: Vec::new(),
-            arriving: Spikes::default(),
-            firing: Spikes::default(),
             outcome: Outcome::default(),
         }
     }
@@ -109,32 +140,43 @@ impl Emulator {
 
     /// Runs one picture for `time_steps` steps, every membrane starting at its initial one.
     pub fn run(&mut self, picture: &Picture, time_steps: TimeSteps) -> Result<&Outcome, EmulatorError> {
-        let input = self.snn.network.input;
-        if picture.shape() != input {
+        let wanted = self.snn.network.input;
+        if picture.shape() != wanted {
             return Err(EmulatorError::PictureShape {
                 given: picture.shape(),
-                wanted: input,
+                wanted,
             });
         }
-        let layers = self.layers.len() + 1;
-        self.outcome.events.layers.resize_with(layers, Default::default);
-        self.run_input(picture, time_steps)?;
-        let embedding_layer = self.snn.network.embedding_layer;
+        let events = &mut self.outcome.events.layers;
+        events.resize_with(self.layers.len() + 1, Default::default);
+        self.input.run(picture, time_steps, &mut events[0])?;
         for index in 0..self.layers.len() {
-            std::mem::swap(&mut self.arriving, &mut self.firing);
-            let layer = &mut self.layers[index];
-            layer.run(
-                time_steps,
-                &self.arriving,
-                &mut self.firing,
-                &mut self.outcome.events.layers[index + 1],
-            )?;
-            if index == embedding_layer {
-                layer.read(&mut self.outcome.embedding_layer);
+            let (before, rest) = self.layers.split_at_mut(index);
+            let source = before.last().map_or(&self.input.fired, |slot| &slot.fired);
+            let Slot {
+                block,
+                general,
+                ran_in_blocks,
+                fired,
+            } = &mut rest[0];
+            let events = &mut events[index + 1];
+            if let Some(block) = block.as_mut().filter(|block| block.fits(time_steps)) {
+                *ran_in_blocks = true;
+                block.run(self.kernel, time_steps, source, fired, events);
+            } else {
+                *ran_in_blocks = false;
+                let general = general.get_or_insert_with(|| {
+                    let layer = &self.snn.network.layers[index];
+                    LayerRun::new(layer, &self.snn.parameters[index], self.tilings[index + 1])
+                });
+                general.run(time_steps, source, fired, events)?;
             }
         }
-        let last = self.layers.last().expect("a network has layers");
-        last.read(&mut self.outcome.output_layer);
+        self.layers[self.snn.network.embedding_layer].read(&mut self.outcome.embedding_layer);
+        self.layers
+            .last()
+            .expect("a network has layers")
+            .read(&mut self.outcome.output_layer);
         Ok(&self.outcome)
     }
 
@@ -143,66 +185,29 @@ impl Emulator {
         let mut state = LayerState::default();
         match index.checked_sub(1) {
             Some(index) => self.layers[index].read(&mut state),
-            None => {
-                let shape = self.snn.network.input;
-                for neuron in 0..shape.len() {
-                    let place = interleaved(shape, neuron);
-                    let membrane = self.input_membranes[place];
-                    state
-                        .membranes
-                        .push(i32::try_from(membrane).expect("checked in every step"));
-                    state.spike_counts.push(self.input_counts[place]);
-                }
-            }
+            None => self.input.read(&mut state),
         }
         state
     }
+}
 
-    /// Input neurons integrate their pixel, a constant current, and fire on chip like any other.
-    fn run_input(&mut self, picture: &Picture, time_steps: TimeSteps) -> Result<(), EmulatorError> {
-        let shape = self.snn.network.input;
-        let threshold = i64::from(self.snn.input_threshold);
-        let initial = i64::from(self.snn.input_initial_membrane);
-        self.input_membranes.clear();
-        self.input_membranes.resize(shape.len(), initial);
-        self.input_counts.clear();
-        self.input_counts.resize(shape.len(), 0);
-        self.firing.clear();
-        let events = &mut self.outcome.events.layers[0];
-        events.start(shape.len(), self.input_cores);
-        let idle = time_steps.count() * self.input_cores;
-        events.operations_per_step_and_core.resize(idle, 0);
-        let plane = shape.height * shape.width;
-        let pixels = picture.as_slice();
-        for step in 1..=time_steps.get() {
-            let mut fired = 0u64;
-            for position in 0..plane {
-                for channel in 0..shape.channels {
-                    let place = position * shape.channels + channel;
-                    let neuron = channel * plane + position;
-                    let membrane = &mut self.input_membranes[place];
-                    *membrane += i64::from(pixels[neuron]);
-                    if i32::try_from(*membrane).is_err() {
-                        return Err(EmulatorError::MembraneOverflow {
-                            layer: "input".to_owned(),
-                            neuron,
-                            step,
-                            membrane: *membrane,
-                        });
-                    }
-                    if *membrane >= threshold {
-                        *membrane -= threshold;
-                        self.input_counts[place] += 1;
-                        self.firing.push(place);
-                        fired += 1;
-                    }
-                }
-            }
-            self.firing.end_step();
-            events.spikes_per_step.push(fired);
+/// The most that bias and arriving spikes together can move one membrane in one time step.
+fn largest_drive(layer: &Layer, parameters: &Parameters) -> i64 {
+    let sum = |weights: &mut dyn Iterator<Item = &i16>| -> i64 {
+        weights.map(|&weight| i64::from(weight).abs()).sum()
+    };
+    let most = |channel: usize| match &parameters.weights {
+        snn::Weights::Conv2d(weights) => sum(&mut weights.index_axis(ndarray::Axis(0), channel).iter()),
+        snn::Weights::Dense(weights) => sum(&mut weights.index_axis(ndarray::Axis(0), channel).iter()),
+        snn::Weights::AvgPool2d(weight) => {
+            let window = i64::try_from(layer.fan_in()).expect("at most 2^24");
+            i64::from(*weight).abs() * window
         }
-        Ok(())
-    }
+    };
+    (0..layer.output.channels)
+        .map(|channel| most(channel) + i64::from(parameters.bias_of(channel)).abs())
+        .max()
+        .unwrap_or(0)
 }
 
 /// Where neuron `index` (flattened channel, row, column) stands in the emulator's own order: row, column, channel.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ndarray::{Array2, Array3, Array4};
 use proptest::prelude::*;
 use spikelens::chip::tiling::Tiling;
+use spikelens::emulator::kernel::Kernel;
 use spikelens::emulator::{Emulator, EmulatorError, reference};
 use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
 use spikelens::network::{Kind, Layer, Network, TimeSteps};
@@ -62,7 +63,7 @@ fn random_network(draw: &mut Draw) -> Snn {
         let source = layers.last().map_or(input, |layer: &Layer| layer.output);
         let name = format!("layer{index}");
         // Channel counts around the width of a vector lane.
-        let out_channels = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33][draw.size(0, 10)];
+        let out_channels = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 130][draw.size(0, 13)];
         let kernel = [draw.size(1, 4), draw.size(1, 4)];
         let stride = [draw.size(1, 4), draw.size(1, 4)];
         let kind = match draw.within(0, 3) {
@@ -141,19 +142,25 @@ fn random_tilings(draw: &mut Draw, snn: &Snn) -> Vec<Tiling> {
         .collect()
 }
 
-/// An emulator with the tilings that the reference needs too.
-struct Both {
-    emulator: Emulator,
+/// An emulator for each kernel of this machine, and the tilings that the reference needs too.
+struct All {
+    emulators: Vec<Emulator>,
     tilings: Vec<Tiling>,
 }
 
-impl Both {
+impl All {
     fn new(draw: &mut Draw, snn: Snn) -> Self {
         let tilings = random_tilings(draw, &snn);
-        Self {
-            emulator: Emulator::new(Arc::new(snn), &tilings),
-            tilings,
-        }
+        let snn = Arc::new(snn);
+        let emulators = Kernel::available()
+            .into_iter()
+            .map(|kernel| Emulator::with_kernel(Arc::clone(&snn), &tilings, kernel))
+            .collect();
+        Self { emulators, tilings }
+    }
+
+    fn snn(&self) -> &Arc<Snn> {
+        self.emulators[0].snn()
     }
 }
 
@@ -174,25 +181,37 @@ fn random_picture(draw: &mut Draw, shape: Shape) -> Picture {
     .unwrap()
 }
 
-fn compare(both: &mut Both, picture: &Picture, time_steps: TimeSteps) {
-    let Both { emulator, tilings } = both;
-    let snn = Arc::clone(emulator.snn());
+fn compare(all: &mut All, picture: &Picture, time_steps: TimeSteps) {
+    let All { emulators, tilings } = all;
+    let snn = Arc::clone(emulators[0].snn());
     let expected = reference::run(&snn, tilings, picture, time_steps);
-    let found = emulator.run(picture, time_steps).cloned();
-    match (expected, found) {
-        (Ok((states, events)), Ok(outcome)) => {
-            assert_eq!(outcome.events, events);
-            assert_eq!(outcome.embedding_layer, states[snn.network.embedding_layer + 1]);
-            assert_eq!(Some(&outcome.output_layer), states.last());
-            for (index, state) in states.iter().enumerate() {
-                assert_eq!(&emulator.state(index), state, "layer {index}");
+    for emulator in emulators {
+        let found = emulator.run(picture, time_steps).cloned();
+        match (&expected, found) {
+            (Ok((states, events)), Ok(outcome)) => {
+                assert_eq!(&outcome.events, events);
+                assert_eq!(outcome.embedding_layer, states[snn.network.embedding_layer + 1]);
+                assert_eq!(Some(&outcome.output_layer), states.last());
+                for (index, state) in states.iter().enumerate() {
+                    assert_eq!(&emulator.state(index), state, "layer {index}");
+                }
             }
+            // The layers run in another order, so that another layer's overflow may be met first; that there is one
+            // is what both must say.
+            (Err(EmulatorError::MembraneOverflow { .. }), Err(EmulatorError::MembraneOverflow { .. })) => {}
+            (expected, found) => panic!("{expected:?} and {found:?}"),
         }
-        // The layers run in another order, so that another layer's overflow may be met first; that there is one is
-        // what both must say.
-        (Err(EmulatorError::MembraneOverflow { .. }), Err(EmulatorError::MembraneOverflow { .. })) => {}
-        (expected, found) => panic!("{expected:?} and {found:?}"),
     }
+}
+
+#[test]
+fn this_machine_s_own_kernels_are_tested() {
+    assert_eq!(Kernel::available()[0], Kernel::Portable);
+    #[cfg(target_arch = "x86_64")]
+    assert!(
+        Kernel::available().contains(&Kernel::Avx2),
+        "the checks need a machine with AVX2"
+    );
 }
 
 proptest! {
@@ -202,13 +221,13 @@ proptest! {
     fn event_driven_equals_reference(seed in any::<u64>(), steps in 1u32..=200) {
         let mut draw = Draw(seed);
         let snn = random_network(&mut draw);
-        let mut both = Both::new(&mut draw, snn);
-        let shape = both.emulator.snn().network.input;
+        let mut all = All::new(&mut draw, snn);
+        let shape = all.snn().network.input;
         let first = random_picture(&mut draw, shape);
         let second = random_picture(&mut draw, shape);
-        compare(&mut both, &first, TimeSteps::new(steps).unwrap());
+        compare(&mut all, &first, TimeSteps::new(steps).unwrap());
         // A second picture on the same emulator: nothing of the first one may be left.
-        compare(&mut both, &second, TimeSteps::new(1 + steps / 2).unwrap());
+        compare(&mut all, &second, TimeSteps::new(1 + steps / 2).unwrap());
     }
 
     #[test]
@@ -218,9 +237,9 @@ proptest! {
         let index = draw.size(0, snn.parameters.len() - 1);
         let far = i32::MAX - draw.int(0, 20_000);
         snn.parameters[index].initial_membrane = InitialMembrane::Shared(if sign { far } else { -far });
-        let mut both = Both::new(&mut draw, snn);
-        let picture = random_picture(&mut draw, both.emulator.snn().network.input);
-        compare(&mut both, &picture, TimeSteps::new(steps).unwrap());
+        let mut all = All::new(&mut draw, snn);
+        let picture = random_picture(&mut draw, all.snn().network.input);
+        compare(&mut all, &picture, TimeSteps::new(steps).unwrap());
     }
 }
 
@@ -243,10 +262,9 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
         threshold: 1,
         initial_membrane: InitialMembrane::Shared(0),
     }];
-    let mut both = Both::new(&mut draw, snn);
+    let mut all = All::new(&mut draw, snn);
     let picture = random_picture(&mut draw, input);
-    let refusal = both
-        .emulator
+    let refusal = all.emulators[0]
         .run(&picture, TimeSteps::new(3).unwrap())
         .unwrap_err();
     let expected = EmulatorError::MembraneOverflow {
@@ -256,7 +274,7 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
         membrane: -3_221_225_472,
     };
     assert_eq!(refusal, expected);
-    let snn = Arc::clone(both.emulator.snn());
-    let refusal = reference::run(&snn, &both.tilings, &picture, TimeSteps::new(3).unwrap()).unwrap_err();
+    let snn = Arc::clone(all.snn());
+    let refusal = reference::run(&snn, &all.tilings, &picture, TimeSteps::new(3).unwrap()).unwrap_err();
     assert_eq!(refusal, expected);
 }

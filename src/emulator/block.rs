@@ -1,0 +1,258 @@
+//! One layer in blocks of channels: a position keeps its membranes in registers while all its time steps run.
+//!
+//! Used where it is proven that no membrane can leave 32 bits in the time steps asked for. Pooling and all other layers go
+//! through `layer.rs`.
+
+use super::bits::{SpikeBits, WORD};
+use super::kernel::{Block, Kernel, LANES, Position, Target, VECTORS, View};
+use super::{LayerState, largest_drive};
+use crate::chip::events::LayerEvents;
+use crate::chip::tiling::Tiling;
+use crate::network::snn::{Parameters, Weights};
+use crate::network::{Kind, Layer, TimeSteps};
+use crate::picture::Shape;
+
+/// A layer laid out for the kernels, and its membranes.
+#[derive(Debug)]
+pub struct BlockLayer {
+    output: Shape,
+    tiling: Tiling,
+    threshold: i32,
+    blocks: Vec<Block>,
+    /// Position by position, where its views end.
+    ends: Vec<usize>,
+    views: Vec<View>,
+    /// Words of a bit for each row of weights.
+    row_words: usize,
+    rows: Vec<u64>,
+    /// `[block, position, lane]`.
+    initial: Vec<i32>,
+    membranes: Vec<i32>,
+    /// The most that a membrane can move away from zero in one step, and where it may start.
+    largest_drive: i64,
+    largest_initial: i64,
+    /// `[part of positions, step]`: spikes times windows that see them.
+    arrived: Vec<u64>,
+}
+
+impl BlockLayer {
+    /// Lays a layer out; none for pooling.
+    pub fn new(layer: &Layer, parameters: &Parameters, tiling: Tiling) -> Option<Self> {
+        let narrow = fits_16_bits(&parameters.weights);
+        let (rows, weight): (usize, Box<dyn Fn(usize, usize) -> i16 + '_>) =
+            match (&parameters.weights, layer.kind) {
+                (Weights::Conv2d(weights), Kind::Conv2d { kernel, .. }) => {
+                    let sources = layer.input.channels;
+                    let weight = move |row: usize, channel: usize| {
+                        let place = row / sources;
+                        weights[[channel, row % sources, place / kernel[1], place % kernel[1]]]
+                    };
+                    (kernel[0] * kernel[1] * sources, Box::new(weight))
+                }
+                (Weights::Dense(weights), Kind::Dense) => {
+                    let (sources, plane) = (layer.input.channels, layer.input.height * layer.input.width);
+                    let weight = move |row: usize, channel: usize| {
+                        weights[[channel, row % sources * plane + row / sources]]
+                    };
+                    (layer.input.len(), Box::new(weight))
+                }
+                _ => return None,
+            };
+        let output = layer.output;
+        let plane = output.height * output.width;
+        let mut blocks = Vec::new();
+        let mut initial = Vec::new();
+        for first in (0..output.channels).step_by(WORD) {
+            let channels = (output.channels - first).min(WORD);
+            let vectors = channels.div_ceil(LANES).next_power_of_two().min(VECTORS);
+            let lanes = vectors * LANES;
+            let mut weights = vec![0; rows * lanes];
+            for (row, weights) in weights.chunks_exact_mut(lanes).enumerate() {
+                for (lane, stored) in weights.iter_mut().take(channels).enumerate() {
+                    *stored = weight(row, first + lane);
+                }
+            }
+            let of_lanes = |value: &dyn Fn(usize) -> i32| -> Vec<i32> {
+                (0..lanes)
+                    .map(|lane| if lane < channels { value(first + lane) } else { 0 })
+                    .collect()
+            };
+            for position in 0..plane {
+                let membrane = |channel: usize| parameters.initial_membrane.of(channel * plane + position);
+                initial.extend(of_lanes(&membrane));
+            }
+            let bias = of_lanes(&|channel| parameters.bias_of(channel));
+            blocks.push(Block {
+                vectors,
+                weights,
+                narrow,
+                bias,
+            });
+        }
+        let (ends, views) = views(layer);
+        let largest_initial = initial.iter().map(|&membrane| i64::from(membrane).abs()).max();
+        Some(Self {
+            output,
+            tiling,
+            threshold: parameters.threshold,
+            blocks,
+            ends,
+            views,
+            row_words: rows.div_ceil(WORD),
+            rows: Vec::new(),
+            membranes: Vec::with_capacity(initial.len()),
+            initial,
+            largest_drive: largest_drive(layer, parameters),
+            largest_initial: largest_initial.unwrap_or(0),
+            arrived: Vec::new(),
+        })
+    }
+
+    /// Whether no membrane can leave 32 bits in that many time steps. A reset only lowers a membrane that has reached
+    /// its threshold, never below zero: input alone moves a membrane away from zero.
+    pub fn fits(&self, time_steps: TimeSteps) -> bool {
+        let reach = self.largest_initial + i64::from(time_steps.get()) * self.largest_drive;
+        reach <= i64::from(i32::MAX)
+    }
+
+    /// Runs all time steps; the caller has asked [`BlockLayer::fits`].
+    pub fn run(
+        &mut self,
+        kernel: Kernel,
+        time_steps: TimeSteps,
+        source: &SpikeBits,
+        fired: &mut SpikeBits,
+        events: &mut LayerEvents,
+    ) {
+        let steps = time_steps.count();
+        fired.start(self.output, steps);
+        self.membranes.clear();
+        self.membranes.extend_from_slice(&self.initial);
+        self.arrived.clear();
+        self.arrived.resize(self.tiling.position_parts * steps, 0);
+        let plane = self.ends.len();
+        let stride = fired.words();
+        let mut rest = self.membranes.as_mut_slice();
+        for (word, block) in self.blocks.iter().enumerate() {
+            let lanes = block.vectors * LANES;
+            let (own, others) = rest.split_at_mut(plane * lanes);
+            rest = others;
+            let mut first = 0;
+            for (position, (&end, membranes)) in self.ends.iter().zip(own.chunks_exact_mut(lanes)).enumerate()
+            {
+                let views = &self.views[first..end];
+                first = end;
+                let part = self.tiling.position_part(position);
+                let arrived = &mut self.arrived[part * steps..][..steps];
+                let seen = Position {
+                    views,
+                    source,
+                    block,
+                    threshold: self.threshold,
+                    words: self.row_words,
+                    counted: word == 0,
+                };
+                let fired = fired.of_position_mut(position);
+                kernel.run(
+                    &seen,
+                    &mut Target {
+                        membranes,
+                        fired,
+                        stride,
+                        word,
+                        arrived,
+                        rows: &mut self.rows,
+                    },
+                );
+            }
+        }
+        self.count(steps, events);
+        fired.count_steps(&mut events.spikes_per_step);
+    }
+
+    /// Every window that sees a spike adds one weight for each of a core's channels.
+    fn count(&self, steps: usize, events: &mut LayerEvents) {
+        events.start(self.output.len(), self.tiling.cores());
+        for step in 0..steps {
+            for part in 0..self.tiling.position_parts {
+                let windows = self.arrived[part * steps + step];
+                for channel_part in 0..self.tiling.channel_parts {
+                    let channels = self.tiling.channels_of(channel_part).len();
+                    let channels = u64::try_from(channels).expect("a length fits 64 bits");
+                    events.operations_per_step_and_core.push(windows * channels);
+                }
+            }
+        }
+    }
+
+    /// Copies membranes out, flattened channel, row, column.
+    pub fn read(&self, state: &mut LayerState) {
+        let plane = self.ends.len();
+        state.membranes.clear();
+        let mut start = 0;
+        for (block, first) in self.blocks.iter().zip((0..self.output.channels).step_by(WORD)) {
+            let lanes = block.vectors * LANES;
+            for lane in 0..(self.output.channels - first).min(WORD) {
+                let membranes = (0..plane).map(|position| self.membranes[start + position * lanes + lane]);
+                state.membranes.extend(membranes);
+            }
+            start += plane * lanes;
+        }
+    }
+}
+
+/// Whether any subset of a neuron's weights sums to a value of 16 bits.
+fn fits_16_bits(weights: &Weights) -> bool {
+    let fits = |weights: &mut dyn Iterator<Item = &i16>| {
+        let (mut above, mut below) = (0i64, 0i64);
+        for &weight in weights {
+            above += i64::from(weight.max(0));
+            below += i64::from(weight.min(0));
+        }
+        above <= i64::from(i16::MAX) && below >= i64::from(i16::MIN)
+    };
+    match weights {
+        Weights::Conv2d(weights) => weights.outer_iter().all(|kernel| fits(&mut kernel.iter())),
+        Weights::Dense(weights) => weights.outer_iter().all(|row| fits(&mut row.iter())),
+        Weights::AvgPool2d(_) => false,
+    }
+}
+
+/// For each position, the source positions that its window sees; padding is seen by nobody.
+fn views(layer: &Layer) -> (Vec<usize>, Vec<View>) {
+    let input = layer.input;
+    let (kernel, stride, padding) = match layer.kind {
+        Kind::Conv2d {
+            kernel,
+            stride,
+            padding,
+        } => (kernel, stride, padding),
+        Kind::AvgPool2d { kernel, stride } => (kernel, stride, [0, 0]),
+        Kind::Dense => ([input.height, input.width], [1, 1], [0, 0]),
+    };
+    let number = |number: usize| u32::try_from(number).expect("a layer has at most 2^24 neurons");
+    let mut ends = Vec::new();
+    let mut views = Vec::new();
+    for row in 0..layer.output.height {
+        for column in 0..layer.output.width {
+            for place in 0..kernel[0] * kernel[1] {
+                let (ky, kx) = (place / kernel[1], place % kernel[1]);
+                let y = (row * stride[0] + ky)
+                    .checked_sub(padding[0])
+                    .filter(|&y| y < input.height);
+                let x = (column * stride[1] + kx)
+                    .checked_sub(padding[1])
+                    .filter(|&x| x < input.width);
+                if let (Some(y), Some(x)) = (y, x) {
+                    let source = number(y * input.width + x);
+                    views.push(View {
+                        source,
+                        row: number(place * input.channels),
+                    });
+                }
+            }
+            ends.push(views.len());
+        }
+    }
+    (ends, views)
+}
