@@ -344,35 +344,11 @@ struct Sources {
 }
 
 fn sources(layer: &Layer, positions: std::ops::Range<usize>) -> Sources {
-    let input = layer.input;
     let mut windows: std::collections::BTreeMap<usize, Vec<(usize, usize)>> =
         std::collections::BTreeMap::new();
-    let (kernel, stride, padding) = match layer.kind {
-        Kind::Conv2d {
-            kernel,
-            stride,
-            padding,
-        } => (kernel, stride, padding),
-        Kind::AvgPool2d { kernel, stride } => (kernel, stride, [0, 0]),
-        Kind::Dense => ([input.height, input.width], [1, 1], [0, 0]),
-    };
     for (place, position) in positions.enumerate() {
-        let (row, column) = (position / layer.output.width, position % layer.output.width);
-        for ky in 0..kernel[0] {
-            let y = (row * stride[0] + ky)
-                .checked_sub(padding[0])
-                .filter(|&y| y < input.height);
-            for kx in 0..kernel[1] {
-                let x = (column * stride[1] + kx)
-                    .checked_sub(padding[1])
-                    .filter(|&x| x < input.width);
-                if let (Some(y), Some(x)) = (y, x) {
-                    windows
-                        .entry(y * input.width + x)
-                        .or_default()
-                        .push((place, ky * kernel[1] + kx));
-                }
-            }
+        for (source, offset) in layer.seen_from(position) {
+            windows.entry(source).or_default().push((place, offset));
         }
     }
     Sources {

@@ -218,41 +218,17 @@ fn fits_16_bits(weights: &Weights) -> bool {
     }
 }
 
-/// For each position, the source positions that its window sees; padding is seen by nobody.
+/// For each position, the source positions that its window sees.
 fn views(layer: &Layer) -> (Vec<usize>, Vec<View>) {
-    let input = layer.input;
-    let (kernel, stride, padding) = match layer.kind {
-        Kind::Conv2d {
-            kernel,
-            stride,
-            padding,
-        } => (kernel, stride, padding),
-        Kind::AvgPool2d { kernel, stride } => (kernel, stride, [0, 0]),
-        Kind::Dense => ([input.height, input.width], [1, 1], [0, 0]),
-    };
     let number = |number: usize| u32::try_from(number).expect("a layer has at most 2^24 neurons");
     let mut ends = Vec::new();
     let mut views = Vec::new();
-    for row in 0..layer.output.height {
-        for column in 0..layer.output.width {
-            for place in 0..kernel[0] * kernel[1] {
-                let (ky, kx) = (place / kernel[1], place % kernel[1]);
-                let y = (row * stride[0] + ky)
-                    .checked_sub(padding[0])
-                    .filter(|&y| y < input.height);
-                let x = (column * stride[1] + kx)
-                    .checked_sub(padding[1])
-                    .filter(|&x| x < input.width);
-                if let (Some(y), Some(x)) = (y, x) {
-                    let source = number(y * input.width + x);
-                    views.push(View {
-                        source,
-                        row: number(place * input.channels),
-                    });
-                }
-            }
-            ends.push(views.len());
-        }
+    for position in 0..layer.output.height * layer.output.width {
+        views.extend(layer.seen_from(position).map(|(source, place)| View {
+            source: number(source),
+            row: number(place * layer.input.channels),
+        }));
+        ends.push(views.len());
     }
     (ends, views)
 }

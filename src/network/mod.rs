@@ -218,6 +218,33 @@ impl Layer {
         }
     }
 
+    /// The window that a neuron has on its source: kernel, stride and padding, `[y, x]` each. A dense layer's only window
+    /// is the whole source.
+    pub fn window(&self) -> [[usize; 2]; 3] {
+        match self.kind {
+            Kind::Conv2d {
+                kernel,
+                stride,
+                padding,
+            } => [kernel, stride, padding],
+            Kind::AvgPool2d { kernel, stride } => [kernel, stride, [0, 0]],
+            Kind::Dense => [[self.input.height, self.input.width], [1, 1], [0, 0]],
+        }
+    }
+
+    /// What the neurons at output position `position` (row by row) see: source positions, each with its place in the
+    /// kernel, by rising place. Padding is seen by nobody.
+    pub fn seen_from(&self, position: usize) -> impl Iterator<Item = (usize, usize)> {
+        let input = self.input;
+        let [kernel, stride, padding] = self.window();
+        let (row, column) = (position / self.output.width, position % self.output.width);
+        (0..kernel[0] * kernel[1]).filter_map(move |place| {
+            let y = (row * stride[0] + place / kernel[1]).checked_sub(padding[0])?;
+            let x = (column * stride[1] + place % kernel[1]).checked_sub(padding[1])?;
+            (y < input.height && x < input.width).then_some((y * input.width + x, place))
+        })
+    }
+
     /// Works out the output shape, or says why the layer does not fit its source.
     ///
     /// `out_channels` is the first axis of the weight tensor (ignored for pooling, which keeps its channels).
@@ -378,6 +405,26 @@ mod tests {
             }
         );
         assert_eq!(layer.fan_in(), 9);
+    }
+
+    #[test]
+    fn padding_is_seen_by_nobody() {
+        let input = Shape {
+            channels: 2,
+            height: 2,
+            width: 3,
+        };
+        let kind = Kind::Conv2d {
+            kernel: [2, 2],
+            stride: [1, 2],
+            padding: [1, 1],
+        };
+        let layer = Layer::connect("conv", kind, input, 1).unwrap();
+        let seen = |position| layer.seen_from(position).collect::<Vec<_>>();
+        assert_eq!(seen(0), [(0, 3)]);
+        assert_eq!(seen(3), [(1, 0), (2, 1), (4, 2), (5, 3)]);
+        let dense = Layer::connect("dense", Kind::Dense, input, 4).unwrap();
+        assert_eq!(dense.seen_from(0).count(), 6);
     }
 
     #[test]

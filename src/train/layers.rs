@@ -42,16 +42,7 @@ struct Windows {
 impl Windows {
     fn new(layer: &Layer) -> Self {
         let (input, output) = (layer.input, layer.output);
-        // A dense layer's only window is the whole source.
-        let (kernel, stride, padding) = match layer.kind {
-            Kind::Conv2d {
-                kernel,
-                stride,
-                padding,
-            } => (kernel, stride, padding),
-            Kind::AvgPool2d { kernel, stride } => (kernel, stride, [0, 0]),
-            Kind::Dense => ([input.height, input.width], [1, 1], [0, 0]),
-        };
+        let [kernel, stride, padding] = layer.window();
         let length = kernel[0] * kernel[1] * input.channels;
         let mut runs = Vec::new();
         for position in 0..output.height * output.width {
