@@ -5,24 +5,54 @@ use crate::picture::Shape;
 /// Bits of one word.
 pub const WORD: usize = 64;
 
-/// `[position, time step, word]`: the channels of a position in one step stand side by side, 64 a word.
+/// `[train, time step, word]`: the channels of a position in one step stand side by side, 64 a word. A train is what
+/// one position fires in all its steps; positions that are known to fire alike may share one.
 #[derive(Debug, Default)]
 pub struct SpikeBits {
     channels: usize,
+    positions: usize,
     steps: usize,
     words: usize,
     bits: Vec<u64>,
+    /// Position by position, its train; empty where each position has its own.
+    trains: Vec<u8>,
 }
 
 impl SpikeBits {
-    /// No spikes yet, of a layer of `shape` over `steps` time steps; the buffer is kept.
+    /// A train for each position of a layer of `shape` over `steps` time steps, to be overwritten whole: what it held
+    /// for the picture before is still there.
     pub fn start(&mut self, shape: Shape, steps: usize) {
         self.channels = shape.channels;
+        self.positions = shape.height * shape.width;
         self.steps = steps;
         self.words = shape.channels.div_ceil(WORD);
+        self.trains.clear();
+        self.bits.resize(self.positions * steps * self.words, 0);
+    }
+
+    /// The same, and nobody has fired yet.
+    pub fn start_silent(&mut self, shape: Shape, steps: usize) {
+        self.start(shape, steps);
+        self.bits.fill(0);
+    }
+
+    /// One channel whose positions share `trains`, `[train, time step]`; [`SpikeBits::assign`] says who has which.
+    pub fn share(&mut self, shape: Shape, steps: usize, trains: &[u64]) {
+        self.start(shape, steps);
         self.bits.clear();
-        self.bits
-            .resize(shape.height * shape.width * steps * self.words, 0);
+        self.bits.extend_from_slice(trains);
+    }
+
+    /// Position by position, the shared train that it fires.
+    pub fn assign(&mut self, trains: &[u8]) {
+        self.trains.clear();
+        self.trains.extend_from_slice(trains);
+    }
+
+    /// Channels of one position.
+    #[inline(always)]
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// Words for the channels of one position in one step.
@@ -34,12 +64,20 @@ impl SpikeBits {
     /// The words of a position, step by step.
     #[inline(always)]
     pub fn of_position(&self, position: usize) -> &[u64] {
-        &self.bits[position * self.steps * self.words..][..self.steps * self.words]
+        let train = self
+            .trains
+            .get(position)
+            .map_or(position, |&train| usize::from(train));
+        &self.bits[train * self.steps * self.words..][..self.steps * self.words]
     }
 
-    /// The words of a position, to be written.
+    /// The words of a position with a train of its own, to be written.
     #[inline(always)]
     pub fn of_position_mut(&mut self, position: usize) -> &mut [u64] {
+        debug_assert!(
+            self.trains.is_empty(),
+            "a shared train is not one position's to write"
+        );
         &mut self.bits[position * self.steps * self.words..][..self.steps * self.words]
     }
 
@@ -51,13 +89,12 @@ impl SpikeBits {
 
     /// Everyone who fired in `step`: position and channel, in that order.
     pub fn of_step(&self, step: usize) -> impl Iterator<Item = (usize, usize)> {
-        let stride = (self.steps * self.words).max(1);
-        let positions = self.bits.len() / stride;
-        (0..positions).flat_map(move |position| {
-            (0..self.words).flat_map(move |word| {
-                let bits = self.bits[position * stride + step * self.words + word];
-                ones(bits).map(move |bit| (position, word * WORD + bit))
-            })
+        (0..self.positions).flat_map(move |position| {
+            let words = &self.of_position(position)[step * self.words..][..self.words];
+            words
+                .iter()
+                .enumerate()
+                .flat_map(move |(word, &bits)| ones(bits).map(move |bit| (position, word * WORD + bit)))
         })
     }
 
@@ -65,8 +102,9 @@ impl SpikeBits {
     pub fn count_steps(&self, counts: &mut Vec<u64>) {
         counts.clear();
         counts.resize(self.steps, 0);
-        for position in self.bits.chunks_exact((self.steps * self.words).max(1)) {
-            for (count, words) in counts.iter_mut().zip(position.chunks_exact(self.words)) {
+        for position in 0..self.positions {
+            let words = self.of_position(position).chunks_exact(self.words);
+            for (count, words) in counts.iter_mut().zip(words) {
                 *count += words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
             }
         }
@@ -74,15 +112,13 @@ impl SpikeBits {
 
     /// How often each neuron fired, flattened channel, row, column.
     pub fn count_neurons(&self, counts: &mut Vec<u32>) {
-        let stride = (self.steps * self.words).max(1);
-        let positions = self.bits.len() / stride;
         counts.clear();
-        counts.resize(positions * self.channels, 0);
-        for position in 0..positions {
+        counts.resize(self.positions * self.channels, 0);
+        for position in 0..self.positions {
             for words in self.of_position(position).chunks_exact(self.words) {
                 for (word, &bits) in words.iter().enumerate() {
                     for bit in ones(bits) {
-                        counts[(word * WORD + bit) * positions + position] += 1;
+                        counts[(word * WORD + bit) * self.positions + position] += 1;
                     }
                 }
             }

@@ -4,7 +4,9 @@
 //! through `layer.rs`.
 
 use super::bits::{SpikeBits, WORD};
-use super::kernel::{Block, Kernel, LANES, Position, Target, VECTORS, View};
+use super::kernel::{
+    Block, Drive, Kernel, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View,
+};
 use super::{LayerState, largest_drive};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
@@ -24,7 +26,7 @@ pub struct BlockLayer {
     views: Vec<View>,
     /// Words of a bit for each row of weights.
     row_words: usize,
-    rows: Vec<u64>,
+    scratch: Scratch,
     /// `[block, position, lane]`.
     initial: Vec<i32>,
     membranes: Vec<i32>,
@@ -36,9 +38,11 @@ pub struct BlockLayer {
 }
 
 impl BlockLayer {
-    /// Lays a layer out; none for pooling.
+    /// Lays a layer out; none for pooling, nor for one with more inputs than a kernel lists.
     pub fn new(layer: &Layer, parameters: &Parameters, tiling: Tiling) -> Option<Self> {
-        let narrow = fits_16_bits(&parameters.weights);
+        if layer.fan_in() > MOST_ROWS {
+            return None;
+        }
         let (rows, weight): (usize, Box<dyn Fn(usize, usize) -> i16 + '_>) =
             match (&parameters.weights, layer.kind) {
                 (Weights::Conv2d(weights), Kind::Conv2d { kernel, .. }) => {
@@ -84,9 +88,8 @@ impl BlockLayer {
             let bias = of_lanes(&|channel| parameters.bias_of(channel));
             blocks.push(Block {
                 vectors,
+                drive: drive(&weights, bias),
                 weights,
-                narrow,
-                bias,
             });
         }
         let (ends, views) = views(layer);
@@ -99,7 +102,7 @@ impl BlockLayer {
             ends,
             views,
             row_words: rows.div_ceil(WORD),
-            rows: Vec::new(),
+            scratch: Scratch::default(),
             membranes: Vec::with_capacity(initial.len()),
             initial,
             largest_drive: largest_drive(layer, parameters),
@@ -126,56 +129,52 @@ impl BlockLayer {
     ) {
         let steps = time_steps.count();
         fired.start(self.output, steps);
-        self.membranes.clear();
-        self.membranes.extend_from_slice(&self.initial);
+        events.start(self.output.len(), self.tiling.cores());
+        events.spikes_per_step.resize(steps, 0);
+        self.membranes.resize(self.initial.len(), 0);
         self.arrived.clear();
         self.arrived.resize(self.tiling.position_parts * steps, 0);
         let plane = self.ends.len();
         let stride = fired.words();
-        let mut rest = self.membranes.as_mut_slice();
+        let mut start = 0;
         for (word, block) in self.blocks.iter().enumerate() {
             let lanes = block.vectors * LANES;
-            let (own, others) = rest.split_at_mut(plane * lanes);
-            rest = others;
             let mut first = 0;
-            for (position, (&end, membranes)) in self.ends.iter().zip(own.chunks_exact_mut(lanes)).enumerate()
-            {
-                let views = &self.views[first..end];
-                first = end;
-                let part = self.tiling.position_part(position);
-                let arrived = &mut self.arrived[part * steps..][..steps];
+            for (position, &end) in self.ends.iter().enumerate() {
+                let place = start + position * lanes..start + (position + 1) * lanes;
                 let seen = Position {
-                    views,
+                    views: &self.views[first..end],
                     source,
                     block,
                     threshold: self.threshold,
                     words: self.row_words,
-                    counted: word == 0,
+                    initial: &self.initial[place.clone()],
                 };
-                let fired = fired.of_position_mut(position);
-                kernel.run(
-                    &seen,
-                    &mut Target {
-                        membranes,
-                        fired,
-                        stride,
-                        word,
-                        arrived,
-                        rows: &mut self.rows,
-                    },
-                );
+                first = end;
+                let part = self.tiling.position_part(position);
+                let mut target = Target {
+                    membranes: &mut self.membranes[place],
+                    fired: fired.of_position_mut(position),
+                    stride,
+                    word,
+                    spikes: &mut events.spikes_per_step,
+                    arrived: &mut self.arrived[part * steps..][..steps],
+                    scratch: &mut self.scratch,
+                };
+                kernel.run(&seen, &mut target);
             }
+            start += plane * lanes;
         }
         self.count(steps, events);
-        fired.count_steps(&mut events.spikes_per_step);
     }
 
     /// Every window that sees a spike adds one weight for each of a core's channels.
     fn count(&self, steps: usize, events: &mut LayerEvents) {
-        events.start(self.output.len(), self.tiling.cores());
+        // Each block has counted every arriving spike.
+        let blocks = u64::try_from(self.blocks.len()).expect("a length fits 64 bits");
         for step in 0..steps {
             for part in 0..self.tiling.position_parts {
-                let windows = self.arrived[part * steps + step];
+                let windows = self.arrived[part * steps + step] / blocks;
                 for channel_part in 0..self.tiling.channel_parts {
                     let channels = self.tiling.channels_of(channel_part).len();
                     let channels = u64::try_from(channels).expect("a length fits 64 bits");
@@ -201,21 +200,43 @@ impl BlockLayer {
     }
 }
 
-/// Whether any subset of a neuron's weights sums to a value of 16 bits.
-fn fits_16_bits(weights: &Weights) -> bool {
-    let fits = |weights: &mut dyn Iterator<Item = &i16>| {
-        let (mut above, mut below) = (0i64, 0i64);
-        for &weight in weights {
-            above += i64::from(weight.max(0));
-            below += i64::from(weight.min(0));
-        }
-        above <= i64::from(i16::MAX) && below >= i64::from(i16::MIN)
+/// How a block's drive is summed, from its weights, `[row, lane]`, and biases, `[lane]`.
+fn drive(weights: &[i16], bias: Vec<i32>) -> Drive {
+    let lanes = bias.len();
+    let Some(narrow) = narrow(weights, &bias) else {
+        return Drive::Wide(bias);
     };
-    match weights {
-        Weights::Conv2d(weights) => weights.outer_iter().all(|kernel| fits(&mut kernel.iter())),
-        Weights::Dense(weights) => weights.outer_iter().all(|row| fits(&mut row.iter())),
-        Weights::AvgPool2d(_) => false,
+    let rows = weights.len() / lanes;
+    if rows > TABLE_ROWS {
+        return Drive::Narrow(narrow);
     }
+    let mut sums = narrow;
+    for weights in weights.chunks_exact(lanes) {
+        // The subsets with this row, after those without it.
+        let without = sums.len();
+        sums.extend_from_within(..);
+        for sums in sums[without..].chunks_exact_mut(lanes) {
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum += weight;
+            }
+        }
+    }
+    Drive::Table(sums)
+}
+
+/// The biases in 16 bits, if with any subset of a lane's weights they stay within them.
+fn narrow(weights: &[i16], bias: &[i32]) -> Option<Vec<i16>> {
+    let lanes = bias.len();
+    for (lane, &bias) in bias.iter().enumerate() {
+        let (mut most, mut least) = (i64::from(bias), i64::from(bias));
+        for &weight in weights[lane..].iter().step_by(lanes) {
+            most += i64::from(weight.max(0));
+            least += i64::from(weight.min(0));
+        }
+        i16::try_from(most).ok()?;
+        i16::try_from(least).ok()?;
+    }
+    bias.iter().map(|&bias| i16::try_from(bias).ok()).collect()
 }
 
 /// For each position, the source positions that its window sees.

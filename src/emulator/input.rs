@@ -2,7 +2,7 @@
 //!
 //! What a neuron does depends on its pixel alone, so each of the 256 currents is run once and looked up.
 
-use super::bits::SpikeBits;
+use super::bits::{SpikeBits, WORD};
 use super::{EmulatorError, LayerState};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
@@ -20,6 +20,10 @@ pub struct InputRun {
     /// For how many time steps `trains` holds.
     steps: usize,
     trains: Vec<Train>,
+    /// The same as words: `[pixel, time step]`, 1 where it fires.
+    words: Vec<u64>,
+    /// Whether any of them leaves 32 bits.
+    overflows: bool,
     pixels: Vec<u8>,
     pub fired: SpikeBits,
 }
@@ -43,6 +47,8 @@ impl InputRun {
             initial: i64::from(snn.input_initial_membrane),
             steps: 0,
             trains: Vec::new(),
+            words: Vec::new(),
+            overflows: false,
             pixels: Vec::new(),
             fired: SpikeBits::default(),
         }
@@ -58,34 +64,61 @@ impl InputRun {
         let steps = time_steps.count();
         if self.steps != steps {
             self.trains = (0..=u8::MAX).map(|pixel| self.train(pixel, time_steps)).collect();
+            self.overflows = self.trains.iter().any(|train| train.overflow.is_some());
             self.steps = steps;
+            self.words.clear();
+            for train in &self.trains {
+                let first = self.words.len();
+                self.words.resize(first + steps, 0);
+                for &step in &train.steps {
+                    self.words[first + step] = 1;
+                }
+            }
+            if self.shape.channels == 1 {
+                self.fired.share(self.shape, steps, &self.words);
+            }
         }
         self.pixels.clear();
         self.pixels.extend_from_slice(picture.as_slice());
         self.check()?;
-        self.fired.start(self.shape, steps);
         events.start(self.shape.len(), self.tiling.cores());
         events
             .operations_per_step_and_core
             .resize(steps * self.tiling.cores(), 0);
         events.spikes_per_step.resize(steps, 0);
-        let plane = self.shape.height * self.shape.width;
-        let words = self.fired.words();
-        for (channel, pixels) in self.pixels.chunks_exact(plane).enumerate() {
-            let (word, bit) = (channel / 64, channel % 64);
-            for (position, &pixel) in pixels.iter().enumerate() {
-                let train = &self.trains[usize::from(pixel)].steps;
-                if train.is_empty() {
-                    continue;
-                }
-                let fired = self.fired.of_position_mut(position);
-                for &step in train {
-                    fired[step * words + word] |= 1 << bit;
-                    events.spikes_per_step[step] += 1;
+        let mut histogram = [0u64; 256];
+        for &pixel in &self.pixels {
+            histogram[usize::from(pixel)] += 1;
+        }
+        for (&neurons, train) in histogram.iter().zip(self.words.chunks_exact(steps)) {
+            if neurons > 0 {
+                for (spikes, fires) in events.spikes_per_step.iter_mut().zip(train) {
+                    *spikes += neurons * fires;
                 }
             }
         }
+        if self.shape.channels == 1 {
+            self.fired.assign(&self.pixels);
+        } else {
+            self.fire(steps);
+        }
         Ok(())
+    }
+
+    /// Interleaves the channels of each position.
+    fn fire(&mut self, steps: usize) {
+        self.fired.start_silent(self.shape, steps);
+        let plane = self.shape.height * self.shape.width;
+        let words = self.fired.words();
+        for (channel, pixels) in self.pixels.chunks_exact(plane).enumerate() {
+            let (word, bit) = (channel / WORD, channel % WORD);
+            for (position, &pixel) in pixels.iter().enumerate() {
+                let fired = self.fired.of_position_mut(position);
+                for &step in &self.trains[usize::from(pixel)].steps {
+                    fired[step * words + word] |= 1 << bit;
+                }
+            }
+        }
     }
 
     fn train(&self, pixel: u8, time_steps: TimeSteps) -> Train {
@@ -110,6 +143,9 @@ impl InputRun {
 
     /// Refuses a picture one of whose neurons leaves 32 bits: the earliest step, and in it the first neuron.
     fn check(&self) -> Result<(), EmulatorError> {
+        if !self.overflows {
+            return Ok(());
+        }
         let overflows = self.pixels.iter().enumerate().filter_map(|(neuron, &pixel)| {
             let (step, membrane) = self.trains[usize::from(pixel)].overflow?;
             Some((step, neuron, membrane))

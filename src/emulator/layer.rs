@@ -194,7 +194,7 @@ impl LayerRun {
         fired: &mut SpikeBits,
         events: &mut LayerEvents,
     ) -> Result<(), EmulatorError> {
-        fired.start(self.output, time_steps.count());
+        fired.start_silent(self.output, time_steps.count());
         events.start(self.output.len(), self.cores.tiling.cores());
         self.membranes.clear();
         self.membranes.extend_from_slice(&self.initial_membranes);

@@ -2,13 +2,14 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps,
+    __m128i, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256,
     _mm256_castsi256_si128, _mm256_cmpgt_epi32, _mm256_cvtepi16_epi32, _mm256_extracti128_si256,
-    _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
-    _mm256_sub_epi32,
+    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
+    _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
-use super::{LANES, Position, Target, arriving, gather};
+use super::{Drive, LANES, Position, Target, gather, list, wide};
 
 /// Whether this machine has AVX2 and the bit instructions that came with it.
 pub fn is_available() -> bool {
@@ -23,82 +24,115 @@ pub fn is_available() -> bool {
 /// # Panics
 /// Where it is not available: `Kernel::available` asks before it offers it.
 pub fn run(position: &Position<'_>, target: &mut Target<'_>) {
-    assert!(
-        is_x86_feature_detected!("avx2"),
-        "the kernel was chosen for another machine"
-    );
-    // SAFETY: the machine has AVX2, asserted above; that is all that the functions ask of it.
+    assert!(is_available(), "the kernel was chosen for another machine");
+    // SAFETY: the machine has AVX2, BMI1, LZCNT and POPCNT, asserted above; that is all that the functions ask of it.
     unsafe {
         match position.block.vectors {
-            1 => steps::<1>(position, target),
-            2 => steps::<2>(position, target),
-            _ => steps::<4>(position, target),
+            1 => steps::<1, 16>(position, target),
+            2 => steps::<2, 32>(position, target),
+            _ => steps::<4, 64>(position, target),
         }
     }
 }
 
+/// `N` vectors, that is `L` lanes.
 #[target_feature(enable = "avx2,bmi1,lzcnt,popcnt")]
-fn steps<const N: usize>(position: &Position<'_>, target: &mut Target<'_>) {
-    let lanes = N * LANES;
+fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut Target<'_>) {
     let block = position.block;
-    let bias: [[__m256i; 2]; N] = load_all(&block.bias);
-    let mut membranes: [[__m256i; 2]; N] = load_all(target.membranes);
+    let weights = block.weights.as_chunks::<L>().0;
+    let mut membranes: [[__m256i; 2]; N] = load_all(position.initial);
     let threshold = _mm256_set1_epi32(position.threshold);
     // There is no "at least": v >= threshold is v > threshold - 1, and a threshold is at least 1.
     let below = _mm256_set1_epi32(position.threshold - 1);
     let steps = target.arrived.len();
-    gather(position, steps, target.rows);
+    gather(position, steps, target.scratch);
     for step in 0..steps {
-        if let Some(before) = step.checked_sub(1) {
-            let count = if block.narrow {
+        match &block.drive {
+            Drive::Table(sums) => {
+                let subset = target.scratch.rows[step];
+                target.arrived[step] += u64::from(subset.count_ones());
+                let sums = &sums.as_chunks::<L>().0[usize::try_from(subset).expect("few rows")];
+                add(&mut membranes, sums);
+            }
+            Drive::Narrow(bias) => {
+                let count = list(target.scratch, step, steps);
+                target.arrived[step] += wide(count);
                 let mut drive = [_mm256_setzero_si256(); N];
-                let count = arriving(target.rows, before, steps, |row| {
-                    let weights = &block.weights[row * lanes..][..lanes];
-                    for (sum, weights) in drive.iter_mut().zip(weights.as_chunks::<LANES>().0) {
-                        *sum = _mm256_add_epi16(*sum, load_i16(weights));
-                    }
-                });
-                for (membranes, drive) in membranes.iter_mut().zip(drive) {
-                    widen_and_add(membranes, drive);
+                for (drive, bias) in drive.iter_mut().zip(bias.as_chunks::<LANES>().0) {
+                    *drive = load_16(bias);
                 }
-                count
-            } else {
-                arriving(target.rows, before, steps, |row| {
-                    let weights = &block.weights[row * lanes..][..lanes];
-                    for (membranes, weights) in membranes.iter_mut().zip(weights.as_chunks::<LANES>().0) {
-                        widen_and_add(membranes, load_i16(weights));
+                for &row in &target.scratch.active[..count] {
+                    let weights = weights[usize::from(row)].as_chunks::<LANES>().0;
+                    for (drive, weights) in drive.iter_mut().zip(weights) {
+                        *drive = _mm256_add_epi16(*drive, load_16(weights));
                     }
-                })
-            };
-            target.arrived[step] += if position.counted { count } else { 0 };
-        }
-        let mut fired = 0u64;
-        for vector in 0..N {
-            for half in 0..2 {
-                let membrane = _mm256_add_epi32(membranes[vector][half], bias[vector][half]);
-                let spikes = _mm256_cmpgt_epi32(membrane, below);
-                membranes[vector][half] = _mm256_sub_epi32(membrane, _mm256_and_si256(spikes, threshold));
-                let bits = _mm256_movemask_ps(_mm256_castsi256_ps(spikes)).cast_unsigned();
-                fired |= u64::from(bits) << (vector * LANES + half * 8);
+                }
+                for (membranes, drive) in membranes.iter_mut().zip(drive) {
+                    let low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(drive));
+                    let high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(drive));
+                    membranes[0] = _mm256_add_epi32(membranes[0], low);
+                    membranes[1] = _mm256_add_epi32(membranes[1], high);
+                }
+            }
+            Drive::Wide(bias) => {
+                let count = list(target.scratch, step, steps);
+                target.arrived[step] += wide(count);
+                let bias: [[__m256i; 2]; N] = load_all(bias);
+                for (membranes, bias) in membranes.iter_mut().zip(bias) {
+                    membranes[0] = _mm256_add_epi32(membranes[0], bias[0]);
+                    membranes[1] = _mm256_add_epi32(membranes[1], bias[1]);
+                }
+                for &row in &target.scratch.active[..count] {
+                    add(&mut membranes, &weights[usize::from(row)]);
+                }
             }
         }
+        let mut spikes = [[_mm256_setzero_si256(); 2]; N];
+        for (membranes, spikes) in membranes.iter_mut().zip(&mut spikes) {
+            for (membrane, spikes) in membranes.iter_mut().zip(spikes) {
+                *spikes = _mm256_cmpgt_epi32(*membrane, below);
+                *membrane = _mm256_sub_epi32(*membrane, _mm256_and_si256(*spikes, threshold));
+            }
+        }
+        let fired = bits(&spikes);
         target.fired[step * target.stride + target.word] = fired;
+        target.spikes[step] += u64::from(fired.count_ones());
     }
     for (values, stored) in membranes.iter().zip(target.membranes.as_chunks_mut::<LANES>().0) {
         let (low, high) = stored.split_at_mut(8);
-        store_i32(low.try_into().expect("8 of 16"), values[0]);
-        store_i32(high.try_into().expect("8 of 16"), values[1]);
+        store_32(low.try_into().expect("8 of 16"), values[0]);
+        store_32(high.try_into().expect("8 of 16"), values[1]);
     }
 }
 
-/// Adds 16 lanes of 16 bits to as many of 32.
+/// Adds 16-bit sums to all membranes.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn widen_and_add(membranes: &mut [__m256i; 2], drive: __m256i) {
-    let low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(drive));
-    let high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(drive));
-    membranes[0] = _mm256_add_epi32(membranes[0], low);
-    membranes[1] = _mm256_add_epi32(membranes[1], high);
+fn add<const N: usize, const L: usize>(membranes: &mut [[__m256i; 2]; N], sums: &[i16; L]) {
+    for (membranes, sums) in membranes.iter_mut().zip(sums.as_chunks::<LANES>().0) {
+        for (membrane, sums) in membranes.iter_mut().zip(sums.as_chunks::<8>().0) {
+            *membrane = _mm256_add_epi32(*membrane, _mm256_cvtepi16_epi32(load_8(sums)));
+        }
+    }
+}
+
+/// A bit for each lane, from masks of 32.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn bits<const N: usize>(spikes: &[[__m256i; 2]; N]) -> u64 {
+    // Packing works within halves of a register: this order mends it.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let mut fired = 0;
+    for (pair, spikes) in spikes.chunks(2).enumerate() {
+        let first = _mm256_packs_epi32(spikes[0][0], spikes[0][1]);
+        let second = match spikes.get(1) {
+            Some(spikes) => _mm256_packs_epi32(spikes[0], spikes[1]),
+            None => _mm256_setzero_si256(),
+        };
+        let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
+        fired |= u64::from(_mm256_movemask_epi8(bytes).cast_unsigned()) << (pair * 2 * LANES);
+    }
+    fired
 }
 
 #[target_feature(enable = "avx2")]
@@ -107,7 +141,7 @@ fn load_all<const N: usize>(values: &[i32]) -> [[__m256i; 2]; N] {
     let mut loaded = [[_mm256_setzero_si256(); 2]; N];
     for (loaded, values) in loaded.iter_mut().zip(values.as_chunks::<LANES>().0) {
         for (loaded, values) in loaded.iter_mut().zip(values.as_chunks::<8>().0) {
-            *loaded = load_i32(values);
+            *loaded = load_32(values);
         }
     }
     loaded
@@ -115,21 +149,28 @@ fn load_all<const N: usize>(values: &[i32]) -> [[__m256i; 2]; N] {
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn load_i16(values: &[i16; 16]) -> __m256i {
+fn load_8(values: &[i16; 8]) -> __m128i {
+    // SAFETY: the reference is to 16 readable bytes, and the load needs no alignment.
+    unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load_16(values: &[i16; 16]) -> __m256i {
     // SAFETY: the reference is to 32 readable bytes, and the load needs no alignment.
     unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn load_i32(values: &[i32; 8]) -> __m256i {
+fn load_32(values: &[i32; 8]) -> __m256i {
     // SAFETY: the reference is to 32 readable bytes, and the load needs no alignment.
     unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn store_i32(values: &mut [i32; 8], vector: __m256i) {
+fn store_32(values: &mut [i32; 8], vector: __m256i) {
     // SAFETY: the reference is to 32 writable bytes, and the store needs no alignment.
     unsafe { _mm256_storeu_si256(values.as_mut_ptr().cast(), vector) }
 }

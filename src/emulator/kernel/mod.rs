@@ -6,14 +6,22 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
-use super::bits::{SpikeBits, ones};
+use super::bits::SpikeBits;
 
-/// Lanes that one 16-bit vector has in the widest kernel; blocks are multiples of it.
+/// Lanes of the narrowest block; blocks are one, two or four times as wide.
 pub const LANES: usize = 16;
 
-/// The most vectors of a block: 64 channels, one word of spikes.
+/// The widest block, in [`LANES`]: 64 channels, one word of spikes.
 pub const VECTORS: usize = 4;
+
+/// The most rows of weights a layer may have here: a row's number fits 16 bits.
+pub const MOST_ROWS: usize = 1 << 16;
+
+/// With so few rows of weights, what each subset of them adds is looked up.
+pub const TABLE_ROWS: usize = 9;
 
 /// A window's view of one source position.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +38,18 @@ pub struct Block {
     pub vectors: usize,
     /// `[kernel place x source channel, lane]`.
     pub weights: Vec<i16>,
-    /// Whether any subset of a lane's column sums to a value of 16 bits: then a step's drive is summed in 16 bits,
-    /// otherwise in the membrane's 32.
-    pub narrow: bool,
-    /// `[lane]`.
-    pub bias: Vec<i32>,
+    pub drive: Drive,
+}
+
+/// How bias and arriving weights of one time step are summed.
+#[derive(Debug)]
+pub enum Drive {
+    /// In 16 bits: the bias and any subset of a lane's weights fit. `[lane]`: the bias.
+    Narrow(Vec<i16>),
+    /// The same, and all sums are known: `[subset of rows, lane]`, a bit of the subset's number for each row.
+    Table(Vec<i16>),
+    /// In the membrane's 32 bits. `[lane]`: the bias.
+    Wide(Vec<i32>),
 }
 
 /// Everything that the kernel reads.
@@ -46,25 +61,37 @@ pub struct Position<'a> {
     pub threshold: i32,
     /// Words for all rows of weights: a bit for each says whether its source fired.
     pub words: usize,
-    /// Arriving spikes are counted; they are the same for every block of a layer.
-    pub counted: bool,
+    /// `[lane]`.
+    pub initial: &'a [i32],
 }
 
 /// What the kernel writes.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// `[lane]`: the initial membranes before, the last ones after.
+    /// `[lane]`: the membranes after the last step.
     pub membranes: &'a mut [i32],
     /// The position's words, step by step.
     pub fired: &'a mut [u64],
     /// Words from one step to the next, and which of them is the block's.
     pub stride: usize,
     pub word: usize,
-    /// Spikes that arrive in each step; added to.
+    /// Step by step, spikes fired and spikes arriving; added to.
+    pub spikes: &'a mut [u64],
     pub arrived: &'a mut [u64],
-    /// Scratch: `[word, step]`, which rows of weights fire.
-    pub rows: &'a mut Vec<u64>,
+    pub scratch: &'a mut Scratch,
 }
+
+/// Buffers of a kernel, kept from position to position.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// `[word, step]`: which rows of weights arrive.
+    rows: Vec<u64>,
+    /// The numbers of the rows that arrive in one step, and room behind them: batches are written whole.
+    active: Vec<u16>,
+}
+
+/// Numbers of rows that are written at once.
+const BATCH: usize = 32;
 
 /// A kernel that this machine can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +99,8 @@ pub enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Kernel {
@@ -79,8 +108,13 @@ impl Kernel {
     pub fn available() -> Vec<Self> {
         let mut kernels = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        if avx2::is_available() {
-            kernels.push(Self::Avx2);
+        {
+            if avx2::is_available() {
+                kernels.push(Self::Avx2);
+            }
+            if avx512::is_available() {
+                kernels.push(Self::Avx512);
+            }
         }
         kernels
     }
@@ -99,13 +133,17 @@ impl Kernel {
             (Self::Portable, _) => portable::<64>(position, target),
             #[cfg(target_arch = "x86_64")]
             (Self::Avx2, _) => avx2::run(position, target),
+            #[cfg(target_arch = "x86_64")]
+            (Self::Avx512, _) => avx512::run(position, target),
         }
     }
 }
 
-/// Collects, for all steps at once, which rows of weights fire: each view's words, shifted to where its rows are.
+/// Collects, for all steps at once, which rows of weights arrive: each view's words of the step before, shifted to
+/// where its rows are. Nothing arrives in the first step.
 #[inline(always)]
-fn gather(position: &Position<'_>, steps: usize, rows: &mut Vec<u64>) {
+fn gather(position: &Position<'_>, steps: usize, scratch: &mut Scratch) {
+    let rows = &mut scratch.rows;
     rows.clear();
     rows.resize(position.words * steps, 0);
     let words = position.source.words();
@@ -116,35 +154,53 @@ fn gather(position: &Position<'_>, steps: usize, rows: &mut Vec<u64>) {
             let (target, shift) = (first / 64 * steps, first % 64);
             let (low, high) = rows[target..].split_at_mut(steps);
             if words == 1 {
-                for (row, bits) in low.iter_mut().zip(fired) {
+                for (row, bits) in low[1..].iter_mut().zip(fired) {
                     *row |= bits << shift;
                 }
             } else {
-                for (row, bits) in low.iter_mut().zip(fired[word..].iter().step_by(words)) {
+                for (row, bits) in low[1..].iter_mut().zip(fired[word..].iter().step_by(words)) {
                     *row |= bits << shift;
                 }
             }
-            // What a shift pushes out belongs to the next word; the last word of a layer's rows has no next one.
-            if shift > 0 && !high.is_empty() {
-                for (row, bits) in high[..steps].iter_mut().zip(fired[word..].iter().step_by(words)) {
+            // What a shift pushes out belongs to the next word.
+            if shift + (position.source.channels() - word * 64).min(64) > 64 {
+                for (row, bits) in high[1..steps].iter_mut().zip(fired[word..].iter().step_by(words)) {
                     *row |= bits >> (64 - shift);
                 }
             }
         }
     }
+    scratch.active.resize(position.words * 64 + BATCH, 0);
 }
 
-/// Calls `add` with each row of weights that fires in `step`; gives their number.
+/// Lists the rows of weights that arrive in `step`; gives their number.
 #[inline(always)]
-fn arriving(rows: &[u64], step: usize, steps: usize, mut add: impl FnMut(usize)) -> u64 {
+fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
+    /// Fewer than [`BATCH`]: most words have few bits.
+    const AT_ONCE: usize = 8;
     let mut count = 0;
-    for (word, bits) in rows.iter().skip(step).step_by(steps).enumerate() {
-        count += u64::from(bits.count_ones());
-        for bit in ones(*bits) {
-            add(word * 64 + bit);
+    let mut base = 0;
+    for &word in scratch.rows[step..].iter().step_by(steps) {
+        let mut bits = word;
+        let mut place = count;
+        while bits != 0 {
+            // Places behind the last one get numbers that nobody reads.
+            for number in &mut scratch.active[place..][..AT_ONCE] {
+                *number = base + low_bits(bits.trailing_zeros());
+                bits &= bits.wrapping_sub(1);
+            }
+            place += AT_ONCE;
         }
+        count += index(word.count_ones());
+        base = base.wrapping_add(64);
     }
     count
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a bit's place is at most 64")]
+fn low_bits(place: u32) -> u16 {
+    place as u16
 }
 
 #[inline(always)]
@@ -152,41 +208,63 @@ fn index(number: u32) -> usize {
     usize::try_from(number).expect("32 bits fit")
 }
 
+#[inline(always)]
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).expect("a length fits 64 bits")
+}
+
 /// Plain loops over `B` lanes.
 fn portable<const B: usize>(position: &Position<'_>, target: &mut Target<'_>) {
     let block = position.block;
+    let weights = block.weights.as_chunks::<B>().0;
     let membranes: &mut [i32; B] = target.membranes.try_into().expect("a block's lanes");
-    let bias: &[i32; B] = block.bias.as_slice().try_into().expect("a block's lanes");
+    membranes.copy_from_slice(position.initial);
     let steps = target.arrived.len();
-    gather(position, steps, target.rows);
+    gather(position, steps, target.scratch);
     for step in 0..steps {
-        if let Some(before) = step.checked_sub(1) {
-            let mut drive = [0i16; B];
-            let count = arriving(target.rows, before, steps, |row| {
-                let weights = &block.weights[row * B..][..B];
-                if block.narrow {
-                    for (sum, weight) in drive.iter_mut().zip(weights) {
+        match &block.drive {
+            Drive::Table(sums) => {
+                let subset = target.scratch.rows[step];
+                target.arrived[step] += u64::from(subset.count_ones());
+                let sums = &sums.as_chunks::<B>().0[usize::try_from(subset).expect("few rows")];
+                add(membranes, sums);
+            }
+            Drive::Narrow(bias) => {
+                let count = list(target.scratch, step, steps);
+                target.arrived[step] += wide(count);
+                let mut drive: [i16; B] = bias.as_slice().try_into().expect("a block's lanes");
+                for &row in &target.scratch.active[..count] {
+                    for (sum, weight) in drive.iter_mut().zip(&weights[usize::from(row)]) {
                         *sum += weight;
                     }
-                } else {
-                    for (membrane, &weight) in membranes.iter_mut().zip(weights) {
-                        *membrane += i32::from(weight);
-                    }
                 }
-            });
-            target.arrived[step] += if position.counted { count } else { 0 };
-            for (membrane, &drive) in membranes.iter_mut().zip(&drive) {
-                *membrane += i32::from(drive);
+                add(membranes, &drive);
+            }
+            Drive::Wide(bias) => {
+                let count = list(target.scratch, step, steps);
+                target.arrived[step] += wide(count);
+                for (membrane, bias) in membranes.iter_mut().zip(bias) {
+                    *membrane += bias;
+                }
+                for &row in &target.scratch.active[..count] {
+                    add(membranes, &weights[usize::from(row)]);
+                }
             }
         }
         let mut fired = 0u64;
-        for lane in 0..B {
-            let membrane = &mut membranes[lane];
-            *membrane += bias[lane];
+        for (lane, membrane) in membranes.iter_mut().enumerate() {
             let spikes = *membrane >= position.threshold;
             *membrane -= position.threshold * i32::from(spikes);
             fired |= u64::from(spikes) << lane;
         }
         target.fired[step * target.stride + target.word] = fired;
+        target.spikes[step] += u64::from(fired.count_ones());
+    }
+}
+
+#[inline(always)]
+fn add<const B: usize>(membranes: &mut [i32; B], drive: &[i16; B]) {
+    for (membrane, &drive) in membranes.iter_mut().zip(drive) {
+        *membrane += i32::from(drive);
     }
 }

@@ -1,0 +1,209 @@
+//! AVX-512 (F, BW, VL, VBMI2): 32 lanes of 16-bit drive, spikes as masks, rows listed 32 at a time.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::{
+    __m256i, __m512i, _mm256_loadu_si256, _mm512_add_epi16, _mm512_add_epi32, _mm512_castsi512_si256,
+    _mm512_cmpge_epi32_mask, _mm512_cvtepi16_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
+    _mm512_mask_sub_epi32, _mm512_maskz_compress_epi16, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_setzero_si512, _mm512_storeu_si512,
+};
+
+use super::{BATCH, Drive, LANES, Position, Scratch, Target, gather, index, wide};
+
+/// Whether this machine has what the kernel uses.
+pub fn is_available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("popcnt")
+}
+
+/// Runs all time steps of one position.
+///
+/// # Panics
+/// Where it is not available: `Kernel::available` asks before it offers it.
+pub fn run(position: &Position<'_>, target: &mut Target<'_>) {
+    assert!(is_available(), "the kernel was chosen for another machine");
+    // SAFETY: the machine has the five features, asserted above; that is all that the functions ask of it.
+    unsafe {
+        match position.block.vectors {
+            1 => steps::<1, 16>(position, target),
+            2 => steps::<2, 32>(position, target),
+            _ => steps::<4, 64>(position, target),
+        }
+    }
+}
+
+/// `N` vectors of 16 membranes, that is `L` lanes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
+fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut Target<'_>) {
+    let block = position.block;
+    let weights = block.weights.as_chunks::<L>().0;
+    let mut membranes: [__m512i; N] = load_all(position.initial);
+    let threshold = _mm512_set1_epi32(position.threshold);
+    let steps = target.arrived.len();
+    gather(position, steps, target.scratch);
+    for step in 0..steps {
+        match &block.drive {
+            Drive::Table(sums) => {
+                let subset = target.scratch.rows[step];
+                target.arrived[step] += u64::from(subset.count_ones());
+                let sums = &sums.as_chunks::<L>().0[usize::try_from(subset).expect("few rows")];
+                add(&mut membranes, sums);
+            }
+            Drive::Narrow(bias) => {
+                let count = list(target.scratch, step, steps);
+                target.arrived[step] += wide(count);
+                let active = &target.scratch.active[..count];
+                let bias: &[i16; L] = bias.as_slice().try_into().expect("a block's lanes");
+                if N == 1 {
+                    // Half a register: widened row by row.
+                    add(&mut membranes, bias);
+                    for &row in active {
+                        add(&mut membranes, &weights[usize::from(row)]);
+                    }
+                } else {
+                    let mut drive = [_mm512_setzero_si512(); 2];
+                    for (drive, bias) in drive.iter_mut().zip(bias.as_chunks::<32>().0) {
+                        *drive = load_32_narrow(bias);
+                    }
+                    for &row in active {
+                        let weights = weights[usize::from(row)].as_chunks::<32>().0;
+                        for (drive, weights) in drive.iter_mut().zip(weights) {
+                            *drive = _mm512_add_epi16(*drive, load_32_narrow(weights));
+                        }
+                    }
+                    for (membranes, drive) in membranes.chunks_mut(2).zip(drive) {
+                        let low = _mm512_cvtepi16_epi32(_mm512_castsi512_si256(drive));
+                        let high = _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64::<1>(drive));
+                        membranes[0] = _mm512_add_epi32(membranes[0], low);
+                        membranes[1] = _mm512_add_epi32(membranes[1], high);
+                    }
+                }
+            }
+            Drive::Wide(bias) => {
+                let count = list(target.scratch, step, steps);
+                target.arrived[step] += wide(count);
+                let bias: [__m512i; N] = load_all(bias);
+                for (membrane, bias) in membranes.iter_mut().zip(bias) {
+                    *membrane = _mm512_add_epi32(*membrane, bias);
+                }
+                for &row in &target.scratch.active[..count] {
+                    add(&mut membranes, &weights[usize::from(row)]);
+                }
+            }
+        }
+        let mut fired = 0u64;
+        for (vector, membrane) in membranes.iter_mut().enumerate() {
+            let spikes = _mm512_cmpge_epi32_mask(*membrane, threshold);
+            *membrane = _mm512_mask_sub_epi32(*membrane, spikes, *membrane, threshold);
+            fired |= u64::from(spikes) << (vector * LANES);
+        }
+        target.fired[step * target.stride + target.word] = fired;
+        target.spikes[step] += u64::from(fired.count_ones());
+    }
+    for (values, stored) in membranes.iter().zip(target.membranes.as_chunks_mut::<LANES>().0) {
+        store_16_wide(stored, *values);
+    }
+}
+
+/// Lists the rows of weights that arrive in `step`, as `super::list` does; gives their number.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+#[inline]
+fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
+    const NUMBERS: [i16; BATCH] = {
+        let mut numbers = [0; BATCH];
+        let mut place = 0;
+        while place < BATCH {
+            numbers[place] = numbers_at(place);
+            place += 1;
+        }
+        numbers
+    };
+    let mut numbers = load_32_narrow(&NUMBERS);
+    let next = _mm512_set1_epi16(32);
+    let mut count = 0;
+    for &word in scratch.rows[step..].iter().step_by(steps) {
+        for half in [low_half(word), low_half(word >> 32)] {
+            let listed = _mm512_maskz_compress_epi16(half, numbers);
+            // Places behind the last one get zeros that nobody reads.
+            let batch = scratch.active[count..]
+                .first_chunk_mut()
+                .expect("room for a batch");
+            store_32_narrow(batch, listed);
+            count += index(half.count_ones());
+            numbers = _mm512_add_epi16(numbers, next);
+        }
+    }
+    count
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "below 32"
+)]
+const fn numbers_at(place: usize) -> i16 {
+    place as i16
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "half of the bits are asked for")]
+fn low_half(word: u64) -> u32 {
+    word as u32
+}
+
+/// Adds 16-bit sums to all membranes.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn add<const N: usize, const L: usize>(membranes: &mut [__m512i; N], sums: &[i16; L]) {
+    for (membrane, sums) in membranes.iter_mut().zip(sums.as_chunks::<LANES>().0) {
+        *membrane = _mm512_add_epi32(*membrane, _mm512_cvtepi16_epi32(load_16_narrow(sums)));
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_all<const N: usize>(values: &[i32]) -> [__m512i; N] {
+    let mut loaded = [_mm512_setzero_si512(); N];
+    for (loaded, values) in loaded.iter_mut().zip(values.as_chunks::<LANES>().0) {
+        *loaded = load_16_wide(values);
+    }
+    loaded
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_16_narrow(values: &[i16; 16]) -> __m256i {
+    // SAFETY: the reference is to 32 readable bytes, and the load needs no alignment.
+    unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_32_narrow(values: &[i16; 32]) -> __m512i {
+    // SAFETY: the reference is to 64 readable bytes, and the load needs no alignment.
+    unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_16_wide(values: &[i32; 16]) -> __m512i {
+    // SAFETY: the reference is to 64 readable bytes, and the load needs no alignment.
+    unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn store_16_wide(values: &mut [i32; 16], vector: __m512i) {
+    // SAFETY: the reference is to 64 writable bytes, and the store needs no alignment.
+    unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), vector) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn store_32_narrow(values: &mut [u16; BATCH], vector: __m512i) {
+    // SAFETY: the reference is to 64 writable bytes, and the store needs no alignment.
+    unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), vector) }
+}
