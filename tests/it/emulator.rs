@@ -212,6 +212,11 @@ fn this_machine_s_own_kernels_are_tested() {
         Kernel::available().contains(&Kernel::Avx2),
         "the checks need a machine with AVX2"
     );
+    #[cfg(target_arch = "aarch64")]
+    assert!(
+        Kernel::available().contains(&Kernel::Neon),
+        "the checks need a machine with NEON"
+    );
 }
 
 proptest! {

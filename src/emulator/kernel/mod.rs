@@ -8,6 +8,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 use super::bits::SpikeBits;
 
@@ -101,6 +103,8 @@ pub enum Kernel {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Kernel {
@@ -115,6 +119,10 @@ impl Kernel {
             if avx512::is_available() {
                 kernels.push(Self::Avx512);
             }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if neon::is_available() {
+            kernels.push(Self::Neon);
         }
         kernels
     }
@@ -135,6 +143,8 @@ impl Kernel {
             (Self::Avx2, _) => avx2::run(position, target),
             #[cfg(target_arch = "x86_64")]
             (Self::Avx512, _) => avx512::run(position, target),
+            #[cfg(target_arch = "aarch64")]
+            (Self::Neon, _) => neon::run(position, target),
         }
     }
 }
