@@ -55,10 +55,10 @@ pub struct Serve {
     #[arg(long, value_name = "N", env = "SPIKELENS_CHIPS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     chips: Option<usize>,
-    /// Requests that may wait for a chip, for each chip
-    #[arg(long, value_name = "N", default_value_t = 64, env = "SPIKELENS_QUEUE",
-          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
-    queue: usize,
+    /// Work that may wait for each chip, in ms, as estimated from the work done before
+    #[arg(long, value_name = "MS", default_value_t = 100, env = "SPIKELENS_QUEUE_MS",
+          value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    queue_ms: u64,
     /// Time steps of the catalogue's embeddings, 1 to 1024 [default: as they are, else the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<TimeSteps>,
@@ -109,7 +109,7 @@ impl Serve {
             time_steps = config.service.origin.time_steps.get(),
             data_dir = %config.data_dir.display(),
             chips = config.service.chips,
-            waiting = config.service.waiting,
+            waiting = ?config.service.waiting,
             max_body_bytes = config.limits.body,
             max_pixels = config.service.limits.max_pixels,
             request_timeout_ms = config.limits.time.as_millis(),
@@ -139,7 +139,7 @@ impl Serve {
             },
             service: ServiceOptions {
                 chips,
-                waiting: chips * self.queue,
+                waiting: Duration::from_millis(self.queue_ms),
                 threads: files::threads(),
                 limits: DecodeLimits {
                     max_pixels: self.max_megapixels * 1_000_000,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::ServiceError;
 use super::model::Model;
+use super::rates::Took;
 use crate::chip::report::Emulation;
 use crate::embedding::{Embedding, Prediction};
 use crate::emulator::Emulator;
@@ -39,6 +40,17 @@ pub struct Embedded {
     /// Decoding and preparing.
     pub decode_time: Duration,
     pub emulation_time: Duration,
+}
+
+impl Embedded {
+    /// What it took of this host.
+    pub fn took(&self) -> Took {
+        Took {
+            decoding: self.decode_time,
+            emulation: self.emulation_time,
+            search: Duration::ZERO,
+        }
+    }
 }
 
 /// One emulated chip and the way to it.

@@ -8,11 +8,12 @@ pub mod index;
 pub mod ingest;
 pub mod model;
 pub mod pool;
+pub mod rates;
 pub mod search;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -27,6 +28,7 @@ use embed::{Embedded, Embedder, RunOptions};
 use index::Index;
 use model::Model;
 use pool::Pool;
+use rates::{Rates, Work};
 use search::{Match, SearchOptions};
 
 /// Why a request, or the service, failed.
@@ -131,8 +133,8 @@ impl Progress {
 pub struct ServiceOptions {
     /// Emulated chips, one OS thread each.
     pub chips: usize,
-    /// Jobs that may wait, over all chips.
-    pub waiting: usize,
+    /// Estimated work that may wait for each chip.
+    pub waiting: Duration,
     /// Threads for embedding and indexing at start.
     pub threads: usize,
     pub limits: DecodeLimits,
@@ -164,7 +166,8 @@ pub struct Service {
     pub model: Arc<Model>,
     pub options: ServiceOptions,
     pub progress: Progress,
-    pool: Pool,
+    pool: Pool<Embedder>,
+    rates: Arc<Rates>,
     phase: RwLock<Phase>,
 }
 
@@ -207,6 +210,7 @@ impl Service {
             options,
             progress: Progress::default(),
             pool,
+            rates: Arc::default(),
             phase: RwLock::new(Phase::Loading),
         }))
     }
@@ -287,11 +291,14 @@ impl Service {
         deadline: Instant,
     ) -> Result<(Embedded, Times), ServiceError> {
         let start = Instant::now();
-        let run = move |embedder: &mut Embedder, queued: std::time::Duration| {
+        let work = Work::of_picture(picture.as_ref(), options);
+        let rates = Arc::clone(&self.rates);
+        let run = move |embedder: &mut Embedder, queued: Duration| {
             let embedded = embedder.embed(picture.as_ref(), options)?;
+            rates.learn(work, embedded.took());
             Ok((embedded, queued))
         };
-        let (embedded, queued) = self.pool.run(deadline, run).await?;
+        let (embedded, queued) = self.pool.run(self.rates.estimate(work), deadline, run).await?;
         let times = Times {
             decode_ms: milliseconds(embedded.decode_time),
             queue_ms: milliseconds(queued),
@@ -311,7 +318,13 @@ impl Service {
     ) -> Result<Found, ServiceError> {
         let start = Instant::now();
         let live = self.live()?;
-        let run = move |embedder: &mut Embedder, queued: std::time::Duration| {
+        let mut work = match &query {
+            Query::Picture(bytes, run) => Work::of_picture(bytes.as_ref(), *run),
+            Query::Embedding(_) => Work::default(),
+        };
+        work.searches = true;
+        let rates = Arc::clone(&self.rates);
+        let run = move |embedder: &mut Embedder, queued: Duration| {
             let (values, embedded) = match query {
                 Query::Embedding(values) => (values, None),
                 Query::Picture(bytes, run) => {
@@ -321,11 +334,14 @@ impl Service {
             };
             let searching = Instant::now();
             let matches = live.with_reader(|reader| search::search(&live.index, reader, &values, options))?;
+            let mut took = embedded.as_ref().map(Embedded::took).unwrap_or_default();
+            took.search = searching.elapsed();
+            rates.learn(work, took);
             let times = Times {
-                decode_ms: embedded.as_ref().map_or(0.0, |e| milliseconds(e.decode_time)),
+                decode_ms: milliseconds(took.decoding),
                 queue_ms: milliseconds(queued),
-                emulation_ms: embedded.as_ref().map_or(0.0, |e| milliseconds(e.emulation_time)),
-                search_ms: milliseconds(searching.elapsed()),
+                emulation_ms: milliseconds(took.emulation),
+                search_ms: milliseconds(took.search),
                 total_ms: 0.0,
             };
             Ok(Found {
@@ -334,7 +350,7 @@ impl Service {
                 times,
             })
         };
-        let mut found = self.pool.run(deadline, run).await?;
+        let mut found = self.pool.run(self.rates.estimate(work), deadline, run).await?;
         found.times.total_ms = milliseconds(start.elapsed());
         Ok(found)
     }
@@ -362,6 +378,6 @@ impl Live {
     }
 }
 
-fn milliseconds(time: std::time::Duration) -> f64 {
+fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

@@ -1,10 +1,11 @@
-//! Emulated chips, one OS thread each, behind one bounded queue: batch size one, as the chip.
+//! Emulated chips, one OS thread each, behind one queue bounded in time: batch size one, as the chip.
 //!
 //! A job is everything one request needs of a worker. A job whose client left or whose time is over is dropped; a
 //! panic costs its request a 500 and the worker its emulator, nothing else.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,25 +13,63 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::ServiceError;
-use super::embed::Embedder;
 
-type Job = Box<dyn FnOnce(&mut Embedder) + Send>;
+type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
 
-/// The chips of one server.
+/// The chips of one server; each worker owns a `W`.
 #[derive(Debug)]
-pub struct Pool {
-    queue: Option<SyncSender<Job>>,
+pub struct Pool<W> {
+    queue: Option<Sender<Job<W>>>,
     workers: Vec<JoinHandle<()>>,
+    /// Estimated work that waits or runs.
+    backlog: Backlog,
+    /// With more than that nothing more is taken.
+    most: Duration,
 }
 
-impl Pool {
-    /// Starts `chips` workers, each with an emulator of its own, and a queue of `waiting` jobs.
+/// Nanoseconds of estimated work.
+#[derive(Debug, Clone, Default)]
+struct Backlog(Arc<AtomicU64>);
+
+/// A job's share of the backlog, given back however the job ends.
+#[derive(Debug)]
+struct Share {
+    backlog: Backlog,
+    nanoseconds: u64,
+}
+
+impl Backlog {
+    /// Takes a share, unless the backlog is over `most` already.
+    fn take(&self, estimate: Duration, most: Duration) -> Option<Share> {
+        let nanoseconds = u64::try_from(estimate.as_nanos()).unwrap_or(u64::MAX);
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now < most).then(|| now.saturating_add(nanoseconds))
+            })
+            .ok()
+            .map(|before| Share {
+                backlog: self.clone(),
+                nanoseconds: before.saturating_add(nanoseconds) - before,
+            })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.backlog.0.fetch_sub(self.nanoseconds, Ordering::AcqRel);
+    }
+}
+
+impl<W: 'static> Pool<W> {
+    /// Starts `chips` workers, each with what `make` gives, and a queue that takes jobs until `waiting` of work a chip
+    /// is ahead of them.
     pub fn start(
         chips: usize,
-        waiting: usize,
-        make: impl Fn() -> Embedder + Send + Sync + 'static,
+        waiting: Duration,
+        make: impl Fn() -> W + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(waiting);
+        let (queue, jobs) = channel();
         let jobs = Arc::new(Mutex::new(jobs));
         let make = Arc::new(make);
         let workers = (0..chips)
@@ -45,6 +84,8 @@ impl Pool {
         Ok(Self {
             queue: Some(queue),
             workers,
+            backlog: Backlog::default(),
+            most: waiting.saturating_mul(u32::try_from(chips).unwrap_or(u32::MAX)),
         })
     }
 
@@ -53,36 +94,41 @@ impl Pool {
         self.workers.len()
     }
 
-    /// Runs `job` on the next free worker; it is told how long it waited.
+    /// Runs `job`, which will take about `estimate`, on the next free worker; it is told how long it waited.
     pub async fn run<T: Send + 'static>(
         &self,
+        estimate: Duration,
         deadline: Instant,
-        job: impl FnOnce(&mut Embedder, Duration) -> Result<T, ServiceError> + Send + 'static,
+        job: impl FnOnce(&mut W, Duration) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
+        let share = self
+            .backlog
+            .take(estimate, self.most)
+            .ok_or(ServiceError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let queued = Instant::now();
-        let boxed: Job = Box::new(move |embedder| {
-            if reply.is_closed() {
+        let boxed: Job<W> = Box::new(move |worker| {
+            let share = share;
+            // The client has left, or its time is over.
+            if reply.is_closed() || Instant::now() >= deadline {
                 return;
             }
-            let result = if Instant::now() >= deadline {
-                Err(ServiceError::DeadlineExceeded)
-            } else {
-                job(embedder, queued.elapsed())
-            };
+            let result = job(worker, queued.elapsed());
+            drop(share);
             // The client may have left while the job ran; then nobody is told.
             let _ = reply.send(result);
         });
         let queue = self.queue.as_ref().ok_or(ServiceError::ShuttingDown)?;
-        queue.try_send(boxed).map_err(|refused| match refused {
-            TrySendError::Full(_) => ServiceError::Overloaded,
-            TrySendError::Disconnected(_) => ServiceError::ShuttingDown,
-        })?;
-        answer.await.map_err(|_| ServiceError::WorkerPanicked)?
+        queue.send(boxed).map_err(|_| ServiceError::ShuttingDown)?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) if Instant::now() < deadline => Err(ServiceError::WorkerPanicked),
+            _ => Err(ServiceError::DeadlineExceeded),
+        }
     }
 }
 
-impl Drop for Pool {
+impl<W> Drop for Pool<W> {
     fn drop(&mut self) {
         self.queue = None;
         for worker in self.workers.drain(..) {
@@ -92,15 +138,119 @@ impl Drop for Pool {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, make: &dyn Fn() -> Embedder) {
-    let mut embedder = make();
+fn work<W>(jobs: &Mutex<Receiver<Job<W>>>, make: &dyn Fn() -> W) {
+    let mut worker = make();
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        let result = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut embedder)));
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut worker)));
         if result.is_err() {
             tracing::error!("a job panicked; its emulator is replaced");
-            embedder = make();
+            worker = make();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    /// One worker that numbers its jobs; `make` starts at 0 again.
+    fn pool(waiting: Duration) -> Arc<Pool<u32>> {
+        Arc::new(Pool::start(1, waiting, || 0).unwrap())
+    }
+
+    fn number(worker: &mut u32) -> u32 {
+        *worker += 1;
+        *worker
+    }
+
+    /// Keeps the worker busy until the sender is dropped; returns once it is.
+    async fn occupy(pool: &Arc<Pool<u32>>) -> std::sync::mpsc::Sender<()> {
+        let (release, wait) = channel::<()>();
+        let (started, running) = oneshot::channel();
+        let pool = Arc::clone(pool);
+        tokio::spawn(async move {
+            let job = move |_: &mut u32, _| {
+                let _ = started.send(());
+                let _ = wait.recv();
+                Ok(())
+            };
+            pool.run(MOMENT, soon(), job).await
+        });
+        running.await.unwrap();
+        release
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_request_and_its_worker_s_state_alone() {
+        let pool = pool(Duration::from_secs(1));
+        let count = |worker: &mut u32, _: Duration| Ok(number(worker));
+        assert_eq!(pool.run(MOMENT, soon(), count).await.unwrap(), 1);
+        assert_eq!(pool.run(MOMENT, soon(), count).await.unwrap(), 2);
+        let fail = |_: &mut u32, _: Duration| -> Result<u32, ServiceError> { panic!("on purpose") };
+        assert!(matches!(
+            pool.run(MOMENT, soon(), fail).await,
+            Err(ServiceError::WorkerPanicked)
+        ));
+        assert_eq!(pool.run(MOMENT, soon(), count).await.unwrap(), 1, "a new worker");
+        assert_eq!(pool.backlog.0.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn work_beyond_the_bound_is_refused_and_taken_again_later() {
+        let pool = pool(Duration::from_millis(10));
+        let release = occupy(&pool).await;
+        let waiting = {
+            let pool = Arc::clone(&pool);
+            // One long job is taken while there is room; it fills the queue.
+            let job = |_: &mut u32, queued: Duration| Ok(queued);
+            tokio::spawn(async move { pool.run(Duration::from_secs(60), soon(), job).await })
+        };
+        while pool.backlog.0.load(Ordering::Acquire) < 1_000_000_000 {
+            tokio::task::yield_now().await;
+        }
+        let count = |worker: &mut u32, _: Duration| Ok(number(worker));
+        assert!(matches!(
+            pool.run(MOMENT, soon(), count).await,
+            Err(ServiceError::Overloaded)
+        ));
+        drop(release);
+        assert!(waiting.await.unwrap().unwrap() > Duration::ZERO);
+        assert_eq!(
+            pool.run(MOMENT, soon(), count).await.unwrap(),
+            1,
+            "the refused job never ran"
+        );
+    }
+
+    #[tokio::test]
+    async fn jobs_of_clients_that_left_or_are_late_are_dropped() {
+        let pool = pool(Duration::from_secs(1));
+        let release = occupy(&pool).await;
+        let count = |worker: &mut u32, _: Duration| Ok(number(worker));
+        let late = pool.run(MOMENT, Instant::now() + Duration::from_millis(20), count);
+        assert!(matches!(late.await, Err(ServiceError::DeadlineExceeded)));
+        let left = {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { pool.run(MOMENT, soon(), count).await })
+        };
+        while pool.backlog.0.load(Ordering::Acquire) < 3_000_000 {
+            tokio::task::yield_now().await;
+        }
+        left.abort();
+        assert!(left.await.unwrap_err().is_cancelled());
+        drop(release);
+        assert_eq!(
+            pool.run(MOMENT, soon(), count).await.unwrap(),
+            1,
+            "neither of the two has run"
+        );
     }
 }

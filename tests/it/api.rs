@@ -380,7 +380,7 @@ fn a_body_that_never_ends_meets_the_time_limit() {
 #[test]
 fn a_full_queue_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &["--chips", "1", "--queue", "1"]).ready();
+    let server = Server::start(folder.path(), &["--chips", "1", "--queue-ms", "1"]).ready();
     let png = test_png(0);
     let answers: Vec<_> = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..16)
