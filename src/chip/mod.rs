@@ -4,6 +4,7 @@
 //! spent. Absent: dynamics (`crate::emulator`) and any measured time of this host.
 
 pub mod cost;
+pub mod draw;
 pub mod events;
 pub mod fit;
 pub mod place;

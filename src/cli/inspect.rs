@@ -10,6 +10,7 @@ use serde_json::json;
 use super::files::{self, Split};
 use super::progress;
 use crate::chip::cost::{CostModel, Terms, paper};
+use crate::chip::draw;
 use crate::chip::fit::{Fitted, MEASURED, fit};
 use crate::chip::{
     COMPARTMENTS_PER_CORE, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE, SYNAPSE_BITS_PER_CORE,
@@ -23,6 +24,8 @@ use crate::service::model::Model;
 enum InspectFormat {
     Text,
     Json,
+    /// The chip, core by core, as a drawing
+    Svg,
 }
 
 /// Show a spiking network: layers, sizes, thresholds, and the chip core by core
@@ -30,6 +33,7 @@ enum InspectFormat {
 #[command(after_help = "Examples:
   spikelens inspect snn.safetensors
   spikelens inspect snn.safetensors --format json
+  spikelens inspect snn.safetensors --format svg > chip.svg
   spikelens inspect tests/golden/paper-32-64-10/snn.safetensors --fit --dataset dataset/fashion-mnist")]
 pub struct Inspect {
     /// The SNN file [default: the shipped one]
@@ -58,6 +62,10 @@ impl Inspect {
                 let mut out = std::io::stdout().lock();
                 serde_json::to_writer_pretty(&mut out, &whole)?;
                 Ok(writeln!(out)?)
+            }
+            _ if self.format == InspectFormat::Svg => {
+                let drawing = draw::svg(&model.snn.network.name, &model.placement);
+                Ok(std::io::stdout().lock().write_all(drawing.as_bytes())?)
             }
             _ => print_text(&model),
         }

@@ -15,7 +15,7 @@ use spikelens::picture::Shape;
 use crate::support::{golden, pictures};
 
 /// A network of the given architecture whose weights use all 9 bits.
-fn network(name: &str) -> Snn {
+pub fn network(name: &str) -> Snn {
     let input = Shape {
         channels: 1,
         height: 28,
