@@ -3,6 +3,7 @@
 //! In: an `Snn` and what an emulator counted. Out: the cores that its layers need, and what the chip would have
 //! spent. Absent: dynamics (`crate::emulator`) and any measured time of this host.
 
+pub mod cases;
 pub mod cost;
 pub mod draw;
 pub mod events;
@@ -11,6 +12,7 @@ pub mod place;
 pub mod report;
 pub mod synapses;
 pub mod tiling;
+pub mod validation;
 
 /// Neuromorphic cores on one chip (Davies 2018, as quoted in nengo-loihi and NxTF sources).
 pub const CORES_PER_CHIP: usize = 128;

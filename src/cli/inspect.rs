@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::files::{self, Split};
-use super::progress;
+use super::{progress, validation};
 use crate::chip::cost::{CostModel, Terms, paper};
 use crate::chip::draw;
 use crate::chip::fit::{Fitted, MEASURED, fit};
+use crate::chip::validation::validate;
 use crate::chip::{
     COMPARTMENTS_PER_CORE, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE, SYNAPSE_BITS_PER_CORE,
 };
@@ -34,6 +35,7 @@ enum InspectFormat {
   spikelens inspect snn.safetensors
   spikelens inspect snn.safetensors --format json
   spikelens inspect snn.safetensors --format svg > chip.svg
+  spikelens inspect --validate
   spikelens inspect tests/golden/paper-32-64-10/snn.safetensors --fit --dataset dataset/fashion-mnist")]
 pub struct Inspect {
     /// The SNN file [default: the shipped one]
@@ -47,6 +49,9 @@ pub struct Inspect {
     /// Fit the constants of loihi1-paper to the paper's tables, over 1,000 test pictures, and print them
     #[arg(long, requires = "dataset", env = "SPIKELENS_FIT")]
     fit: bool,
+    /// Hold the cost models against measured networks that the fit has not seen; needs no MODEL
+    #[arg(long, conflicts_with_all = ["fit", "model"], env = "SPIKELENS_VALIDATE")]
+    validate: bool,
     /// Folder with Fashion-MNIST's *-ubyte.gz files, for --fit
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
     dataset: Option<PathBuf>,
@@ -54,14 +59,18 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self) -> Result<()> {
+        if self.validate {
+            return match self.format {
+                InspectFormat::Text => validation::print(&mut std::io::stdout().lock()),
+                InspectFormat::Json => print_json(&validate()),
+                InspectFormat::Svg => bail!("--validate is text or JSON; svg draws the chip of a MODEL"),
+            };
+        }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         match &self.dataset {
             Some(dataset) if self.fit => self.print_fit(&model, dataset),
             _ if self.format == InspectFormat::Json => {
-                let whole = json!({"model": describe(&model), "chip": describe_chip(&model, None)});
-                let mut out = std::io::stdout().lock();
-                serde_json::to_writer_pretty(&mut out, &whole)?;
-                Ok(writeln!(out)?)
+                print_json(&json!({"model": describe(&model), "chip": describe_chip(&model, None)}))
             }
             _ if self.format == InspectFormat::Svg => {
                 let drawing = draw::svg(&model.snn.network.name, &model.placement);
@@ -88,14 +97,20 @@ impl Inspect {
         }
         bar.finish_and_clear();
         let fitted = fit(&means);
-        let mut out = std::io::stdout().lock();
-        if self.format == InspectFormat::Json {
-            let whole = json!({"measured": MEASURED, "means": means, "fitted": fitted});
-            serde_json::to_writer_pretty(&mut out, &whole)?;
-            return Ok(writeln!(out)?);
+        match self.format {
+            InspectFormat::Text => print_fitted(&mut std::io::stdout().lock(), &fitted, &means),
+            InspectFormat::Json => {
+                print_json(&json!({"measured": MEASURED, "means": means, "fitted": fitted}))
+            }
+            InspectFormat::Svg => bail!("--fit is text or JSON; svg draws the chip of a MODEL"),
         }
-        print_fitted(&mut out, &fitted, &means)
     }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    Ok(writeln!(out)?)
 }
 
 fn print_fitted(out: &mut impl Write, fitted: &Fitted, means: &[Terms; 2]) -> Result<()> {

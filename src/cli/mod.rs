@@ -11,6 +11,7 @@ mod inspect;
 mod progress;
 mod serve;
 mod train;
+mod validation;
 
 use std::process::ExitCode;
 

@@ -17,7 +17,7 @@ use crate::network::{NetworkError, Probe, TimeSteps};
 pub enum ModelError {
     #[error(transparent)]
     Network(#[from] NetworkError),
-    #[error("the chip cannot hold this network: {0}")]
+    #[error("the chip cannot hold this network")]
     Place(#[from] PlaceError),
 }
 
