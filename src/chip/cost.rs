@@ -192,7 +192,7 @@ impl CostModel {
     /// The least and the most that one picture costs a network on several chips; none for one that keeps to one chip.
     ///
     /// No published constant prices traffic between chips, and [`Self::price_terms`] leaves it out. The band takes each
-    /// step's whole time from measured networks instead.
+    /// step's whole time from measured networks instead, where that is longer.
     pub fn price_on_several_chips(self, terms: &Terms, cores: usize) -> Option<[Cost; 2]> {
         if cores <= CORES_PER_CHIP {
             return None;
@@ -203,7 +203,8 @@ impl CostModel {
             Self::Loihi1Cores => 0.0,
         };
         Some([CHIPS_STEP_MIN_US, CHIPS_STEP_MAX_US].map(|step| {
-            let latency_ms = image_ms + terms.time_steps * step.value * 1e-3;
+            let measured_ms = image_ms + terms.time_steps * step.value * 1e-3;
+            let latency_ms = alone.latency_ms.max(measured_ms);
             Cost {
                 latency_ms,
                 static_mj: alone.static_mj / alone.latency_ms * latency_ms,

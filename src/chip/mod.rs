@@ -13,6 +13,7 @@ pub mod report;
 pub mod synapses;
 pub mod tiling;
 pub mod validation;
+pub mod width;
 
 /// Neuromorphic cores on one chip (Davies 2018, as quoted in nengo-loihi and NxTF sources).
 pub const CORES_PER_CHIP: usize = 128;

@@ -11,7 +11,6 @@ mod inspect;
 mod progress;
 mod serve;
 mod train;
-mod validation;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ pub mod index;
 pub mod ingest;
 pub mod model;
 pub mod pool;
+pub mod sample;
 pub mod search;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -213,6 +214,8 @@ impl Service {
 
     /// Brings the catalogue up; blocks until it is ready or has failed.
     pub fn load(&self, store: Store) -> Result<(), ServiceError> {
+        // Run here once, so that no request for the chip's description waits for it.
+        let _ = self.model.sample();
         let result = self.bring_up(store);
         match &result {
             Ok(live) => self.turn(Phase::Ready(Arc::clone(live))),
