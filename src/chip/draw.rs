@@ -286,9 +286,9 @@ fn draw_core(out: &mut String, layer: usize, core: &Core, x: usize, y: usize) ->
     let full = percent(most);
     // At least a line, so that no core in use looks empty.
     let height = (CORE * full / 100).clamp(2, CORE);
-    write!(
+    writeln!(
         out,
-        "<g><title>core {}, layer {}\n",
+        "<g><title>core {}, layer {}",
         core.core,
         escaped(&core.layer)
     )?;

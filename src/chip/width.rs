@@ -25,6 +25,11 @@ const BIAS_MANTISSA_MAX: i64 = 4095;
 /// The largest exponent of a bias; the smallest is 0 (nengo-loihi `discretize.py`).
 const BIAS_EXPONENT_MAX: u32 = 7;
 
+/// The largest mantissa and exponent of the one weight by which a neuron that spiked lowers itself (NxTF
+/// `dnn_layers.compileConvlike`).
+const RESET_MANTISSA_MAX: i32 = 255;
+const RESET_EXPONENT_MAX: u32 = 7;
+
 /// Where a layer's membranes can be, or were: the lowest and the highest, before any spike is subtracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Range {
@@ -52,6 +57,9 @@ impl Range {
 pub struct LayerWidths {
     pub layer: String,
     pub threshold: i32,
+    /// What a spike takes off the membrane on the chip: the closest to the threshold that one weight can say. The
+    /// emulator takes off the threshold itself.
+    pub reset: i32,
     /// The bias furthest from 0.
     pub bias: i32,
     /// Never exceeded in so many time steps, whatever the picture: weights, biases and initial membranes prove it.
@@ -67,6 +75,19 @@ fn is_bias(bias: i32) -> bool {
         let mantissa = membrane >> exponent;
         mantissa << exponent == membrane && mantissa.abs() <= BIAS_MANTISSA_MAX
     })
+}
+
+/// The closest `mantissa x 2^exponent` to a threshold; the smaller of two that are equally close.
+fn reset(threshold: i32) -> i32 {
+    let closest = |exponent: u32| {
+        let below = (threshold >> exponent).min(RESET_MANTISSA_MAX);
+        let above = (below + 1).min(RESET_MANTISSA_MAX);
+        [below << exponent, above << exponent]
+    };
+    (0..=RESET_EXPONENT_MAX)
+        .flat_map(closest)
+        .min_by_key(|reset| (reset - threshold).abs())
+        .expect("there are exponents")
 }
 
 /// The largest bias with every smaller one, and the largest of all, which are even.
@@ -162,6 +183,7 @@ fn of_layer(layer: &str, threshold: i32, bias: i32, bound: Range) -> LayerWidths
     LayerWidths {
         layer: layer.to_owned(),
         threshold,
+        reset: reset(threshold),
         bias,
         bound,
         proven: bound.fits(),
@@ -248,6 +270,28 @@ mod tests {
         }
         for bias in [4097, -4099, 8189, 8191, 8192, i32::MAX, i32::MIN] {
             assert!(!is_bias(bias), "{bias}");
+        }
+    }
+
+    #[test]
+    fn a_spike_takes_off_the_closest_that_one_weight_can_say() {
+        // The last two are thresholds that NxTF printed for case B, with mantissa and exponent 145 and 1, 192 and 2.
+        for (threshold, expected) in [
+            (1, 1),
+            (255, 255),
+            (256, 256),
+            (257, 256),
+            (397, 396),
+            (511, 510),
+            (131_071, 32_640),
+            (290, 290),
+            (768, 768),
+        ] {
+            assert_eq!(reset(threshold), expected, "{threshold}");
+        }
+        for threshold in 1..=32_640 {
+            let error = f64::from((reset(threshold) - threshold).abs()) / f64::from(threshold);
+            assert!(error < 0.004, "{threshold}");
         }
     }
 

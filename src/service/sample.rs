@@ -114,7 +114,7 @@ pub fn membranes(model: &Model, advance: &dyn Fn()) -> Result<Membranes, SampleE
         let mut before: Vec<Vec<u32>> = vec![Vec::new(); thresholds.len()];
         let mut last = 0;
         // The last step is looked at in any case, and from there back.
-        for step in (1..=most).filter(|step| (most - step) % stride == 0) {
+        for step in (1..=most).filter(|step| (most - step).is_multiple_of(stride)) {
             if step - last > 1 {
                 emulator.run(picture, TimeSteps::new(step - 1).expect("within the model's own"))?;
                 for (layer, counts) in before.iter_mut().enumerate() {

@@ -161,21 +161,22 @@ fn widths(out: &mut impl Write, model: &Model, membranes: Option<&Membranes>) ->
     )?;
     writeln!(
         out,
-        "{:name$} {:>9} {:>7} {:>22} {:>22}  {}",
+        "{:name$} {:>9} {:>8} {:>6} {:>22} {:>22}  the chip's range",
         "layer",
         "threshold",
+        "reset by",
         "bias",
         format!("bound over T = {}", described.time_steps),
-        "reached by samples",
-        "the chip's range"
+        "reached by samples"
     )?;
     let range = |range: Range| format!("{} .. {}", range.low, range.high);
     for layer in &described.layers {
         writeln!(
             out,
-            "{:name$} {:>9} {:>7} {:>22} {:>22}  {}",
+            "{:name$} {:>9} {:>8} {:>6} {:>22} {:>22}  {}",
             layer.widths.layer,
             layer.widths.threshold,
+            layer.widths.reset,
             layer.widths.bias,
             range(layer.widths.bound),
             layer.reached.map_or("not known".to_owned(), range),
