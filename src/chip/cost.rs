@@ -1,7 +1,8 @@
 //! Events times prices: modelled energy and latency.
 //!
-//! Counting is done before: here whole numbers meet constants, once. `loihi1-cores` uses published constants alone and
-//! is a lower bound; `loihi1-paper` scales the same operations to the board that the paper measured.
+//! Counting is done before: here whole numbers meet constants, once. `loihi1-cores` uses published constants alone,
+//! without what a board adds; `loihi1-paper` scales the same operations to the board that the paper measured.
+//! `docs/cost-model.md` says how far each can be trusted.
 
 use serde::Serialize;
 

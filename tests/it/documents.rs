@@ -1,8 +1,10 @@
 //! The documentation says what the program says.
 
 use spikelens::chip::cost::CostModel;
+use spikelens::picture::{idx, npy};
 
 use crate::server::run;
+use crate::support::{dataset, pictures};
 
 fn document(name: &str) -> String {
     let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -48,4 +50,14 @@ fn every_constant_in_the_documentation_is_the_program_s() {
         named.len(),
         "docs/cost-model.md names a constant that the program has not"
     );
+}
+
+#[test]
+fn the_sample_pictures_are_the_first_test_picture_of_each_class() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/sample-pictures.npy");
+    let kept = npy::pictures(&std::fs::read(path).unwrap()).unwrap();
+    let labels = idx::labels(&std::fs::read(dataset().join("t10k-labels-idx1-ubyte.gz")).unwrap()).unwrap();
+    let firsts = (0..10).map(|class| labels.iter().position(|label| *label == class).unwrap());
+    let test = pictures("t10k", 100);
+    assert_eq!(kept, firsts.map(|first| test[first].clone()).collect::<Vec<_>>());
 }

@@ -31,7 +31,7 @@ fn fault(document: &str) -> Option<String> {
         let mut seen = Vec::new();
         // name="value" name="value": the pieces between quotes are names and values in turn.
         let pieces: Vec<&str> = attributes.split('"').collect();
-        if pieces.len() % 2 == 0 {
+        if pieces.len().is_multiple_of(2) {
             return Some(format!("<{inner}> has an open quote"));
         }
         for pair in pieces.chunks(2) {

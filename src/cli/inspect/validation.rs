@@ -32,9 +32,9 @@ pub fn print(out: &mut impl Write) -> Result<()> {
     table(out, &validation)?;
     writeln!(
         out,
-        "\nErrors are modelled over measured; a band comes from what was assumed. A network on several chips is given the \
-         one-chip figure\nand beside it a band of {} to {} us a step (assumed: three measured networks took 137 us on 2 \
-         chips, 278 on 14, 850 on 7).",
+        "\nErrors are what is modelled over what was measured, less one; a band comes from what was assumed.\n\
+         A network on several chips is given the one-chip figure and beside it a band of {} to {} us a step (assumed:\n\
+         three measured networks took 137 us on 2 chips, 278 on 14, 850 on 7).",
         CHIPS_STEP_MIN_US.value, CHIPS_STEP_MAX_US.value
     )?;
     Ok(())
