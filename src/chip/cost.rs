@@ -1,7 +1,8 @@
 //! Events times prices: modelled energy and latency.
 //!
-//! Counting is done before: here whole numbers meet constants, once. `loihi1-cores` uses published constants alone and
-//! is a lower bound; `loihi1-paper` scales the same operations to the board that the paper measured.
+//! Counting is done before: here whole numbers meet constants, once. `loihi1-cores` uses published constants alone,
+//! without what a board adds; `loihi1-paper` scales the same operations to the board that the paper measured.
+//! `docs/cost-model.md` says how far each can be trusted.
 
 use serde::Serialize;
 
@@ -95,6 +96,29 @@ const ENERGY_MJ: Constant = fitted("e0", FITTED.energy_mj, "mJ per image");
 const GAIN: Constant = fitted("g", FITTED.gain, "board over published operations");
 const BOARD_STATIC_W: Constant = fitted("p_static", FITTED.static_w, "W");
 
+const fn several_chips(name: &'static str, value: f64, source: &'static str) -> Constant {
+    Constant {
+        name,
+        value,
+        unit: "us per time step",
+        source,
+        evidence: Evidence::Assumed,
+    }
+}
+
+/// A time step of a network on several chips, lower end: the quickest of three measured networks.
+pub const CHIPS_STEP_MIN_US: Constant = several_chips(
+    "t_step_several_chips_min",
+    137.0,
+    "measured once on 2 chips (Intel, NxTF CIFAR notebook); assumed of all",
+);
+/// A time step of a network on several chips, upper end: the slowest of three; the third, on 14 chips, took 278 us.
+pub const CHIPS_STEP_MAX_US: Constant = several_chips(
+    "t_step_several_chips_max",
+    850.0,
+    "measured once on 7 chips (NxTF MobileNet: 340 ms, about 400 steps); assumed of all",
+);
+
 /// A cost model that a user can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CostModel {
@@ -149,16 +173,45 @@ impl CostModel {
             Self::Loihi1Paper => vec![LATENCY_MS, STEP_NS, ENERGY_MJ, GAIN, BOARD_STATIC_W],
             Self::Loihi1Cores => vec![BARRIER_MIN_NS, BARRIER_MAX_NS, STATIC_MW],
         });
+        constants.extend([CHIPS_STEP_MIN_US, CHIPS_STEP_MAX_US]);
         constants
     }
 
     /// What the chip would have spent on one picture.
     pub fn price(self, events: &Events, placement: &Placement) -> Cost {
-        let terms = Terms::of(events, placement);
+        self.price_terms(&Terms::of(events, placement), placement.cores())
+    }
+
+    /// The same from one picture's terms and the number of cores in use.
+    pub fn price_terms(self, terms: &Terms, cores: usize) -> Cost {
         match self {
-            Self::Loihi1Paper => paper(&terms, &FITTED),
-            Self::Loihi1Cores => cores(&terms, placement),
+            Self::Loihi1Paper => paper(terms, &FITTED),
+            Self::Loihi1Cores => published_alone(terms, cores),
         }
+    }
+
+    /// The least and the most that one picture costs a network on several chips; none for one that keeps to one chip.
+    ///
+    /// No published constant prices traffic between chips, and [`Self::price_terms`] leaves it out. The band takes each
+    /// step's whole time from measured networks instead, where that is longer.
+    pub fn price_on_several_chips(self, terms: &Terms, cores: usize) -> Option<[Cost; 2]> {
+        if cores <= CORES_PER_CHIP {
+            return None;
+        }
+        let alone = self.price_terms(terms, cores);
+        let image_ms = match self {
+            Self::Loihi1Paper => FITTED.latency_ms,
+            Self::Loihi1Cores => 0.0,
+        };
+        Some([CHIPS_STEP_MIN_US, CHIPS_STEP_MAX_US].map(|step| {
+            let measured_ms = image_ms + terms.time_steps * step.value * 1e-3;
+            let latency_ms = alone.latency_ms.max(measured_ms);
+            Cost {
+                latency_ms,
+                static_mj: alone.static_mj / alone.latency_ms * latency_ms,
+                dynamic_mj: alone.dynamic_mj,
+            }
+        }))
     }
 }
 
@@ -258,13 +311,14 @@ pub fn paper(terms: &Terms, fitted: &Fitted) -> Cost {
     }
 }
 
-fn cores(terms: &Terms, placement: &Placement) -> Cost {
-    let latency_ns = terms.time_steps * barrier_ns(placement.cores()) + terms.busiest_ns;
+fn published_alone(terms: &Terms, cores: usize) -> Cost {
+    let chips = cores.div_ceil(CORES_PER_CHIP);
+    let latency_ns = terms.time_steps * barrier_ns(cores) + terms.busiest_ns;
     let latency_ms = latency_ns * 1e-6;
     Cost {
         latency_ms,
         // mW x ms = uJ.
-        static_mj: STATIC_MW.value * float(placement.chips()) * latency_ms * 1e-3,
+        static_mj: STATIC_MW.value * float(chips) * latency_ms * 1e-3,
         dynamic_mj: terms.operations_pj() * 1e-9,
     }
 }

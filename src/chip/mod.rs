@@ -3,13 +3,17 @@
 //! In: an `Snn` and what an emulator counted. Out: the cores that its layers need, and what the chip would have
 //! spent. Absent: dynamics (`crate::emulator`) and any measured time of this host.
 
+pub mod cases;
 pub mod cost;
+pub mod draw;
 pub mod events;
 pub mod fit;
 pub mod place;
 pub mod report;
 pub mod synapses;
 pub mod tiling;
+pub mod validation;
+pub mod width;
 
 /// Neuromorphic cores on one chip (Davies 2018, as quoted in nengo-loihi and NxTF sources).
 pub const CORES_PER_CHIP: usize = 128;

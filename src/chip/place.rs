@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::synapses::{WORD_BITS, list_words};
 use super::tiling::Tiling;
+use super::width::{self, MEMBRANE_MAX, THRESHOLD_MAX, bias_limits};
 use super::{
     COMPARTMENTS_PER_CORE, COMPARTMENTS_PER_NEURON, CORES_PER_CHIP, CORES_PER_TILE, FAN_IN,
     INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE, SYNAPSE_BITS_PER_CORE, TILE_ROWS, WEIGHT_MAX,
@@ -25,6 +26,18 @@ pub enum PlaceError {
     FanIn { layer: String, fan_in: usize },
     #[error("layer {layer}: it has a weight of {weight}; the chip's 9-bit weights are -{limit} to {limit}", limit = WEIGHT_MAX)]
     Weight { layer: String, weight: i16 },
+    #[error("layer {layer}: its threshold is {threshold}; the chip's are at most {limit}", limit = THRESHOLD_MAX)]
+    Threshold { layer: String, threshold: i32 },
+    #[error(
+        "layer {layer}: it has a bias of {bias}; the chip's are up to {0} in magnitude, or even and up to {1}",
+        bias_limits().0, bias_limits().1
+    )]
+    Bias { layer: String, bias: i32 },
+    #[error(
+        "layer {layer}: a membrane starts at {membrane}; the chip's keep within {limit} in magnitude",
+        limit = MEMBRANE_MAX
+    )]
+    InitialMembrane { layer: String, membrane: i32 },
     #[error(
         "layer {layer}: one core would need {figure} {resource}; it has {limit}, however the layer is cut"
     )]
@@ -184,7 +197,7 @@ fn check(snn: &Snn) -> Result<(), PlaceError> {
             });
         }
     }
-    Ok(())
+    width::check(snn)
 }
 
 /// What one core of a layer would hold.

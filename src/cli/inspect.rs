@@ -1,28 +1,33 @@
 //! `inspect`: a network, its chip, and where the cost model's constants come from.
 
+mod text;
+mod validation;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::files::{self, Split};
 use super::progress;
 use crate::chip::cost::{CostModel, Terms, paper};
+use crate::chip::draw;
 use crate::chip::fit::{Fitted, MEASURED, fit};
-use crate::chip::{
-    COMPARTMENTS_PER_CORE, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE, SYNAPSE_BITS_PER_CORE,
-};
+use crate::chip::validation::validate;
 use crate::emulator::Emulator;
 use crate::network::TimeSteps;
-use crate::service::describe::{describe, describe_chip};
+use crate::service::describe::{describe, describe_chip, describe_widths};
 use crate::service::model::Model;
+use crate::service::sample::{self, Membranes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum InspectFormat {
     Text,
     Json,
+    /// The chip, core by core, as a drawing
+    Svg,
 }
 
 /// Show a spiking network: layers, sizes, thresholds, and the chip core by core
@@ -30,6 +35,8 @@ enum InspectFormat {
 #[command(after_help = "Examples:
   spikelens inspect snn.safetensors
   spikelens inspect snn.safetensors --format json
+  spikelens inspect snn.safetensors --format svg > chip.svg
+  spikelens inspect --validate
   spikelens inspect tests/golden/paper-32-64-10/snn.safetensors --fit --dataset dataset/fashion-mnist")]
 pub struct Inspect {
     /// The SNN file [default: the shipped one]
@@ -43,6 +50,9 @@ pub struct Inspect {
     /// Fit the constants of loihi1-paper to the paper's tables, over 1,000 test pictures, and print them
     #[arg(long, requires = "dataset", env = "SPIKELENS_FIT")]
     fit: bool,
+    /// Hold the cost models against measured networks that the fit has not seen; needs no MODEL
+    #[arg(long, conflicts_with_all = ["fit", "model"], env = "SPIKELENS_VALIDATE")]
+    validate: bool,
     /// Folder with Fashion-MNIST's *-ubyte.gz files, for --fit
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
     dataset: Option<PathBuf>,
@@ -50,16 +60,26 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self) -> Result<()> {
+        if self.validate {
+            return match self.format {
+                InspectFormat::Text => validation::print(&mut std::io::stdout().lock()),
+                InspectFormat::Json => print_json(&validate()),
+                InspectFormat::Svg => bail!("--validate is text or JSON; svg draws the chip of a MODEL"),
+            };
+        }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         match &self.dataset {
             Some(dataset) if self.fit => self.print_fit(&model, dataset),
-            _ if self.format == InspectFormat::Json => {
-                let whole = json!({"model": describe(&model), "chip": describe_chip(&model, None)});
-                let mut out = std::io::stdout().lock();
-                serde_json::to_writer_pretty(&mut out, &whole)?;
-                Ok(writeln!(out)?)
+            _ if self.format == InspectFormat::Json => print_json(&json!({
+                "model": describe(&model),
+                "chip": describe_chip(&model, None),
+                "widths": describe_widths(&model, membranes(&model).as_ref()),
+            })),
+            _ if self.format == InspectFormat::Svg => {
+                let drawing = draw::svg(&model.snn.network.name, &model.placement);
+                Ok(std::io::stdout().lock().write_all(drawing.as_bytes())?)
             }
-            _ => print_text(&model),
+            _ => text::print(&mut std::io::stdout().lock(), &model, membranes(&model).as_ref()),
         }
     }
 
@@ -80,14 +100,28 @@ impl Inspect {
         }
         bar.finish_and_clear();
         let fitted = fit(&means);
-        let mut out = std::io::stdout().lock();
-        if self.format == InspectFormat::Json {
-            let whole = json!({"measured": MEASURED, "means": means, "fitted": fitted});
-            serde_json::to_writer_pretty(&mut out, &whole)?;
-            return Ok(writeln!(out)?);
+        match self.format {
+            InspectFormat::Text => print_fitted(&mut std::io::stdout().lock(), &fitted, &means),
+            InspectFormat::Json => {
+                print_json(&json!({"measured": MEASURED, "means": means, "fitted": fitted}))
+            }
+            InspectFormat::Svg => bail!("--fit is text or JSON; svg draws the chip of a MODEL"),
         }
-        print_fitted(&mut out, &fitted, &means)
     }
+}
+
+/// How far the sample pictures' membranes go; none where they cannot be run, which the costs' place says.
+fn membranes(model: &Model) -> Option<Membranes> {
+    let bar = progress::bar("looking at membranes", sample::count());
+    let found = sample::membranes(model, &|| bar.inc(1)).ok();
+    bar.finish_and_clear();
+    found
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    Ok(writeln!(out)?)
 }
 
 fn print_fitted(out: &mut impl Write, fitted: &Fitted, means: &[Terms; 2]) -> Result<()> {
@@ -114,83 +148,6 @@ fn print_fitted(out: &mut impl Write, fitted: &Fitted, means: &[Terms; 2]) -> Re
                 100.0 * (modelled / measured_value - 1.0)
             )?;
         }
-    }
-    Ok(())
-}
-
-fn print_text(model: &Model) -> Result<()> {
-    let described = describe(model);
-    let placement = &model.placement;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}  id {}", described.name, described.id)?;
-    writeln!(
-        out,
-        "embedding: layer {}, {} values, probe {}, T = {}; pictures: {}",
-        described.embedding_layer,
-        described.dimensions,
-        described.default_probe,
-        described.default_time_steps,
-        described.prepare
-    )?;
-    writeln!(
-        out,
-        "\n{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
-        "layer", "kind", "shape", "neurons", "parameters", "fan-in", "threshold", "cores"
-    )?;
-    for (layer, placed) in described.layers.iter().zip(&placement.layers) {
-        let shape = layer.shape.map(|side| side.to_string()).join("x");
-        writeln!(
-            out,
-            "{:12} {:10} {:>12} {:>8} {:>10} {:>7} {:>9} {:>5}",
-            layer.name,
-            layer.kind,
-            shape,
-            layer.neurons,
-            layer.parameters,
-            layer.fan_in,
-            layer.threshold,
-            placed.tiling.cores()
-        )?;
-    }
-    let parameters: usize = described.layers.iter().map(|layer| layer.parameters).sum();
-    writeln!(
-        out,
-        "\n{parameters} parameters; {} cores on {} chip(s); {} copies fit a chip",
-        placement.cores(),
-        placement.chips(),
-        placement.replicas()
-    )?;
-    writeln!(
-        out,
-        "\n{:>4} {:>4} {:12} {:>18} {:>18} {:>18} {:>18}",
-        "chip", "core", "layer", "compartments", "synapse bits", "input axons", "output axons"
-    )?;
-    let share =
-        |figure: usize, limit: usize| format!("{figure} ({:.0} %)", 100.0 * figure as f64 / limit as f64);
-    for core in &placement.cores {
-        writeln!(
-            out,
-            "{:>4} {:>4} {:12} {:>18} {:>18} {:>18} {:>18}",
-            core.chip,
-            core.core,
-            core.layer,
-            share(core.compartments, COMPARTMENTS_PER_CORE),
-            share(core.synapse_bits, SYNAPSE_BITS_PER_CORE),
-            share(core.input_axons, INPUT_AXONS_PER_CORE),
-            share(core.output_axons, OUTPUT_AXONS_PER_CORE)
-        )?;
-    }
-    writeln!(out, "\ncost model {}:", model.cost_model.as_str())?;
-    for constant in model.cost_model.constants() {
-        writeln!(
-            out,
-            "  {:20} {:>12.6} {:12} {:10} {}",
-            constant.name,
-            constant.value,
-            constant.unit,
-            format!("{:?}", constant.evidence).to_lowercase(),
-            constant.source
-        )?;
     }
     Ok(())
 }

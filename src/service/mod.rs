@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod model;
 pub mod pool;
 pub mod rates;
+pub mod sample;
 pub mod search;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -217,6 +218,8 @@ impl Service {
 
     /// Brings the catalogue up; blocks until it is ready or has failed.
     pub fn load(&self, store: Store) -> Result<(), ServiceError> {
+        // Run here once, so that no request for the chip's description waits for it.
+        let _ = self.model.sample();
         let result = self.bring_up(store);
         match &result {
             Ok(live) => self.turn(Phase::Ready(Arc::clone(live))),

@@ -1,10 +1,11 @@
 //! A network that is ready to serve: read, identified and placed on the chip.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::sample::{Sample, SampleError, measure};
 use crate::catalogue::Origin;
 use crate::chip::cost::CostModel;
 use crate::chip::place::{PlaceError, Placement};
@@ -17,7 +18,7 @@ use crate::network::{NetworkError, Probe, TimeSteps};
 pub enum ModelError {
     #[error(transparent)]
     Network(#[from] NetworkError),
-    #[error("the chip cannot hold this network: {0}")]
+    #[error("the chip cannot hold this network")]
     Place(#[from] PlaceError),
 }
 
@@ -29,6 +30,7 @@ pub struct Model {
     pub snn: Arc<Snn>,
     pub placement: Placement,
     pub cost_model: CostModel,
+    sample: OnceLock<Result<Sample, SampleError>>,
 }
 
 impl Model {
@@ -44,7 +46,13 @@ impl Model {
             snn: Arc::new(snn),
             placement,
             cost_model,
+            sample: OnceLock::new(),
         })
+    }
+
+    /// What a typical picture does on this network; run when it is first asked for.
+    pub fn sample(&self) -> &Result<Sample, SampleError> {
+        self.sample.get_or_init(|| measure(self))
     }
 
     /// What a catalogue's embeddings are to be made with: what is asked for, else what this model made them with

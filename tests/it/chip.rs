@@ -4,18 +4,21 @@ use serde_json::Value;
 use spikelens::chip::cost::{CostModel, FITTED, Terms, paper};
 use spikelens::chip::fit::{MEASURED, fit};
 use spikelens::chip::place::{PlaceError, Placement};
-use spikelens::chip::report::Emulation;
+use spikelens::chip::report::{Emulation, Occupancy};
+use spikelens::chip::width::widths;
 use spikelens::chip::{COMPARTMENTS_PER_CORE, FAN_IN, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE};
 use spikelens::chip::{CORES_PER_CHIP, SYNAPSE_BITS_PER_CORE};
 use spikelens::emulator::Emulator;
 use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
-use spikelens::network::{Kind, TimeSteps, architecture, tensors};
+use spikelens::network::{Kind, Layer, TimeSteps, architecture, tensors};
 use spikelens::picture::Shape;
+use spikelens::service::model::Model;
+use spikelens::service::sample::membranes;
 
 use crate::support::{golden, pictures};
 
 /// A network of the given architecture whose weights use all 9 bits.
-fn network(name: &str) -> Snn {
+pub fn network(name: &str) -> Snn {
     let input = Shape {
         channels: 1,
         height: 28,
@@ -105,6 +108,176 @@ fn eleven_of_the_paper_s_networks_fit_one_chip_and_the_twelfth_is_refused() {
         }
     );
     assert!(refusal.to_string().contains(&FAN_IN.to_string()));
+}
+
+#[test]
+fn what_the_chip_cannot_represent_is_refused_by_layer_figure_and_limit() {
+    let refusal = |change: &dyn Fn(&mut Snn)| {
+        let mut snn = network("4-8-10");
+        change(&mut snn);
+        Placement::of(&snn).unwrap_err().to_string()
+    };
+    for (said, parts) in [
+        (
+            refusal(&|snn| snn.parameters[1].threshold = 131_072),
+            ["layer conv2", "131072", "131071"],
+        ),
+        (
+            refusal(&|snn| snn.input_threshold = 1 << 20),
+            ["layer input", "1048576", "131071"],
+        ),
+        (
+            refusal(&|snn| snn.parameters[0].bias = Some(vec![0, 0, -4097, 0])),
+            ["layer conv1", "-4097", "4095"],
+        ),
+        (
+            refusal(&|snn| snn.parameters[0].bias = Some(vec![0, 0, 0, 8192])),
+            ["layer conv1", "8192", "8190"],
+        ),
+        (
+            refusal(&|snn| snn.parameters[2].initial_membrane = InitialMembrane::Shared(-131_072)),
+            ["layer dense1", "-131072", "131071"],
+        ),
+        (
+            refusal(&|snn| {
+                snn.parameters[0].weights = Weights::Conv2d(ndarray::Array4::from_elem((4, 1, 3, 3), 256))
+            }),
+            ["layer conv1", "256", "255"],
+        ),
+    ] {
+        for part in parts {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    let mut snn = network("4-8-10");
+    snn.parameters[0].bias = Some(vec![4095, -4096, 8190, 0]);
+    snn.parameters[1].threshold = 131_071;
+    assert!(Placement::of(&snn).is_ok());
+}
+
+/// A network of dense layers of so many neurons, behind `inputs` pixels; all weights are 1.
+fn dense(inputs: usize, neurons: &[usize]) -> Snn {
+    let mut snn = network("4-10");
+    let mut source = Shape {
+        channels: 1,
+        height: 1,
+        width: inputs,
+    };
+    snn.network.input = source;
+    snn.network.layers.clear();
+    snn.parameters.clear();
+    for (number, &neurons) in (1..).zip(neurons) {
+        let layer = Layer::connect(&format!("dense{number}"), Kind::Dense, source, neurons).unwrap();
+        snn.parameters.push(Parameters {
+            weights: Weights::Dense(ndarray::Array2::ones((neurons, source.len()))),
+            bias: None,
+            threshold: 500,
+            initial_membrane: InitialMembrane::Shared(0),
+        });
+        source = layer.output;
+        snn.network.layers.push(layer);
+    }
+    snn
+}
+
+#[test]
+fn a_layer_that_no_cut_fits_is_refused_by_resource_figure_and_limit() {
+    let refusal = Placement::of(&dense(FAN_IN, &[4, 10])).unwrap_err();
+    assert_eq!(
+        refusal,
+        PlaceError::Core {
+            layer: "dense1".to_owned(),
+            // Every source has an axon, and each neuron one of its own for the soft reset.
+            resource: "input axons",
+            figure: FAN_IN + 1,
+            limit: INPUT_AXONS_PER_CORE,
+        }
+    );
+    // 4,097 cores hear the one neuron before them.
+    let wide = (OUTPUT_AXONS_PER_CORE + 1) * COMPARTMENTS_PER_CORE / 2;
+    let refusal = Placement::of(&dense(1, &[1, wide])).unwrap_err().to_string();
+    for part in ["layer dense1", "output axons", "4098", "4096", "however"] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
+}
+
+#[test]
+fn a_full_chip_shares_static_energy_and_nothing_else() {
+    let snn = std::sync::Arc::new(tensors::read_snn(&golden("snn.safetensors")).unwrap());
+    let placement = Placement::of(&snn).unwrap();
+    let mut emulator = Emulator::new(std::sync::Arc::clone(&snn), &placement.tilings());
+    let outcome = emulator.run(&pictures("t10k", 1)[0], TimeSteps::DEFAULT).unwrap();
+    let terms = Terms::of(&outcome.events, &placement);
+    let alone = CostModel::Loihi1Paper.price_terms(&terms, placement.cores());
+    let full = Occupancy::of(&terms, &placement, CostModel::Loihi1Paper);
+    assert_eq!(full.replicas, placement.replicas());
+    assert_eq!(full.energy_mj_per_picture.dynamic, alone.dynamic_mj);
+    assert_eq!(
+        full.energy_mj_per_picture.standing,
+        alone.static_mj / full.replicas as f64
+    );
+    assert_eq!(
+        full.pictures_per_second,
+        full.replicas as f64 * 1e3 / alone.latency_ms
+    );
+    // Published constants alone: the barrier waits for every copy, and each picture takes a little longer.
+    let [alone, full] = [1, placement.replicas()].map(|copies| {
+        let cores = placement.cores() * copies;
+        CostModel::Loihi1Cores.price_terms(&terms, cores).latency_ms
+    });
+    assert!(alone < full && full < 1.1 * alone, "{alone} and {full}");
+}
+
+#[test]
+fn several_chips_have_a_band_that_one_chip_has_not() {
+    let terms = Terms {
+        time_steps: 16.0,
+        busiest_ns: 16.0 * 9000.0,
+        ..Terms::default()
+    };
+    for model in CostModel::ALL {
+        assert_eq!(model.price_on_several_chips(&terms, CORES_PER_CHIP), None);
+        let alone = model.price_terms(&terms, CORES_PER_CHIP + 1);
+        let [low, high] = model.price_on_several_chips(&terms, CORES_PER_CHIP + 1).unwrap();
+        assert!(alone.latency_ms < low.latency_ms && low.latency_ms < high.latency_ms);
+        assert!(low.static_mj < high.static_mj);
+        assert_eq!(
+            (low.dynamic_mj, high.dynamic_mj),
+            (alone.dynamic_mj, alone.dynamic_mj)
+        );
+        assert!((high.latency_ms - low.latency_ms - 16.0 * (0.850 - 0.137)).abs() < 1e-9);
+    }
+    // A network that is slower by itself than any that was measured stays so.
+    let slow = Terms {
+        busiest_ns: 16.0 * 1e6,
+        ..terms
+    };
+    let alone = CostModel::Loihi1Cores.price_terms(&slow, 200);
+    assert_eq!(
+        CostModel::Loihi1Cores.price_on_several_chips(&slow, 200),
+        Some([alone, alone])
+    );
+}
+
+#[test]
+fn no_run_leaves_the_bound_that_its_weights_prove() {
+    let bytes = golden("snn.safetensors");
+    let model = Model::read(&bytes, CostModel::Loihi1Paper).unwrap();
+    let widths = widths(&model.snn, model.snn.network.time_steps());
+    let reached = membranes(&model, &|| ()).unwrap();
+    assert!(reached.every_step);
+    assert_eq!(widths.len(), reached.layers.len());
+    for (widths, reached) in widths.iter().zip(&reached.layers) {
+        assert!(
+            widths.bound.low <= reached.low && reached.high <= widths.bound.high,
+            "{widths:?} and {reached:?}"
+        );
+        // Thresholds were reached: what is looked at is the membrane before it is lowered.
+        assert!(
+            reached.high >= i64::from(widths.threshold),
+            "{widths:?} and {reached:?}"
+        );
+    }
 }
 
 #[test]

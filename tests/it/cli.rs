@@ -214,6 +214,83 @@ fn bench_times_every_picture() {
 }
 
 #[test]
+fn inspect_tells_a_picture_alone_from_a_full_chip() {
+    let output = run(&["inspect", "--format", "json"]);
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let chip = &whole["chip"];
+    let figure = |path: &str| chip.pointer(path).and_then(Value::as_f64).unwrap();
+    let replicas = figure("/replicas");
+    assert!(replicas > 1.0 && figure("/occupancy/replicas") == replicas);
+    let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-9, "{chip}");
+    close(
+        figure("/occupancy/pictures_per_second"),
+        replicas * figure("/picture/pictures_per_second"),
+    );
+    close(
+        figure("/occupancy/energy_mj_per_picture/static") * replicas,
+        figure("/picture/energy_mj/static"),
+    );
+    close(
+        figure("/occupancy/energy_mj_per_picture/dynamic"),
+        figure("/picture/energy_mj/dynamic"),
+    );
+    assert!(chip["several_chips"].is_null());
+    let layers = whole["widths"]["layers"].as_array().unwrap();
+    let names: Vec<&str> = layers
+        .iter()
+        .map(|layer| layer["layer"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["input", "conv1", "conv2", "dense1"]);
+    for layer in layers {
+        assert!(
+            layer["reached"]["low"].as_i64() >= layer["bound"]["low"].as_i64(),
+            "{layer}"
+        );
+        assert!(
+            layer["reached"]["high"].as_i64() <= layer["bound"]["high"].as_i64(),
+            "{layer}"
+        );
+    }
+    let text = String::from_utf8(run(&["inspect"]).stdout).unwrap();
+    for part in [
+        "alone on the chip",
+        "at once: a full chip",
+        "reached by samples",
+        "conv2",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn inspect_validates_without_a_model() {
+    let output = run(&["inspect", "--validate", "--format", "json"]);
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cases: Vec<&str> = whole["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| case["case"].as_str().unwrap())
+        .collect();
+    assert_eq!(cases, ["A", "B", "C", "F", "J"]);
+    let rows = whole["rows"].as_array().unwrap();
+    let cores = rows
+        .iter()
+        .find(|row| row["case"] == "B" && row["quantity"] == "cores")
+        .unwrap();
+    assert_eq!(
+        cores["modelled"][0]["value"],
+        serde_json::json!({"low": 157.0, "high": 157.0})
+    );
+    assert_eq!(cores["modelled"][0]["error_percent"]["high"], 0.0);
+    assert!(failed(&run(&["inspect", "--validate", "--format", "svg"])).contains("text or JSON"));
+    assert_eq!(
+        run(&["inspect", "snn.safetensors", "--validate"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
 fn what_is_missing_or_damaged_is_named() {
     assert!(failed(&run(&["inspect", "/no/such/model"])).contains("/no/such/model cannot be read"));
     let file = tempfile::NamedTempFile::new().unwrap();

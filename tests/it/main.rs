@@ -4,6 +4,8 @@
 mod api;
 mod chip;
 mod cli;
+mod documents;
+mod drawing;
 mod emulator;
 mod golden;
 mod layering;

@@ -1,0 +1,63 @@
+//! The documentation says what the program says.
+
+use spikelens::chip::cost::CostModel;
+use spikelens::picture::{idx, npy};
+
+use crate::server::run;
+use crate::support::{dataset, pictures};
+
+fn document(name: &str) -> String {
+    let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_validation_in_the_documentation_is_the_program_s() {
+    let output = run(&["inspect", "--validate"]);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        document("cost-model.md").contains(&printed),
+        "docs/cost-model.md does not hold what `spikelens inspect --validate` prints:\n{printed}"
+    );
+}
+
+#[test]
+fn every_constant_in_the_documentation_is_the_program_s() {
+    let document = document("cost-model.md");
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let mut named = std::collections::BTreeSet::new();
+    for constant in CostModel::ALL.into_iter().flat_map(CostModel::constants) {
+        let name = format!("`{}`", constant.name);
+        let word = format!("{:?}", constant.evidence).to_lowercase();
+        let row = rows.iter().find(|row| row[0] == name && row[2] == constant.unit);
+        let row = row.unwrap_or_else(|| panic!("docs/cost-model.md has no {name} in {}", constant.unit));
+        let value: f64 = row[1].parse().unwrap();
+        assert!(
+            (value / constant.value - 1.0).abs() < 1e-5,
+            "{name}: {value} for {}",
+            constant.value
+        );
+        assert_eq!((row[3], row[4]), (word.as_str(), constant.source), "{name}");
+        named.insert((constant.name, constant.unit));
+    }
+    assert_eq!(
+        rows.len(),
+        named.len(),
+        "docs/cost-model.md names a constant that the program has not"
+    );
+}
+
+#[test]
+fn the_sample_pictures_are_the_first_test_picture_of_each_class() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/sample-pictures.npy");
+    let kept = npy::pictures(&std::fs::read(path).unwrap()).unwrap();
+    let labels = idx::labels(&std::fs::read(dataset().join("t10k-labels-idx1-ubyte.gz")).unwrap()).unwrap();
+    let firsts = (0..10).map(|class| labels.iter().position(|label| *label == class).unwrap());
+    let test = pictures("t10k", 100);
+    assert_eq!(kept, firsts.map(|first| test[first].clone()).collect::<Vec<_>>());
+}
