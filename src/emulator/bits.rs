@@ -16,6 +16,8 @@ pub struct SpikeBits {
     bits: Vec<u64>,
     /// Position by position, its train; empty where each position has its own.
     trains: Vec<u8>,
+    /// Train by train, whether it is known to be without a spike.
+    silent: Vec<bool>,
 }
 
 impl SpikeBits {
@@ -27,6 +29,8 @@ impl SpikeBits {
         self.steps = steps;
         self.words = shape.channels.div_ceil(WORD);
         self.trains.clear();
+        self.silent.clear();
+        self.silent.resize(self.positions, false);
         self.bits.resize(self.positions * steps * self.words, 0);
     }
 
@@ -41,6 +45,8 @@ impl SpikeBits {
         self.start(shape, steps);
         self.bits.clear();
         self.bits.extend_from_slice(trains);
+        self.silent.clear();
+        self.silent.extend(trains.chunks_exact(steps).map(is_silent));
     }
 
     /// Position by position, the shared train that it fires.
@@ -79,6 +85,24 @@ impl SpikeBits {
             "a shared train is not one position's to write"
         );
         &mut self.bits[position * self.steps * self.words..][..self.steps * self.words]
+    }
+
+    #[inline(always)]
+    fn train(&self, position: usize) -> usize {
+        self.trains
+            .get(position)
+            .map_or(position, |&train| usize::from(train))
+    }
+
+    /// Whether a position is known to fire never. One that is not known to may be silent all the same.
+    #[inline(always)]
+    pub fn is_silent(&self, position: usize) -> bool {
+        self.silent[self.train(position)]
+    }
+
+    /// Looks whether a position, written whole, is silent.
+    pub fn find_silence(&mut self, position: usize) {
+        self.silent[position] = is_silent(self.of_position(position));
     }
 
     /// A neuron fires in `step` (0 is the first).
@@ -124,6 +148,10 @@ impl SpikeBits {
             }
         }
     }
+}
+
+fn is_silent(words: &[u64]) -> bool {
+    words.iter().fold(0, |any, word| any | word) == 0
 }
 
 /// The places of the ones, from the lowest.

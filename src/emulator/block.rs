@@ -21,6 +21,8 @@ pub struct BlockLayer {
     tiling: Tiling,
     threshold: i32,
     blocks: Vec<Block>,
+    /// Block by block, what a position does to which nothing arrives; empty where positions differ from the start.
+    unmoved: Vec<Unmoved>,
     /// Position by position, where its views end.
     ends: Vec<usize>,
     views: Vec<View>,
@@ -35,6 +37,16 @@ pub struct BlockLayer {
     largest_initial: i64,
     /// `[part of positions, step]`: spikes times windows that see them.
     arrived: Vec<u64>,
+}
+
+/// A position of a block to which nothing arrives.
+#[derive(Debug, Default)]
+struct Unmoved {
+    membranes: Vec<i32>,
+    /// A word for each step.
+    fired: Vec<u64>,
+    /// Spikes in each step.
+    spikes: Vec<u64>,
 }
 
 impl BlockLayer {
@@ -66,6 +78,7 @@ impl BlockLayer {
         let plane = output.height * output.width;
         let mut blocks = Vec::new();
         let mut initial = Vec::new();
+        let mut alike = true;
         for first in (0..output.channels).step_by(WORD) {
             let channels = (output.channels - first).min(WORD);
             let vectors = channels.div_ceil(LANES).next_power_of_two().min(VECTORS);
@@ -81,10 +94,13 @@ impl BlockLayer {
                     .map(|lane| if lane < channels { value(first + lane) } else { 0 })
                     .collect()
             };
+            let start = initial.len();
             for position in 0..plane {
                 let membrane = |channel: usize| parameters.initial_membrane.of(channel * plane + position);
                 initial.extend(of_lanes(&membrane));
             }
+            let (first, others) = initial[start..].split_at(lanes);
+            alike &= others.chunks_exact(lanes).all(|other| other == first);
             let bias = of_lanes(&|channel| parameters.bias_of(channel));
             blocks.push(Block {
                 vectors,
@@ -98,6 +114,11 @@ impl BlockLayer {
             output,
             tiling,
             threshold: parameters.threshold,
+            unmoved: blocks
+                .iter()
+                .filter(|_| alike)
+                .map(|_| Unmoved::default())
+                .collect(),
             blocks,
             ends,
             views,
@@ -134,38 +155,87 @@ impl BlockLayer {
         self.membranes.resize(self.initial.len(), 0);
         self.arrived.clear();
         self.arrived.resize(self.tiling.position_parts * steps, 0);
-        let plane = self.ends.len();
         let stride = fired.words();
+        self.find_unmoved(kernel, source, steps);
         let mut start = 0;
         for (word, block) in self.blocks.iter().enumerate() {
             let lanes = block.vectors * LANES;
             let mut first = 0;
             for (position, &end) in self.ends.iter().enumerate() {
+                let views = &self.views[first..end];
+                first = end;
                 let place = start + position * lanes..start + (position + 1) * lanes;
+                let membranes = &mut self.membranes[place.clone()];
+                let words = fired.of_position_mut(position);
+                let spikes = &mut events.spikes_per_step;
+                let unmoved = self
+                    .unmoved
+                    .get(word)
+                    .filter(|_| views.iter().all(|view| source.is_silent(index(view.source))));
+                if let Some(unmoved) = unmoved {
+                    unmoved.copy(membranes, words, stride, word, spikes);
+                    continue;
+                }
                 let seen = Position {
-                    views: &self.views[first..end],
+                    views,
                     source,
                     block,
                     threshold: self.threshold,
                     words: self.row_words,
-                    initial: &self.initial[place.clone()],
+                    initial: &self.initial[place],
                 };
-                first = end;
                 let part = self.tiling.position_part(position);
                 let mut target = Target {
-                    membranes: &mut self.membranes[place],
-                    fired: fired.of_position_mut(position),
+                    membranes,
+                    fired: words,
                     stride,
                     word,
-                    spikes: &mut events.spikes_per_step,
+                    spikes,
                     arrived: &mut self.arrived[part * steps..][..steps],
                     scratch: &mut self.scratch,
                 };
                 kernel.run(&seen, &mut target);
             }
-            start += plane * lanes;
+            start += self.ends.len() * lanes;
+        }
+        for position in 0..self.ends.len() {
+            fired.find_silence(position);
         }
         self.count(steps, events);
+    }
+
+    /// Runs, once for each number of steps, a position without inputs.
+    fn find_unmoved(&mut self, kernel: Kernel, source: &SpikeBits, steps: usize) {
+        let mut start = 0;
+        for (block, unmoved) in self.blocks.iter().zip(&mut self.unmoved) {
+            let lanes = block.vectors * LANES;
+            if unmoved.fired.len() != steps {
+                unmoved.membranes.resize(lanes, 0);
+                unmoved.fired.resize(steps, 0);
+                unmoved.spikes.clear();
+                unmoved.spikes.resize(steps, 0);
+                let seen = Position {
+                    views: &[],
+                    source,
+                    block,
+                    threshold: self.threshold,
+                    words: self.row_words,
+                    initial: &self.initial[start..][..lanes],
+                };
+                let mut target = Target {
+                    membranes: &mut unmoved.membranes,
+                    fired: &mut unmoved.fired,
+                    stride: 1,
+                    word: 0,
+                    spikes: &mut unmoved.spikes,
+                    // Nothing arrives.
+                    arrived: &mut self.arrived[..steps],
+                    scratch: &mut self.scratch,
+                };
+                kernel.run(&seen, &mut target);
+            }
+            start += self.ends.len() * lanes;
+        }
     }
 
     /// Every window that sees a spike adds one weight for each of a core's channels.
@@ -196,6 +266,19 @@ impl BlockLayer {
                 state.membranes.extend(membranes);
             }
             start += plane * lanes;
+        }
+    }
+}
+
+impl Unmoved {
+    /// Lets another position do the same.
+    fn copy(&self, membranes: &mut [i32], words: &mut [u64], stride: usize, word: usize, spikes: &mut [u64]) {
+        membranes.copy_from_slice(&self.membranes);
+        for (target, fired) in words[word..].iter_mut().step_by(stride).zip(&self.fired) {
+            *target = *fired;
+        }
+        for (sum, spikes) in spikes.iter_mut().zip(&self.spikes) {
+            *sum += spikes;
         }
     }
 }
@@ -237,6 +320,10 @@ fn narrow(weights: &[i16], bias: &[i32]) -> Option<Vec<i16>> {
         i16::try_from(least).ok()?;
     }
     bias.iter().map(|&bias| i16::try_from(bias).ok()).collect()
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).expect("32 bits fit")
 }
 
 /// For each position, the source positions that its window sees.

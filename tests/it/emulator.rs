@@ -283,3 +283,24 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
     let refusal = reference::run(&snn, &all.tilings, &picture, TimeSteps::new(3).unwrap()).unwrap_err();
     assert_eq!(refusal, expected);
 }
+
+/// Batch size one has no time for the allocator: once a worker has seen a number of time steps, a picture costs none.
+#[test]
+fn a_warm_emulator_allocates_nothing() {
+    let bytes = std::fs::read("models/fashion-mnist-32-64-10.snn.safetensors").unwrap();
+    let snn = Arc::new(spikelens::network::tensors::read_snn(&bytes).unwrap());
+    let tilings = spikelens::chip::place::Placement::of(&snn).unwrap().tilings();
+    let shape = snn.network.input;
+    let mut draw = Draw(7);
+    let [first, second] = [0, 1].map(|_| random_picture(&mut draw, shape));
+    for kernel in Kernel::available() {
+        let mut emulator = Emulator::with_kernel(Arc::clone(&snn), &tilings, kernel);
+        for steps in [16, 128] {
+            let steps = TimeSteps::new(steps).unwrap();
+            let cold = allocation_counter::measure(|| assert!(emulator.run(&first, steps).is_ok()));
+            let warm = allocation_counter::measure(|| assert!(emulator.run(&second, steps).is_ok()));
+            assert!(cold.count_total > 0, "the counter counts");
+            assert_eq!(warm.count_total, 0, "{kernel:?}, T = {steps}");
+        }
+    }
+}

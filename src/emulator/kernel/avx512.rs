@@ -3,9 +3,9 @@
 
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_loadu_si256, _mm512_add_epi16, _mm512_add_epi32, _mm512_castsi512_si256,
-    _mm512_cmpge_epi32_mask, _mm512_cvtepi16_epi32, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
-    _mm512_mask_sub_epi32, _mm512_maskz_compress_epi16, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_storeu_si512,
+    _mm512_cmpge_epi32_mask, _mm512_cvtepi16_epi32, _mm512_cvtepu8_epi16, _mm512_extracti64x4_epi64,
+    _mm512_loadu_si512, _mm512_mask_sub_epi32, _mm512_maskz_compress_epi8, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
 
 use super::{BATCH, Drive, LANES, Position, Scratch, Target, gather, index, wide};
@@ -109,50 +109,53 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
 }
 
 /// Lists the rows of weights that arrive in `step`, as `super::list` does; gives their number.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
 #[inline]
 fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
-    const NUMBERS: [i16; BATCH] = {
-        let mut numbers = [0; BATCH];
-        let mut place = 0;
-        while place < BATCH {
-            numbers[place] = numbers_at(place);
-            place += 1;
-        }
-        numbers
-    };
-    let mut numbers = load_32_narrow(&NUMBERS);
-    let next = _mm512_set1_epi16(32);
+    let numbers = load_64_bytes(&NUMBERS);
+    let mut base = _mm512_setzero_si512();
+    let next = _mm512_set1_epi16(64);
     let mut count = 0;
     for &word in scratch.rows[step..].iter().step_by(steps) {
-        for half in [low_half(word), low_half(word >> 32)] {
-            let listed = _mm512_maskz_compress_epi16(half, numbers);
-            // Places behind the last one get zeros that nobody reads.
-            let batch = scratch.active[count..]
-                .first_chunk_mut()
-                .expect("room for a batch");
-            store_32_narrow(batch, listed);
-            count += index(half.count_ones());
-            numbers = _mm512_add_epi16(numbers, next);
+        // The places of the ones, 32 of them widened at once; a word rarely has more.
+        let places = _mm512_maskz_compress_epi8(word, numbers);
+        let first = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(places));
+        // Places behind the last one get numbers that nobody reads.
+        let room = &mut scratch.active[count..];
+        store_32_narrow(
+            room.first_chunk_mut().expect("room for a batch"),
+            _mm512_add_epi16(first, base),
+        );
+        let ones = index(word.count_ones());
+        if ones > BATCH {
+            let rest = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(places));
+            let room = &mut room[BATCH..];
+            store_32_narrow(
+                room.first_chunk_mut().expect("room for a batch"),
+                _mm512_add_epi16(rest, base),
+            );
         }
+        count += ones;
+        base = _mm512_add_epi16(base, next);
     }
     count
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "below 32"
-)]
-const fn numbers_at(place: usize) -> i16 {
-    place as i16
+#[expect(clippy::cast_possible_truncation, reason = "below 64")]
+const fn low_bits(place: usize) -> u8 {
+    place as u8
 }
 
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "half of the bits are asked for")]
-fn low_half(word: u64) -> u32 {
-    word as u32
-}
+/// 0 to 63.
+const NUMBERS: [u8; 64] = {
+    let mut numbers = [0; 64];
+    let mut place = 0;
+    while place < 64 {
+        numbers[place] = low_bits(place);
+        place += 1;
+    }
+    numbers
+};
 
 /// Adds 16-bit sums to all membranes.
 #[target_feature(enable = "avx512f")]
@@ -183,6 +186,13 @@ fn load_16_narrow(values: &[i16; 16]) -> __m256i {
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn load_32_narrow(values: &[i16; 32]) -> __m512i {
+    // SAFETY: the reference is to 64 readable bytes, and the load needs no alignment.
+    unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_64_bytes(values: &[u8; 64]) -> __m512i {
     // SAFETY: the reference is to 64 readable bytes, and the load needs no alignment.
     unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
 }

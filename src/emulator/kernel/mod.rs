@@ -187,7 +187,7 @@ fn gather(position: &Position<'_>, steps: usize, scratch: &mut Scratch) {
 #[inline(always)]
 fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
     /// Fewer than [`BATCH`]: most words have few bits.
-    const AT_ONCE: usize = 8;
+    const AT_ONCE: usize = 4;
     let mut count = 0;
     let mut base = 0;
     for &word in scratch.rows[step..].iter().step_by(steps) {
