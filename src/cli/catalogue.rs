@@ -179,6 +179,7 @@ impl Search {
             time_steps: self.time_steps.unwrap_or(origin.time_steps),
             probe: origin.probe,
             mode: Mode::Auto,
+            trace: false,
         };
         let embedded = embedder.embed_picture(picture, options)?;
         let dimensions = embedded.embedding.values.len();

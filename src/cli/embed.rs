@@ -48,6 +48,9 @@ pub struct Embed {
     /// Where the result goes [default: stdout]
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: Option<PathBuf>,
+    /// Tell each run from inside: spikes step by step, cores one by one, the prepared picture (jsonl alone)
+    #[arg(long, env = "SPIKELENS_TRACE")]
+    trace: bool,
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
@@ -55,11 +58,15 @@ pub struct Embed {
 
 impl Embed {
     pub fn run(self) -> Result<()> {
+        if self.trace && self.format == EmbedFormat::Npy {
+            bail!("--trace has no place in a .npy file; use --format jsonl");
+        }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let options = RunOptions {
             time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps()),
             probe: self.probe.unwrap_or(model.snn.network.probe()),
             mode: self.prepare,
+            trace: self.trace,
         };
         let dimensions = model.snn.network.embedding_dimensions();
         let mut embedder = Embedder::new(model, DecodeLimits::default());
@@ -77,7 +84,7 @@ impl Embed {
                     rows.extend(embedded.embedding.values);
                     continue;
                 }
-                let line = json!({
+                let mut line = json!({
                     "picture": name,
                     "probe": options.probe,
                     "time_steps": options.time_steps.get(),
@@ -85,6 +92,9 @@ impl Embed {
                     "prediction": embedded.prediction,
                     "emulation": embedded.emulation,
                 });
+                if let Some(trace) = embedded.trace {
+                    line["trace"] = json!(trace);
+                }
                 if streams {
                     writeln!(stdout, "{line}")?;
                 } else {

@@ -344,6 +344,7 @@ impl Protocol {
             time_steps,
             probe,
             mode: Mode::Auto,
+            trace: false,
         };
         let make = || Embedder::new(std::sync::Arc::clone(model), DecodeLimits::default());
         let run = |pictures: &[Picture]| {

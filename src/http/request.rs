@@ -23,6 +23,7 @@ pub struct Request {
     pub time_steps: Option<TimeSteps>,
     pub probe: Option<Probe>,
     pub prepare: Option<Mode>,
+    pub trace: Option<bool>,
     pub k: Option<usize>,
     pub min_score: Option<f64>,
     pub exact: Option<bool>,
@@ -38,12 +39,13 @@ pub enum Endpoint {
 impl Endpoint {
     fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Embeddings => &["image", "time_steps", "probe", "prepare"],
+            Self::Embeddings => &["image", "time_steps", "probe", "prepare", "trace"],
             Self::Search => &[
                 "image",
                 "embedding",
                 "time_steps",
                 "prepare",
+                "trace",
                 "k",
                 "min_score",
                 "exact",
@@ -243,13 +245,8 @@ impl Fields {
                 request.min_score =
                     Some(parsed.ok_or_else(|| refuse(format!("is {score}; it must be from -1 to 1")))?);
             }
-            "exact" => {
-                request.exact = Some(match word(given).map_err(refuse)?.as_str() {
-                    "true" => true,
-                    "false" => false,
-                    other => return Err(refuse(format!("is {other:?}; it is true or false"))),
-                });
-            }
+            "exact" => request.exact = Some(truth(given).map_err(refuse)?),
+            "trace" => request.trace = Some(truth(given).map_err(refuse)?),
             other => unreachable!("{other} is in the endpoint's table"),
         }
         Ok(())
@@ -268,6 +265,14 @@ fn word(given: Given<'_>) -> Result<String, String> {
         return Err(format!("has {} bytes; its values are short", text.len()));
     }
     Ok(text.to_owned())
+}
+
+fn truth(given: Given<'_>) -> Result<bool, String> {
+    match word(given)?.as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(format!("is {other:?}; it is true or false")),
+    }
 }
 
 fn image(given: Given<'_>) -> Result<Bytes, String> {

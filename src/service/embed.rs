@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::ServiceError;
 use super::model::Model;
+use super::trace::Trace;
 use crate::chip::report::Emulation;
 use crate::embedding::{Embedding, Prediction};
 use crate::emulator::Emulator;
@@ -17,6 +18,8 @@ pub struct RunOptions {
     pub time_steps: TimeSteps,
     pub probe: Probe,
     pub mode: Mode,
+    /// Whether the run is to be told from inside, which takes time of its own.
+    pub trace: bool,
 }
 
 impl RunOptions {
@@ -26,6 +29,7 @@ impl RunOptions {
             time_steps: model.snn.network.time_steps(),
             probe: model.snn.network.probe(),
             mode: Mode::Auto,
+            trace: false,
         }
     }
 }
@@ -36,6 +40,8 @@ pub struct Embedded {
     pub embedding: Embedding,
     pub prediction: Prediction,
     pub emulation: Emulation,
+    /// Where it was asked for.
+    pub trace: Option<Trace>,
     /// Decoding and preparing.
     pub decode_time: Duration,
     pub emulation_time: Duration,
@@ -93,7 +99,7 @@ impl Embedder {
         let outcome = self.emulator.run(picture, options.time_steps)?;
         let emulation_time = start.elapsed();
         let snn = &self.model.snn;
-        Ok(Embedded {
+        let mut embedded = Embedded {
             embedding: Embedding::read(snn, outcome, options.probe, options.time_steps)?,
             prediction: Prediction::read(snn, outcome),
             emulation: Emulation::of(
@@ -102,8 +108,14 @@ impl Embedder {
                 &self.model.placement,
                 self.model.cost_model,
             ),
+            trace: None,
             decode_time: Duration::ZERO,
             emulation_time,
-        })
+        };
+        if options.trace {
+            let events = outcome.events.clone();
+            embedded.trace = Some(Trace::read(&self.model, &self.emulator, &events, picture)?);
+        }
+        Ok(embedded)
     }
 }

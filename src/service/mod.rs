@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod model;
 pub mod pool;
 pub mod search;
+pub mod trace;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -9,3 +9,4 @@ mod golden;
 mod layering;
 mod server;
 mod support;
+mod trace;
