@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
-use crate::network::{Probe, TimeSteps};
+use crate::embedding::stopping::{Length, LengthError};
+use crate::network::Probe;
 use crate::picture::Mode;
 use crate::service::search::SearchOptions;
 
@@ -20,7 +21,7 @@ use crate::service::search::SearchOptions;
 pub struct Request {
     pub image: Option<Bytes>,
     pub embedding: Option<Vec<i32>>,
-    pub time_steps: Option<TimeSteps>,
+    pub time_steps: Option<Length>,
     pub probe: Option<Probe>,
     pub prepare: Option<Mode>,
     pub trace: Option<bool>,
@@ -212,8 +213,7 @@ impl Fields {
             "time_steps" => {
                 let steps = word(given).map_err(refuse)?;
                 let steps = steps.parse();
-                request.time_steps =
-                    Some(steps.map_err(|error: crate::network::TimeStepsError| refuse(error.to_string()))?);
+                request.time_steps = Some(steps.map_err(|error: LengthError| refuse(error.to_string()))?);
             }
             "probe" => {
                 let probe = word(given).map_err(refuse)?;

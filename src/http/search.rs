@@ -118,7 +118,7 @@ pub async fn search(
     let model = Arc::clone(&app.service.model);
     let origin = &app.service.options.origin;
     let catalogue = RunOptions {
-        time_steps: origin.time_steps,
+        time_steps: origin.time_steps.into(),
         probe: origin.probe,
         ..RunOptions::of(&model)
     };
@@ -149,12 +149,16 @@ pub async fn search(
     let found = app.service.search(query, options, deadline).await?;
     let mut timing = found.times;
     timing.total_ms = milliseconds(start);
+    let mut time_steps = origin.time_steps;
     let (prediction, emulation, trace) = match found.embedded {
-        Some(embedded) => (
-            Some(embedded.prediction),
-            Some(embedded.emulation),
-            embedded.trace,
-        ),
+        Some(embedded) => {
+            time_steps = embedded.embedding.time_steps;
+            (
+                Some(embedded.prediction),
+                Some(embedded.emulation),
+                embedded.trace,
+            )
+        }
         None => (None, None, None),
     };
     let matches = found
@@ -171,7 +175,7 @@ pub async fn search(
         matches,
         model: ModelName::of(&model),
         probe: run.probe,
-        time_steps: run.time_steps.get(),
+        time_steps: time_steps.get(),
         prediction,
         emulation,
         trace,
