@@ -1,11 +1,12 @@
 //! How long a picture runs: a number of time steps, or until its answer is settled.
 //!
 //! In: an emulator and a picture. Out: a number of time steps; the answer is then that of an ordinary run of so many.
-//! The rule looks at what the chip has at hand in that step, never ahead, so that a chip could follow it.
+//! The rule asks for what the chip has at hand in that step, nothing later, so that a chip could follow it.
 //! `docs/early-stopping.md` has what it saves, measured.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use thiserror::Error;
@@ -69,11 +70,17 @@ impl Rule {
     /// Whether a run may end here.
     pub fn settled(self, snn: &Snn, outcome: &Outcome) -> bool {
         let counts = &outcome.embedding_layer.spike_counts;
-        let spikes: u64 = counts.iter().copied().map(u64::from).sum();
-        let neurons = counts.len() as f64;
-        if (spikes as f64) < self.evidence * neurons {
-            return false;
-        }
+        let spikes = counts.iter().copied().map(u64::from).sum();
+        self.enough(spikes, counts.len()) && self.leads(snn, outcome)
+    }
+
+    /// Whether the embedding layer's neurons have fired enough.
+    fn enough(self, spikes: u64, neurons: usize) -> bool {
+        spikes as f64 >= self.evidence * neurons as f64
+    }
+
+    /// Whether the classifier is sure enough.
+    fn leads(self, snn: &Snn, outcome: &Outcome) -> bool {
         let threshold = snn.parameters.last().expect("a network has layers").threshold;
         let mut scores = Prediction::read(snn, outcome).scores;
         scores.sort_unstable_by(|a, b| b.cmp(a));
@@ -88,17 +95,42 @@ impl Rule {
 
     /// After how many time steps `picture` is settled, at most [`Rule::LAST`].
     pub fn settle(self, emulator: &mut Emulator, picture: &Picture) -> Result<TimeSteps, EmulatorError> {
-        let snn = std::sync::Arc::clone(emulator.snn());
-        let steps = |steps: u32| TimeSteps::new(steps).expect("the bounds are within the range");
+        let snn = Arc::clone(emulator.snn());
         // A run of T steps is the beginning of every longer one: running anew step by step asks what one long run would
         // have been asked after each of its steps.
-        for after in (Self::FIRST..Self::LAST).map(steps) {
-            if self.settled(&snn, emulator.run(picture, after)?) {
+        let first = self.first_with_enough(emulator, picture)?;
+        for after in (first..Self::LAST).map(steps) {
+            if self.leads(&snn, emulator.run(picture, after)?) {
                 return Ok(after);
             }
         }
         Ok(steps(Self::LAST))
     }
+
+    /// The first time step after which there are enough spikes, at most [`Rule::LAST`].
+    ///
+    /// A run tells how many there were after each of its steps, so that one or two runs of the host's take the place of
+    /// one after each step. A membrane that overflows within the bound is refused, also where the rule would have
+    /// stopped before.
+    fn first_with_enough(self, emulator: &mut Emulator, picture: &Picture) -> Result<u32, EmulatorError> {
+        let layer = emulator.snn().network.embedding_layer + 1;
+        let neurons = emulator.snn().network.embedding_dimensions();
+        for ahead in [Self::LAST / 2, Self::LAST] {
+            let outcome = emulator.run(picture, steps(ahead))?;
+            let mut spikes = 0;
+            for (after, fired) in (1..).zip(&outcome.events.layers[layer].spikes_per_step) {
+                spikes += fired;
+                if after >= Self::FIRST && self.enough(spikes, neurons) {
+                    return Ok(after);
+                }
+            }
+        }
+        Ok(Self::LAST)
+    }
+}
+
+fn steps(steps: u32) -> TimeSteps {
+    TimeSteps::new(steps).expect("the bounds are within the range")
 }
 
 impl Length {
