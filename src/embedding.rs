@@ -2,6 +2,8 @@
 //!
 //! In: an [`Outcome`]. Out: an [`Embedding`] of whole numbers and a [`Prediction`]. Absent: search.
 
+pub mod stopping;
+
 use serde::Serialize;
 use thiserror::Error;
 

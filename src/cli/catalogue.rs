@@ -12,6 +12,7 @@ use super::progress;
 use crate::catalogue::ProductId;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
+use crate::embedding::stopping::Length;
 use crate::network::{Probe, TimeSteps};
 use crate::picture::idx::CLASS_NAMES;
 use crate::picture::{DecodeLimits, Mode};
@@ -138,9 +139,9 @@ pub struct Search {
     /// The SNN file [default: the shipped one]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
-    /// Time steps, 1 to 1024 [default: the catalogue's]
+    /// Time steps, 1 to 1024, or auto: until the answer is settled [default: the catalogue's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
-    time_steps: Option<TimeSteps>,
+    time_steps: Option<Length>,
     /// Compare with every embedding instead of asking the graph
     #[arg(long, env = "SPIKELENS_EXACT")]
     exact: bool,
@@ -176,9 +177,10 @@ impl Search {
             );
         };
         let options = RunOptions {
-            time_steps: self.time_steps.unwrap_or(origin.time_steps),
+            time_steps: self.time_steps.unwrap_or(origin.time_steps.into()),
             probe: origin.probe,
             mode: Mode::Auto,
+            trace: false,
         };
         let embedded = embedder.embed_picture(picture, options)?;
         let dimensions = embedded.embedding.values.len();

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{files, progress};
 use crate::chip::cost::CostModel;
+use crate::embedding::stopping::Length;
 use crate::emulator::{Emulator, reference};
 use crate::network::{Probe, TimeSteps};
 use crate::picture::{DecodeLimits, Mode, Picture, npy};
@@ -33,9 +34,9 @@ pub struct Embed {
     /// The SNN file [default: the shipped one]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
-    /// Time steps, 1 to 1024 [default: the model's]
+    /// Time steps, 1 to 1024, or auto: each picture until its answer is settled [default: the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
-    time_steps: Option<TimeSteps>,
+    time_steps: Option<Length>,
     /// spike_count, membrane or integrated [default: the model's]
     #[arg(long, env = "SPIKELENS_PROBE")]
     probe: Option<Probe>,
@@ -48,6 +49,9 @@ pub struct Embed {
     /// Where the result goes [default: stdout]
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: Option<PathBuf>,
+    /// Tell each run from inside: spikes step by step, cores one by one, the prepared picture (jsonl alone)
+    #[arg(long, env = "SPIKELENS_TRACE")]
+    trace: bool,
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
@@ -55,11 +59,15 @@ pub struct Embed {
 
 impl Embed {
     pub fn run(self) -> Result<()> {
+        if self.trace && self.format == EmbedFormat::Npy {
+            bail!("--trace has no place in a .npy file; use --format jsonl");
+        }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let options = RunOptions {
-            time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps()),
+            time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps().into()),
             probe: self.probe.unwrap_or(model.snn.network.probe()),
             mode: self.prepare,
+            trace: self.trace,
         };
         let dimensions = model.snn.network.embedding_dimensions();
         let mut embedder = Embedder::new(model, DecodeLimits::default());
@@ -77,14 +85,17 @@ impl Embed {
                     rows.extend(embedded.embedding.values);
                     continue;
                 }
-                let line = json!({
+                let mut line = json!({
                     "picture": name,
                     "probe": options.probe,
-                    "time_steps": options.time_steps.get(),
+                    "time_steps": embedded.embedding.time_steps.get(),
                     "embedding": embedded.embedding.values,
                     "prediction": embedded.prediction,
                     "emulation": embedded.emulation,
                 });
+                if let Some(trace) = embedded.trace {
+                    line["trace"] = json!(trace);
+                }
                 if streams {
                     writeln!(stdout, "{line}")?;
                 } else {

@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
-use crate::network::{Probe, TimeSteps};
+use crate::embedding::stopping::{Length, LengthError};
+use crate::network::Probe;
 use crate::picture::Mode;
 use crate::service::search::SearchOptions;
 
@@ -20,9 +21,10 @@ use crate::service::search::SearchOptions;
 pub struct Request {
     pub image: Option<Bytes>,
     pub embedding: Option<Vec<i32>>,
-    pub time_steps: Option<TimeSteps>,
+    pub time_steps: Option<Length>,
     pub probe: Option<Probe>,
     pub prepare: Option<Mode>,
+    pub trace: Option<bool>,
     pub k: Option<usize>,
     pub min_score: Option<f64>,
     pub exact: Option<bool>,
@@ -38,12 +40,13 @@ pub enum Endpoint {
 impl Endpoint {
     fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Embeddings => &["image", "time_steps", "probe", "prepare"],
+            Self::Embeddings => &["image", "time_steps", "probe", "prepare", "trace"],
             Self::Search => &[
                 "image",
                 "embedding",
                 "time_steps",
                 "prepare",
+                "trace",
                 "k",
                 "min_score",
                 "exact",
@@ -210,8 +213,7 @@ impl Fields {
             "time_steps" => {
                 let steps = word(given).map_err(refuse)?;
                 let steps = steps.parse();
-                request.time_steps =
-                    Some(steps.map_err(|error: crate::network::TimeStepsError| refuse(error.to_string()))?);
+                request.time_steps = Some(steps.map_err(|error: LengthError| refuse(error.to_string()))?);
             }
             "probe" => {
                 let probe = word(given).map_err(refuse)?;
@@ -243,13 +245,8 @@ impl Fields {
                 request.min_score =
                     Some(parsed.ok_or_else(|| refuse(format!("is {score}; it must be from -1 to 1")))?);
             }
-            "exact" => {
-                request.exact = Some(match word(given).map_err(refuse)?.as_str() {
-                    "true" => true,
-                    "false" => false,
-                    other => return Err(refuse(format!("is {other:?}; it is true or false"))),
-                });
-            }
+            "exact" => request.exact = Some(truth(given).map_err(refuse)?),
+            "trace" => request.trace = Some(truth(given).map_err(refuse)?),
             other => unreachable!("{other} is in the endpoint's table"),
         }
         Ok(())
@@ -268,6 +265,14 @@ fn word(given: Given<'_>) -> Result<String, String> {
         return Err(format!("has {} bytes; its values are short", text.len()));
     }
     Ok(text.to_owned())
+}
+
+fn truth(given: Given<'_>) -> Result<bool, String> {
+    match word(given)?.as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(format!("is {other:?}; it is true or false")),
+    }
 }
 
 fn image(given: Given<'_>) -> Result<Bytes, String> {

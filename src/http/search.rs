@@ -19,6 +19,7 @@ use crate::network::Probe;
 use crate::service::embed::RunOptions;
 use crate::service::model::Model;
 use crate::service::search::SearchOptions;
+use crate::service::trace::Trace;
 use crate::service::{Query, Times};
 
 /// Which model answered.
@@ -47,6 +48,8 @@ pub struct EmbeddingAnswer {
     embedding: Vec<i32>,
     prediction: Prediction,
     emulation: Emulation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Trace>,
     timing: Times,
 }
 
@@ -61,6 +64,8 @@ pub struct SearchAnswer {
     prediction: Option<Prediction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     emulation: Option<Emulation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Trace>,
     timing: Times,
 }
 
@@ -95,6 +100,7 @@ pub async fn embeddings(
         embedding: embedded.embedding.values,
         prediction: embedded.prediction,
         emulation: embedded.emulation,
+        trace: embedded.trace,
         timing,
     }))
 }
@@ -112,7 +118,7 @@ pub async fn search(
     let model = Arc::clone(&app.service.model);
     let origin = &app.service.options.origin;
     let catalogue = RunOptions {
-        time_steps: origin.time_steps,
+        time_steps: origin.time_steps.into(),
         probe: origin.probe,
         ..RunOptions::of(&model)
     };
@@ -126,10 +132,10 @@ pub async fn search(
     let query = match (request.image.take(), request.embedding.take()) {
         (Some(image), None) => Query::Picture(image, run),
         (None, Some(embedding)) => {
-            if request.time_steps.is_some() || request.prepare.is_some() {
+            if request.time_steps.is_some() || request.prepare.is_some() || run.trace {
                 return Err(Problem::field(
                     "embedding",
-                    "goes without time_steps and prepare: nothing is emulated",
+                    "goes without time_steps, prepare and trace: nothing is emulated",
                 ));
             }
             Query::Embedding(embedding)
@@ -143,10 +149,18 @@ pub async fn search(
     let found = app.service.search(query, options, deadline).await?;
     let mut timing = found.times;
     timing.total_ms = milliseconds(start);
-    let (prediction, emulation) = found
-        .embedded
-        .map(|embedded| (embedded.prediction, embedded.emulation))
-        .unzip();
+    let mut time_steps = origin.time_steps;
+    let (prediction, emulation, trace) = match found.embedded {
+        Some(embedded) => {
+            time_steps = embedded.embedding.time_steps;
+            (
+                Some(embedded.prediction),
+                Some(embedded.emulation),
+                embedded.trace,
+            )
+        }
+        None => (None, None, None),
+    };
     let matches = found
         .matches
         .into_iter()
@@ -161,9 +175,10 @@ pub async fn search(
         matches,
         model: ModelName::of(&model),
         probe: run.probe,
-        time_steps: run.time_steps.get(),
+        time_steps: time_steps.get(),
         prediction,
         emulation,
+        trace,
         timing,
     }))
 }
@@ -173,6 +188,7 @@ fn run_options(request: &Request, default: RunOptions) -> RunOptions {
         time_steps: request.time_steps.unwrap_or(default.time_steps),
         probe: request.probe.unwrap_or(default.probe),
         mode: request.prepare.unwrap_or(default.mode),
+        trace: request.trace.unwrap_or(default.trace),
     }
 }
 

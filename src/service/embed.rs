@@ -6,27 +6,32 @@ use std::time::{Duration, Instant};
 use super::ServiceError;
 use super::model::Model;
 use super::rates::Took;
+use super::trace::Trace;
 use crate::chip::report::Emulation;
+use crate::embedding::stopping::Length;
 use crate::embedding::{Embedding, Prediction};
 use crate::emulator::Emulator;
-use crate::network::{Probe, TimeSteps};
+use crate::network::Probe;
 use crate::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
 
 /// What a request may choose of how its picture is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunOptions {
-    pub time_steps: TimeSteps,
+    pub time_steps: Length,
     pub probe: Probe,
     pub mode: Mode,
+    /// Whether the run is to be told from inside, which takes time of its own.
+    pub trace: bool,
 }
 
 impl RunOptions {
     /// The model's own choices.
     pub fn of(model: &Model) -> Self {
         Self {
-            time_steps: model.snn.network.time_steps(),
+            time_steps: model.snn.network.time_steps().into(),
             probe: model.snn.network.probe(),
             mode: Mode::Auto,
+            trace: false,
         }
     }
 }
@@ -37,6 +42,8 @@ pub struct Embedded {
     pub embedding: Embedding,
     pub prediction: Prediction,
     pub emulation: Emulation,
+    /// Where it was asked for.
+    pub trace: Option<Trace>,
     /// Decoding and preparing.
     pub decode_time: Duration,
     pub emulation_time: Duration,
@@ -102,11 +109,12 @@ impl Embedder {
         options: RunOptions,
     ) -> Result<Embedded, ServiceError> {
         let start = Instant::now();
-        let outcome = self.emulator.run(picture, options.time_steps)?;
+        let time_steps = options.time_steps.of(&mut self.emulator, picture)?;
+        let outcome = self.emulator.run(picture, time_steps)?;
         let emulation_time = start.elapsed();
         let snn = &self.model.snn;
-        Ok(Embedded {
-            embedding: Embedding::read(snn, outcome, options.probe, options.time_steps)?,
+        let mut embedded = Embedded {
+            embedding: Embedding::read(snn, outcome, options.probe, time_steps)?,
             prediction: Prediction::read(snn, outcome),
             emulation: Emulation::of(
                 &snn.network,
@@ -114,8 +122,14 @@ impl Embedder {
                 &self.model.placement,
                 self.model.cost_model,
             ),
+            trace: None,
             decode_time: Duration::ZERO,
             emulation_time,
-        })
+        };
+        if options.trace {
+            let events = outcome.events.clone();
+            embedded.trace = Some(Trace::read(&self.model, &self.emulator, &events, picture)?);
+        }
+        Ok(embedded)
     }
 }

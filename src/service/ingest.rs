@@ -116,7 +116,7 @@ pub fn embed_anew(
 
 fn options(model: &Model, origin: &Origin) -> RunOptions {
     RunOptions {
-        time_steps: origin.time_steps,
+        time_steps: origin.time_steps.into(),
         probe: origin.probe,
         ..RunOptions::of(model)
     }

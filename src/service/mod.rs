@@ -11,6 +11,7 @@ pub mod pool;
 pub mod rates;
 pub mod sample;
 pub mod search;
+pub mod trace;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

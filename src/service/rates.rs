@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::embed::RunOptions;
+use crate::embedding::stopping::Length;
 
 /// What one request asks of a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,12 +16,19 @@ pub struct Work {
     pub searches: bool,
 }
 
+/// Time steps that this host emulates for a picture that stops by itself: it looks ahead and runs anew (the mean over
+/// test pictures, `docs/early-stopping.md`).
+const AUTO_STEPS: u32 = 80;
+
 impl Work {
     /// An image file to run.
     pub fn of_picture(bytes: &[u8], options: RunOptions) -> Self {
         Self {
             bytes: bytes.len(),
-            time_steps: options.time_steps.get(),
+            time_steps: match options.time_steps {
+                Length::Fixed(time_steps) => time_steps.get(),
+                Length::Auto(_) => AUTO_STEPS,
+            },
             searches: false,
         }
     }

@@ -10,4 +10,6 @@ mod emulator;
 mod golden;
 mod layering;
 mod server;
+mod stopping;
 mod support;
+mod trace;
