@@ -6,13 +6,15 @@ DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve test dataset build lint unit deny model clean
+.PHONY: help serve test dataset build lint unit deny model aarch64 sanitize clean
 
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
 	@echo "make model    train and convert the shipped model anew (some minutes)"
 	@echo "make dataset  get Fashion-MNIST alone"
+	@echo "make aarch64  the NEON kernel's tests, under QEMU"
+	@echo "make sanitize the kernels' tests under AddressSanitizer, with a nightly toolchain"
 
 serve: dataset build
 	$(SPIKELENS) import $(DATASET) --data-dir $(DATA_DIR) --resume
@@ -41,6 +43,12 @@ dataset:
 model: dataset
 	cargo build --release --locked --features train
 	scripts/model.sh $(DATASET)
+
+aarch64:
+	scripts/aarch64.sh
+
+sanitize:
+	scripts/sanitize.sh
 
 clean:
 	cargo clean
