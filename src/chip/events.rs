@@ -13,6 +13,9 @@ pub struct LayerEvents {
     pub cores: usize,
     /// Synaptic operations that arrived at each of those cores in each time step, step by step.
     pub operations_per_step_and_core: Vec<u64>,
+    /// Neuron updates whose membrane, when it was compared with the threshold, was beyond what the chip's membrane
+    /// holds (`chip::width`): the chip would have clamped it, the emulators do not.
+    pub saturated_updates: u64,
 }
 
 impl LayerEvents {
@@ -22,6 +25,7 @@ impl LayerEvents {
         self.cores = cores;
         self.spikes_per_step.clear();
         self.operations_per_step_and_core.clear();
+        self.saturated_updates = 0;
     }
 
     /// Spikes that the layer fired in all.
@@ -70,6 +74,11 @@ impl Events {
     /// Neuron updates of all layers, the input layer included.
     pub fn neuron_updates(&self) -> u64 {
         self.layers.iter().map(LayerEvents::neuron_updates).sum()
+    }
+
+    /// Neuron updates of all layers that the chip would have clamped.
+    pub fn saturated_updates(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.saturated_updates).sum()
     }
 
     /// The number of time steps that were run.

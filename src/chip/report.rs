@@ -20,6 +20,8 @@ pub struct Emulation {
     pub spikes: u64,
     pub synaptic_operations: u64,
     pub neuron_updates: u64,
+    /// Those whose membrane the chip's 23 bits would have clamped: with any of them, the chip may answer otherwise.
+    pub saturated_updates: u64,
     pub cores: usize,
     pub chips: usize,
     /// The input layer first.
@@ -148,6 +150,7 @@ impl Emulation {
             spikes: events.spikes(),
             synaptic_operations: events.synaptic_operations(),
             neuron_updates: events.neuron_updates(),
+            saturated_updates: events.saturated_updates(),
             cores: placement.cores(),
             chips: placement.chips(),
             layers,

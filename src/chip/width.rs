@@ -211,6 +211,21 @@ fn arriving(layer: &Layer, parameters: &Parameters, channel: usize) -> (i64, i64
     }
 }
 
+/// The least and the most by which bias and spikes can move one of a layer's membranes in one time step.
+pub fn drive(layer: &Layer, parameters: &Parameters) -> Range {
+    (0..layer.output.channels)
+        .map(|channel| {
+            let bias = i64::from(parameters.bias_of(channel));
+            let (low, high) = arriving(layer, parameters, channel);
+            Range {
+                low: bias.min(bias + low),
+                high: bias.max(bias + high),
+            }
+        })
+        .reduce(Range::around)
+        .expect("a layer has channels")
+}
+
 /// Where a neuron's membrane can be when it is compared with the threshold, over all steps. `drives` are what the
 /// first step and each later one can add: no spike arrives in the first.
 fn bound(start: Range, threshold: i32, drives: [Range; 2], time_steps: TimeSteps) -> Range {
@@ -242,7 +257,8 @@ fn bound(start: Range, threshold: i32, drives: [Range; 2], time_steps: TimeSteps
     seen
 }
 
-fn initial_range(initial: &InitialMembrane) -> Range {
+/// The lowest and the highest initial membrane of a layer.
+pub fn initial_range(initial: &InitialMembrane) -> Range {
     let of = |membrane: i32| Range {
         low: i64::from(membrane),
         high: i64::from(membrane),

@@ -3,13 +3,14 @@
 //! Used where it is proven that no membrane can leave 32 bits in the time steps asked for. Pooling and all other layers go
 //! through `layer.rs`.
 
+use super::LayerState;
 use super::bits::{SpikeBits, WORD};
 use super::kernel::{
     Block, Drive, Kernel, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View,
 };
-use super::{LayerState, largest_drive};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
+use crate::chip::width::{self, Range};
 use crate::network::snn::{Parameters, Weights};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Shape;
@@ -32,9 +33,9 @@ pub struct BlockLayer {
     /// `[block, position, lane]`.
     initial: Vec<i32>,
     membranes: Vec<i32>,
-    /// The most that a membrane can move away from zero in one step, and where it may start.
-    largest_drive: i64,
-    largest_initial: i64,
+    /// How far one step can move a membrane, and where it may start.
+    drive: Range,
+    start: Range,
     /// `[part of positions, step]`: spikes times windows that see them.
     arrived: Vec<u64>,
 }
@@ -47,6 +48,7 @@ struct Unmoved {
     fired: Vec<u64>,
     /// Spikes in each step.
     spikes: Vec<u64>,
+    saturated: u64,
 }
 
 impl BlockLayer {
@@ -109,7 +111,6 @@ impl BlockLayer {
             });
         }
         let (ends, views) = views(layer);
-        let largest_initial = initial.iter().map(|&membrane| i64::from(membrane).abs()).max();
         Some(Self {
             output,
             tiling,
@@ -126,17 +127,26 @@ impl BlockLayer {
             scratch: Scratch::default(),
             membranes: Vec::with_capacity(initial.len()),
             initial,
-            largest_drive: largest_drive(layer, parameters),
-            largest_initial: largest_initial.unwrap_or(0),
+            drive: width::drive(layer, parameters),
+            start: width::initial_range(&parameters.initial_membrane),
             arrived: Vec::new(),
         })
     }
 
-    /// Whether no membrane can leave 32 bits in that many time steps. A reset only lowers a membrane that has reached
-    /// its threshold, never below zero: input alone moves a membrane away from zero.
+    /// Whether no membrane can leave 32 bits in that many time steps.
     pub fn fits(&self, time_steps: TimeSteps) -> bool {
-        let reach = self.largest_initial + i64::from(time_steps.get()) * self.largest_drive;
-        reach <= i64::from(i32::MAX)
+        let reach = self.reach(time_steps);
+        i32::try_from(reach.low).is_ok() && i32::try_from(reach.high).is_ok()
+    }
+
+    /// No membrane goes further in that many time steps. A reset only lowers a membrane that has reached its threshold,
+    /// never below zero: input alone moves a membrane away from zero.
+    fn reach(&self, time_steps: TimeSteps) -> Range {
+        let steps = i64::from(time_steps.get());
+        Range {
+            low: self.start.low.min(0) + steps * self.drive.low.min(0),
+            high: self.start.high.max(0) + steps * self.drive.high.max(0),
+        }
     }
 
     /// Runs all time steps; the caller has asked [`BlockLayer::fits`].
@@ -156,6 +166,7 @@ impl BlockLayer {
         self.arrived.clear();
         self.arrived.resize(self.tiling.position_parts * steps, 0);
         let stride = fired.words();
+        let watched = !self.reach(time_steps).fits();
         self.find_unmoved(kernel, source, steps);
         let mut start = 0;
         for (word, block) in self.blocks.iter().enumerate() {
@@ -174,6 +185,7 @@ impl BlockLayer {
                     .filter(|_| views.iter().all(|view| source.is_silent(index(view.source))));
                 if let Some(unmoved) = unmoved {
                     unmoved.copy(membranes, words, stride, word, spikes);
+                    events.saturated_updates += unmoved.saturated;
                     continue;
                 }
                 let seen = Position {
@@ -183,6 +195,7 @@ impl BlockLayer {
                     threshold: self.threshold,
                     words: self.row_words,
                     initial: &self.initial[place],
+                    watched,
                 };
                 let part = self.tiling.position_part(position);
                 let mut target = Target {
@@ -192,6 +205,7 @@ impl BlockLayer {
                     word,
                     spikes,
                     arrived: &mut self.arrived[part * steps..][..steps],
+                    saturated: &mut events.saturated_updates,
                     scratch: &mut self.scratch,
                 };
                 kernel.run(&seen, &mut target);
@@ -212,6 +226,7 @@ impl BlockLayer {
             if unmoved.fired.len() != steps {
                 unmoved.membranes.resize(lanes, 0);
                 unmoved.fired.resize(steps, 0);
+                unmoved.saturated = 0;
                 unmoved.spikes.clear();
                 unmoved.spikes.resize(steps, 0);
                 let seen = Position {
@@ -221,6 +236,7 @@ impl BlockLayer {
                     threshold: self.threshold,
                     words: self.row_words,
                     initial: &self.initial[start..][..lanes],
+                    watched: true,
                 };
                 let mut target = Target {
                     membranes: &mut unmoved.membranes,
@@ -230,6 +246,7 @@ impl BlockLayer {
                     spikes: &mut unmoved.spikes,
                     // Nothing arrives.
                     arrived: &mut self.arrived[..steps],
+                    saturated: &mut unmoved.saturated,
                     scratch: &mut self.scratch,
                 };
                 kernel.run(&seen, &mut target);

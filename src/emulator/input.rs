@@ -6,6 +6,7 @@ use super::bits::{SpikeBits, WORD};
 use super::{EmulatorError, LayerState};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
+use crate::chip::width::MEMBRANE_MAX;
 use crate::network::TimeSteps;
 use crate::network::snn::Snn;
 use crate::picture::{Picture, Shape};
@@ -33,6 +34,8 @@ pub struct InputRun {
 struct Train {
     /// The steps it fires in.
     steps: Vec<usize>,
+    /// In how many steps its membrane is beyond the chip's.
+    saturated: u64,
     membrane: i64,
     /// The step, from 1, and the membrane with which it leaves 32 bits.
     overflow: Option<(u32, i64)>,
@@ -90,9 +93,11 @@ impl InputRun {
         for &pixel in &self.pixels {
             histogram[usize::from(pixel)] += 1;
         }
-        for (&neurons, train) in histogram.iter().zip(self.words.chunks_exact(steps)) {
+        let trains = self.trains.iter().zip(self.words.chunks_exact(steps));
+        for (&neurons, (train, words)) in histogram.iter().zip(trains) {
             if neurons > 0 {
-                for (spikes, fires) in events.spikes_per_step.iter_mut().zip(train) {
+                events.saturated_updates += neurons * train.saturated;
+                for (spikes, fires) in events.spikes_per_step.iter_mut().zip(words) {
                     *spikes += neurons * fires;
                 }
             }
@@ -124,6 +129,7 @@ impl InputRun {
     fn train(&self, pixel: u8, time_steps: TimeSteps) -> Train {
         let mut train = Train {
             steps: Vec::new(),
+            saturated: 0,
             membrane: self.initial,
             overflow: None,
         };
@@ -133,6 +139,7 @@ impl InputRun {
                 train.overflow = Some((step, train.membrane));
                 break;
             }
+            train.saturated += u64::from(train.membrane.abs() > MEMBRANE_MAX);
             if train.membrane >= self.threshold {
                 train.membrane -= self.threshold;
                 train.steps.push(index);

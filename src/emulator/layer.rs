@@ -6,6 +6,7 @@ use super::bits::SpikeBits;
 use super::{EmulatorError, LayerState, interleaved};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
+use crate::chip::width::MEMBRANE_MAX;
 use crate::network::snn::{self, Parameters};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Shape;
@@ -209,6 +210,7 @@ impl LayerRun {
             for (position, membranes) in self.membranes.chunks_exact_mut(channels).enumerate() {
                 for (channel, (membrane, bias)) in membranes.iter_mut().zip(&self.bias).enumerate() {
                     *membrane += bias;
+                    events.saturated_updates += u64::from(membrane.abs() > MEMBRANE_MAX);
                     if *membrane >= self.threshold && i32::try_from(*membrane).is_ok() {
                         *membrane -= self.threshold;
                         fired.fire(position, step, channel);

@@ -19,8 +19,8 @@ use thiserror::Error;
 
 use crate::chip::events::Events;
 use crate::chip::tiling::Tiling;
-use crate::network::snn::{self, Parameters, Snn};
-use crate::network::{Layer, TimeSteps};
+use crate::network::TimeSteps;
+use crate::network::snn::Snn;
 use crate::picture::{Picture, Shape};
 
 use bits::SpikeBits;
@@ -189,25 +189,6 @@ impl Emulator {
         }
         state
     }
-}
-
-/// The most that bias and arriving spikes together can move one membrane in one time step.
-fn largest_drive(layer: &Layer, parameters: &Parameters) -> i64 {
-    let sum = |weights: &mut dyn Iterator<Item = &i16>| -> i64 {
-        weights.map(|&weight| i64::from(weight).abs()).sum()
-    };
-    let most = |channel: usize| match &parameters.weights {
-        snn::Weights::Conv2d(weights) => sum(&mut weights.index_axis(ndarray::Axis(0), channel).iter()),
-        snn::Weights::Dense(weights) => sum(&mut weights.index_axis(ndarray::Axis(0), channel).iter()),
-        snn::Weights::AvgPool2d(weight) => {
-            let window = i64::try_from(layer.fan_in()).expect("at most 2^24");
-            i64::from(*weight).abs() * window
-        }
-    };
-    (0..layer.output.channels)
-        .map(|channel| most(channel) + i64::from(parameters.bias_of(channel)).abs())
-        .max()
-        .unwrap_or(0)
 }
 
 /// Where neuron `index` (flattened channel, row, column) stands in the emulator's own order: row, column, channel.

@@ -6,6 +6,7 @@
 use super::{EmulatorError, LayerState};
 use crate::chip::events::{Events, LayerEvents};
 use crate::chip::tiling::Tiling;
+use crate::chip::width::MEMBRANE_MAX;
 use crate::network::snn::{Parameters, Snn, Weights};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Picture;
@@ -158,6 +159,7 @@ impl Population {
                     membrane,
                 });
             }
+            self.events.saturated_updates += u64::from(membrane.abs() > MEMBRANE_MAX);
             let spikes = membrane >= i64::from(threshold);
             self.fired[neuron] = spikes;
             self.membranes[neuron] = membrane;

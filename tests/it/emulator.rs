@@ -304,3 +304,33 @@ fn a_warm_emulator_allocates_nothing() {
         }
     }
 }
+
+#[test]
+fn a_membrane_beyond_the_chip_s_23_bits_is_counted() {
+    let mut draw = Draw(1);
+    let input = Shape {
+        channels: 1,
+        height: 1,
+        width: 1,
+    };
+    let mut snn = random_network(&mut draw);
+    snn.network.input = input;
+    snn.network.layers = vec![Layer::connect("dense", Kind::Dense, input, 1).unwrap()];
+    snn.network.embedding_layer = 0;
+    snn.input_threshold = 255;
+    snn.input_initial_membrane = 0;
+    snn.parameters = vec![Parameters {
+        weights: Weights::Dense(Array2::from_elem((1, 1), -255)),
+        bias: None,
+        threshold: 1,
+        initial_membrane: InitialMembrane::Shared(0),
+    }];
+    let mut all = All::new(&mut draw, snn);
+    let white = Picture::new(Array3::from_elem((1, 1, 1), 255)).unwrap();
+    compare(&mut all, &white, TimeSteps::new(1024).unwrap());
+    let outcome = all.emulators[0].run(&white, TimeSteps::new(1024).unwrap()).unwrap();
+    // -255 arrives in each step from the second on: below -131,071 after 515 arrivals, in step 516.
+    assert_eq!(outcome.events.saturated_updates(), 1024 - 515);
+    let outcome = all.emulators[0].run(&white, TimeSteps::new(515).unwrap()).unwrap();
+    assert_eq!(outcome.events.saturated_updates(), 0);
+}

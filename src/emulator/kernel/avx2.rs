@@ -4,12 +4,12 @@
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256,
     _mm256_castsi256_si128, _mm256_cmpgt_epi32, _mm256_cvtepi16_epi32, _mm256_extracti128_si256,
-    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
     _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
     _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
-use super::{Drive, LANES, Position, Target, gather, list, wide};
+use super::{Drive, FARTHEST, LANES, Position, Target, gather, list, wide};
 
 /// Whether this machine has AVX2 and the bit instructions that came with it.
 pub fn is_available() -> bool {
@@ -86,6 +86,15 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
                     add(&mut membranes, &weights[usize::from(row)]);
                 }
             }
+        }
+        if position.watched {
+            let mut beyond = [[_mm256_setzero_si256(); 2]; N];
+            for (membrane, beyond) in membranes.as_flattened().iter().zip(beyond.as_flattened_mut()) {
+                let above = _mm256_cmpgt_epi32(*membrane, _mm256_set1_epi32(FARTHEST));
+                let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(-FARTHEST), *membrane);
+                *beyond = _mm256_or_si256(above, below);
+            }
+            *target.saturated += u64::from(bits(&beyond).count_ones());
         }
         let mut spikes = [[_mm256_setzero_si256(); 2]; N];
         for (membranes, spikes) in membranes.iter_mut().zip(&mut spikes) {

@@ -3,12 +3,13 @@
 
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_loadu_si256, _mm512_add_epi16, _mm512_add_epi32, _mm512_castsi512_si256,
-    _mm512_cmpge_epi32_mask, _mm512_cvtepi16_epi32, _mm512_cvtepu8_epi16, _mm512_extracti64x4_epi64,
-    _mm512_loadu_si512, _mm512_mask_sub_epi32, _mm512_maskz_compress_epi8, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+    _mm512_cmpge_epi32_mask, _mm512_cmpgt_epi32_mask, _mm512_cmplt_epi32_mask, _mm512_cvtepi16_epi32,
+    _mm512_cvtepu8_epi16, _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_mask_sub_epi32,
+    _mm512_maskz_compress_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_storeu_si512,
 };
 
-use super::{BATCH, Drive, LANES, Position, Scratch, Target, gather, index, wide};
+use super::{BATCH, Drive, FARTHEST, LANES, Position, Scratch, Target, gather, index, wide};
 
 /// Whether this machine has what the kernel uses.
 pub fn is_available() -> bool {
@@ -92,6 +93,13 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
                 for &row in &target.scratch.active[..count] {
                     add(&mut membranes, &weights[usize::from(row)]);
                 }
+            }
+        }
+        if position.watched {
+            for membrane in &membranes {
+                let above = _mm512_cmpgt_epi32_mask(*membrane, _mm512_set1_epi32(FARTHEST));
+                let below = _mm512_cmplt_epi32_mask(*membrane, _mm512_set1_epi32(-FARTHEST));
+                *target.saturated += u64::from((above | below).count_ones());
             }
         }
         let mut fired = 0u64;

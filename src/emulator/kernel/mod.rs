@@ -12,6 +12,7 @@ mod avx512;
 mod neon;
 
 use super::bits::SpikeBits;
+use crate::chip::width::MEMBRANE_MAX;
 
 /// Lanes of the narrowest block; blocks are one, two or four times as wide.
 pub const LANES: usize = 16;
@@ -65,6 +66,8 @@ pub struct Position<'a> {
     pub words: usize,
     /// `[lane]`.
     pub initial: &'a [i32],
+    /// Whether a membrane could leave the chip's range: then it is looked for.
+    pub watched: bool,
 }
 
 /// What the kernel writes.
@@ -80,6 +83,8 @@ pub struct Target<'a> {
     /// Step by step, spikes fired and spikes arriving; added to.
     pub spikes: &'a mut [u64],
     pub arrived: &'a mut [u64],
+    /// Updates beyond the chip's membrane; added to.
+    pub saturated: &'a mut u64,
     pub scratch: &'a mut Scratch,
 }
 
@@ -91,6 +96,10 @@ pub struct Scratch {
     /// The numbers of the rows that arrive in one step, and room behind them: batches are written whole.
     active: Vec<u16>,
 }
+
+/// The chip's membrane goes from minus this to this.
+#[expect(clippy::cast_possible_truncation, reason = "a constant of 17 bits")]
+const FARTHEST: i32 = MEMBRANE_MAX as i32;
 
 /// Numbers of rows that are written at once.
 const BATCH: usize = 32;
@@ -260,6 +269,10 @@ fn portable<const B: usize>(position: &Position<'_>, target: &mut Target<'_>) {
                     add(membranes, &weights[usize::from(row)]);
                 }
             }
+        }
+        if position.watched {
+            let beyond = membranes.iter().filter(|membrane| membrane.abs() > FARTHEST);
+            *target.saturated += wide(beyond.count());
         }
         let mut fired = 0u64;
         for (lane, membrane) in membranes.iter_mut().enumerate() {

@@ -3,13 +3,13 @@
 
 use std::arch::aarch64::{
     int16x8_t, int32x4_t, uint8x16_t, uint32x4_t, vaddq_s16, vaddq_s32, vaddv_u8, vaddw_high_s16, vaddw_s16,
-    vandq_s32, vandq_u8, vcgeq_s32, vcombine_u8, vcombine_u16, vdupq_n_s16, vdupq_n_s32, vdupq_n_u32,
-    vget_high_u8, vget_low_s16, vget_low_u8, vld1q_s16, vld1q_s32, vld1q_u8, vmovn_u16, vmovn_u32,
-    vreinterpretq_s32_u32, vst1q_s32, vsubq_s32,
+    vandq_s32, vandq_u8, vcgeq_s32, vcgtq_s32, vcltq_s32, vcombine_u8, vcombine_u16, vdupq_n_s16,
+    vdupq_n_s32, vdupq_n_u32, vget_high_u8, vget_low_s16, vget_low_u8, vld1q_s16, vld1q_s32, vld1q_u8,
+    vmovn_u16, vmovn_u32, vorrq_u32, vreinterpretq_s32_u32, vst1q_s32, vsubq_s32,
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Drive, LANES, Position, Target, gather, list, wide};
+use super::{Drive, FARTHEST, LANES, Position, Target, gather, list, wide};
 
 /// Whether this machine has NEON.
 pub fn is_available() -> bool {
@@ -76,6 +76,15 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
                 for &row in &target.scratch.active[..count] {
                     add(&mut membranes, &weights[usize::from(row)]);
                 }
+            }
+        }
+        if position.watched {
+            for membranes in &membranes {
+                let beyond = membranes.map(|membrane| {
+                    let above = vcgtq_s32(membrane, vdupq_n_s32(FARTHEST));
+                    vorrq_u32(above, vcltq_s32(membrane, vdupq_n_s32(-FARTHEST)))
+                });
+                *target.saturated += u64::from(bits(beyond).count_ones());
             }
         }
         let mut fired = 0u64;
