@@ -3,6 +3,7 @@
 //! This file holds the words and their limits; [`store`] keeps them in SQLite, which is the truth. No SQL leaves this
 //! room. Absent: search (`crate::neighbours`) and how an embedding is made (`crate::emulator`).
 
+pub mod filter;
 pub mod schema;
 pub mod store;
 
@@ -70,13 +71,15 @@ pub struct NewPicture {
     pub embedding: Vec<i32>,
 }
 
+/// A product's attributes by name. Flat: strings, numbers, booleans, lists of strings.
+pub type Attributes = Map<String, Value>;
+
 /// A product on its way into the catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewProduct {
     pub id: ProductId,
     pub title: String,
-    /// Flat: strings, numbers, booleans, lists of strings.
-    pub attributes: Map<String, Value>,
+    pub attributes: Attributes,
     pub pictures: Vec<NewPicture>,
 }
 
@@ -85,7 +88,7 @@ pub struct NewProduct {
 pub struct Product {
     pub id: String,
     pub title: String,
-    pub attributes: Map<String, Value>,
+    pub attributes: Attributes,
     pub pictures: Vec<ProductPicture>,
     pub created_at: String,
     pub updated_at: String,

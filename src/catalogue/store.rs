@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    CatalogueError, NewPicture, NewProduct, Origin, PictureKey, Product, ProductKey, ProductPicture, schema,
+    Attributes, CatalogueError, NewPicture, NewProduct, Origin, PictureKey, Product, ProductKey,
+    ProductPicture, schema,
 };
 use crate::network::TimeSteps;
 
@@ -196,6 +197,22 @@ impl Store {
                 )));
             }
             each(PictureKey(picture), ProductKey(row.get(1)?), &values);
+        }
+        Ok(())
+    }
+
+    /// Every product's attributes, in stored order.
+    pub fn attributes(&self, mut each: impl FnMut(ProductKey, Attributes)) -> Result<(), CatalogueError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT seq, attributes FROM products ORDER BY seq")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let key: i64 = row.get(0)?;
+            let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            let attributes = serde_json::from_str(text)
+                .map_err(|error| damaged(format!("attributes of product number {key}: {error}")))?;
+            each(ProductKey(key), attributes);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, json};
 use super::files::{self, Split};
 use super::progress;
 use crate::catalogue::ProductId;
+use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::embedding::stopping::Length;
@@ -145,12 +146,20 @@ pub struct Search {
     /// Compare with every embedding instead of asking the graph
     #[arg(long, env = "SPIKELENS_EXACT")]
     exact: bool,
+    /// Only products whose attributes pass, as JSON: {"category": "Bag"}
+    #[arg(long, value_name = "JSON", env = "SPIKELENS_FILTER", value_parser = filter)]
+    filter: Option<Filter>,
     /// How to print it
     #[arg(long, value_enum, default_value = "table", env = "SPIKELENS_FORMAT")]
     format: SearchFormat,
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    let value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+    Filter::from_json(&value).map_err(|error| error.to_string())
 }
 
 impl Search {
@@ -191,10 +200,11 @@ impl Search {
         let options = SearchOptions {
             k: self.k,
             exact: self.exact,
+            filter: self.filter,
             ..SearchOptions::default()
         };
         let reader = store.reader()?;
-        let matches = search(&index, &reader, &embedded.embedding.values, options)?;
+        let matches = search(&index, &reader, &embedded.embedding.values, &options)?;
         let mut out = std::io::stdout().lock();
         if self.format == SearchFormat::Json {
             let matches: Vec<_> = matches

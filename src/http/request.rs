@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
+use crate::catalogue::filter::Filter;
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
 use crate::picture::Mode;
@@ -28,6 +29,7 @@ pub struct Request {
     pub k: Option<usize>,
     pub min_score: Option<f64>,
     pub exact: Option<bool>,
+    pub filter: Option<Filter>,
 }
 
 /// Which fields an endpoint knows.
@@ -50,6 +52,7 @@ impl Endpoint {
                 "k",
                 "min_score",
                 "exact",
+                "filter",
             ],
         }
     }
@@ -246,6 +249,7 @@ impl Fields {
                     Some(parsed.ok_or_else(|| refuse(format!("is {score}; it must be from -1 to 1")))?);
             }
             "exact" => request.exact = Some(truth(given).map_err(refuse)?),
+            "filter" => request.filter = Some(filter(given)?),
             "trace" => request.trace = Some(truth(given).map_err(refuse)?),
             other => unreachable!("{other} is in the endpoint's table"),
         }
@@ -273,6 +277,19 @@ fn truth(given: Given<'_>) -> Result<bool, String> {
         "false" => Ok(false),
         other => Err(format!("is {other:?}; it is true or false")),
     }
+}
+
+/// A JSON field, or its text in a parameter or form field; a refusal names the place within the filter.
+fn filter(given: Given<'_>) -> Result<Filter, Problem> {
+    let read = match given {
+        Given::Json(value) => Filter::from_json(value),
+        Given::Text(text) => {
+            let value = serde_json::from_str(text)
+                .map_err(|error| Problem::field("filter", format!("is not JSON: {error}")))?;
+            Filter::from_json(&value)
+        }
+    };
+    read.map_err(|error| Problem::field(error.path, error.reason))
 }
 
 fn image(given: Given<'_>) -> Result<Bytes, String> {

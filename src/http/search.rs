@@ -128,6 +128,7 @@ pub async fn search(
         k: request.k.unwrap_or(default.k),
         min_score: request.min_score,
         exact: request.exact.unwrap_or(default.exact),
+        filter: request.filter.take(),
     };
     let query = match (request.image.take(), request.embedding.take()) {
         (Some(image), None) => Query::Picture(image, run),

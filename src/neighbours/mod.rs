@@ -140,8 +140,13 @@ impl Neighbours {
 
     /// The `k` nearest embeddings, compared with every one.
     pub fn nearest_exact(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
+        self.nearest_among(values, k, |_| true)
+    }
+
+    /// The `k` nearest embeddings of those that pass, compared with every one of them.
+    pub fn nearest_among(&self, values: &[i32], k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
         let query = self.vectors.query(values);
-        self.vectors.nearest(&query, k, |_| true)
+        self.vectors.nearest(&query, k, passes)
     }
 
     /// Lets the graph library write its two files into `folder`; gives their names, none where there is no graph.

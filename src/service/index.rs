@@ -3,6 +3,7 @@
 //! The kept graph is a cache. It is taken up only if its files are, byte for byte, those that were written, over the
 //! very embeddings that the store holds now; otherwise it is built anew.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::model::hex;
 use super::{Progress, ServiceError, Stage};
+use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
-use crate::catalogue::{Origin, PictureKey, ProductKey};
+use crate::catalogue::{Attributes, Origin, PictureKey, ProductKey};
 use crate::neighbours::exact::Vectors;
 use crate::neighbours::{GRAPH_FORMAT, Neighbours};
 
@@ -23,9 +25,35 @@ const MANIFEST: &str = "manifest.json";
 pub struct Index {
     pub neighbours: Neighbours,
     /// Entry by entry: which picture of which product.
-    pub entries: Vec<(PictureKey, ProductKey)>,
+    pub entries: Vec<Entry>,
+    /// What filters ask about, product by product.
+    products: Vec<Attributes>,
     /// Whether the graph was taken up rather than built.
     pub from_cache: bool,
+}
+
+/// One embedding of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    pub picture: PictureKey,
+    pub product: ProductKey,
+    /// Where the product's attributes are.
+    attributes: usize,
+}
+
+/// The entries whose products pass a filter.
+#[derive(Debug)]
+pub struct Passing {
+    entries: Vec<bool>,
+    /// How many they are.
+    pub count: usize,
+}
+
+impl Passing {
+    /// Whether entry `index` is among them.
+    pub fn has(&self, index: usize) -> bool {
+        self.entries[index]
+    }
 }
 
 /// What a kept graph was built over, and what its files must be.
@@ -53,6 +81,12 @@ impl Index {
         progress: &Progress,
     ) -> Result<Self, ServiceError> {
         progress.enter(Stage::Reading, store.products()?);
+        let mut products = Vec::new();
+        let mut places = HashMap::new();
+        store.attributes(|product, attributes| {
+            places.insert(product, products.len());
+            products.push(attributes);
+        })?;
         let mut vectors = Vectors::new(dimensions);
         let mut entries = Vec::new();
         let mut hash = Sha256::new();
@@ -62,7 +96,12 @@ impl Index {
                 hash.update(value.to_le_bytes());
             }
             vectors.push(values);
-            entries.push((picture, product));
+            entries.push(Entry {
+                picture,
+                product,
+                // Both tables are read by the one process that may write them: every picture's product is there.
+                attributes: places[&product],
+            });
             progress.advance(1);
         })?;
         let mut manifest = Manifest {
@@ -82,6 +121,7 @@ impl Index {
                     return Ok(Self {
                         neighbours,
                         entries,
+                        products,
                         from_cache: true,
                     });
                 }
@@ -97,8 +137,25 @@ impl Index {
         Ok(Self {
             neighbours,
             entries,
+            products,
             from_cache: false,
         })
+    }
+
+    /// Asks every product once.
+    pub fn passing(&self, filter: &Filter) -> Passing {
+        let products: Vec<bool> = self
+            .products
+            .iter()
+            .map(|product| filter.holds(product))
+            .collect();
+        let entries: Vec<bool> = self
+            .entries
+            .iter()
+            .map(|entry| products[entry.attributes])
+            .collect();
+        let count = entries.iter().filter(|passes| **passes).count();
+        Passing { entries, count }
     }
 }
 

@@ -337,7 +337,8 @@ impl Service {
                 }
             };
             let searching = Instant::now();
-            let matches = live.with_reader(|reader| search::search(&live.index, reader, &values, options))?;
+            let matches =
+                live.with_reader(|reader| search::search(&live.index, reader, &values, &options))?;
             let mut took = embedded.as_ref().map(Embedded::took).unwrap_or_default();
             took.search = searching.elapsed();
             rates.learn(work, took);

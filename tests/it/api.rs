@@ -378,6 +378,53 @@ fn a_body_that_never_ends_meets_the_time_limit() {
 }
 
 #[test]
+fn a_filter_holds_for_every_match_and_leaves_as_many() {
+    let folder = catalogue(3000, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let png = test_png(0);
+    let search = |filter: &Value, exact: bool| {
+        let filter: String = form_urlencoded::byte_serialize(filter.to_string().as_bytes()).collect();
+        let path = format!("/v1/search?k=10&exact={exact}&filter={filter}");
+        server.post(&path, "image/png", &png).json()["matches"].clone()
+    };
+    let one = server.post("/v1/search?k=1", "image/png", &png).json()["matches"][0]["score"].clone();
+    for (filter, category, count) in [
+        (json!({"category": "Bag"}), Some("Bag"), 10),
+        (
+            json!({"category": {"not": "Ankle boot"}, "split": "train"}),
+            None,
+            10,
+        ),
+        (json!({"category": {"in": ["Ankle boot", "Sandal"]}}), None, 10),
+        (json!({"category": "Hat"}), None, 0),
+    ] {
+        let found = search(&filter, false);
+        let found = found.as_array().unwrap();
+        assert_eq!(found.len(), count, "{filter}");
+        for found in found {
+            let attributes = &found["product"]["attributes"];
+            assert!(category.is_none_or(|category| attributes["category"] == category));
+            if filter["category"]["not"].is_string() {
+                assert_ne!(attributes["category"], "Ankle boot");
+            }
+        }
+        let scores = |found: &[Value]| -> Vec<Value> { found.iter().map(|m| m["score"].clone()).collect() };
+        assert_eq!(
+            scores(found),
+            scores(search(&filter, true).as_array().unwrap()),
+            "{filter}"
+        );
+    }
+    assert_eq!(search(&json!({"category": "Ankle boot"}), false)[0]["score"], one);
+    let body = json!({"image": STANDARD.encode(&png), "filter": {"price": {"near": 3}}}).to_string();
+    let refusal = server.post("/v1/search", "application/json", body.as_bytes());
+    assert_eq!(refusal.problem(), (400, "invalid_request".to_owned()));
+    assert_eq!(refusal.json()["errors"][0]["field"], "filter.price.near");
+    let refusal = server.post("/v1/search?filter=bag", "image/png", &png);
+    assert_eq!(refusal.json()["errors"][0]["field"], "filter");
+}
+
+#[test]
 fn a_full_queue_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &["--chips", "1", "--queue-ms", "1"]).ready();

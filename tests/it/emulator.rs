@@ -328,9 +328,13 @@ fn a_membrane_beyond_the_chip_s_23_bits_is_counted() {
     let mut all = All::new(&mut draw, snn);
     let white = Picture::new(Array3::from_elem((1, 1, 1), 255)).unwrap();
     compare(&mut all, &white, TimeSteps::new(1024).unwrap());
-    let outcome = all.emulators[0].run(&white, TimeSteps::new(1024).unwrap()).unwrap();
+    let outcome = all.emulators[0]
+        .run(&white, TimeSteps::new(1024).unwrap())
+        .unwrap();
     // -255 arrives in each step from the second on: below -131,071 after 515 arrivals, in step 516.
     assert_eq!(outcome.events.saturated_updates(), 1024 - 515);
-    let outcome = all.emulators[0].run(&white, TimeSteps::new(515).unwrap()).unwrap();
+    let outcome = all.emulators[0]
+        .run(&white, TimeSteps::new(515).unwrap())
+        .unwrap();
     assert_eq!(outcome.events.saturated_updates(), 0);
 }
