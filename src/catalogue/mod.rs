@@ -120,3 +120,15 @@ pub struct PictureKey(pub(crate) i64);
 /// Which product of the store a picture belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProductKey(pub(crate) i64);
+
+impl ProductKey {
+    /// For a client to hand back; it means nothing to it.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// What a client handed back, if it is one.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(i64::from_be_bytes).map(Self)
+    }
+}

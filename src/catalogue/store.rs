@@ -254,17 +254,23 @@ impl Store {
 }
 
 impl Reader {
-    /// A stored product and the name of one of its pictures; none once it is gone.
-    pub fn product(
-        &self,
-        product: ProductKey,
-        picture: PictureKey,
-    ) -> Result<Option<(Product, String)>, CatalogueError> {
+    /// Which product has this name.
+    pub fn key(&self, id: &str) -> Result<Option<ProductKey>, CatalogueError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT seq FROM products WHERE id = ?1")?;
+        Ok(statement
+            .query_row([id], |row| row.get(0).map(ProductKey))
+            .optional()?)
+    }
+
+    /// A stored product with the keys of its pictures, in their order; none once it is gone.
+    pub fn product(&self, key: ProductKey) -> Result<Option<(Product, Vec<PictureKey>)>, CatalogueError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, title, attributes, created_at, updated_at FROM products WHERE seq = ?1",
         )?;
         let found = statement
-            .query_row([product.0], |row| {
+            .query_row([key.0], |row| {
                 Ok((
                     row.get(0)?,
                     row.get(1)?,
@@ -283,7 +289,7 @@ impl Reader {
             "SELECT seq, id, content_type, width, height, length(bytes) FROM pictures
              WHERE product = ?1 ORDER BY seq",
         )?;
-        let rows = statement.query_map([product.0], |row| {
+        let rows = statement.query_map([key.0], |row| {
             let bytes: i64 = row.get(5)?;
             let shown = ProductPicture {
                 id: row.get(1)?,
@@ -295,24 +301,26 @@ impl Reader {
             Ok((PictureKey(row.get(0)?), shown))
         })?;
         let pictures: Vec<(PictureKey, ProductPicture)> = rows.collect::<Result<_, _>>()?;
-        let Some(name) = pictures
-            .iter()
-            .find(|(key, _)| *key == picture)
-            .map(|(_, shown)| shown.id.clone())
-        else {
-            return Ok(None);
+        let (keys, pictures) = pictures.into_iter().unzip();
+        let product = Product {
+            id,
+            title,
+            attributes,
+            pictures,
+            created_at,
+            updated_at,
         };
-        Ok(Some((
-            Product {
-                id,
-                title,
-                attributes,
-                pictures: pictures.into_iter().map(|(_, shown)| shown).collect(),
-                created_at,
-                updated_at,
-            },
-            name,
-        )))
+        Ok(Some((product, keys)))
+    }
+
+    /// The file of one of a product's pictures, and its content type.
+    pub fn picture(&self, product: &str, picture: &str) -> Result<Option<(String, Vec<u8>)>, CatalogueError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT pictures.content_type, pictures.bytes FROM pictures
+             JOIN products ON products.seq = pictures.product WHERE products.id = ?1 AND pictures.id = ?2",
+        )?;
+        let row = statement.query_row([product, picture], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(row.optional()?)
     }
 }
 
@@ -361,97 +369,4 @@ fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalogue::ProductId;
-    use crate::network::Probe;
-
-    fn product(id: &str, embedding: &[i32]) -> NewProduct {
-        NewProduct {
-            id: ProductId::new(id).unwrap(),
-            title: format!("product {id}"),
-            attributes: serde_json::Map::new(),
-            pictures: vec![NewPicture {
-                content_type: "image/png".to_owned(),
-                width: 2,
-                height: 3,
-                bytes: vec![1, 2, 3],
-                embedding: embedding.to_vec(),
-            }],
-        }
-    }
-
-    fn all(store: &Store) -> Vec<(PictureKey, Vec<i32>)> {
-        let mut found = Vec::new();
-        store
-            .embeddings(3, |picture, _, values| found.push((picture, values.to_vec())))
-            .unwrap();
-        found
-    }
-
-    #[test]
-    fn embeddings_of_every_width_come_back_in_stored_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path()).unwrap();
-        let rows = [[1, -128, 127], [0, 200, -32768], [i32::MIN, 0, i32::MAX]];
-        let products: Vec<NewProduct> = rows
-            .iter()
-            .enumerate()
-            .map(|(index, row)| product(&index.to_string(), row))
-            .collect();
-        store.put_all(&products).unwrap();
-        drop(store);
-        let store = Store::open(folder.path()).unwrap();
-        let found: Vec<Vec<i32>> = all(&store).into_iter().map(|(_, values)| values).collect();
-        assert_eq!(found, rows);
-    }
-
-    #[test]
-    fn a_second_opening_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let _store = Store::open(folder.path()).unwrap();
-        let refusal = Store::open(folder.path()).unwrap_err().to_string();
-        assert!(
-            refusal.starts_with(&folder.path().display().to_string()),
-            "{refusal}"
-        );
-        assert!(refusal.contains("in use by another"), "{refusal}");
-    }
-
-    #[test]
-    fn a_newer_schema_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        drop(Store::open(folder.path()).unwrap());
-        let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let refusal = Store::open(folder.path()).unwrap_err();
-        assert!(
-            matches!(refusal, CatalogueError::NewerSchema { found: 99, .. }),
-            "{refusal}"
-        );
-    }
-
-    #[test]
-    fn replacing_a_product_leaves_none_of_its_old_embeddings() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path()).unwrap();
-        store
-            .put_all(&[product("a", &[1, 2, 3]), product("b", &[4, 5, 6])])
-            .unwrap();
-        store.put_all(&[product("a", &[7, 8, 9])]).unwrap();
-        assert_eq!(store.products().unwrap(), 2);
-        let found = all(&store);
-        let values: Vec<&[i32]> = found.iter().map(|(_, values)| values.as_slice()).collect();
-        assert_eq!(values, [[4, 5, 6], [7, 8, 9]]);
-        let origin = Origin {
-            model_id: "id".to_owned(),
-            probe: Probe::Membrane,
-            time_steps: TimeSteps::DEFAULT,
-        };
-        let fresh: Vec<(PictureKey, Vec<i32>)> = found.iter().map(|(key, _)| (*key, vec![0, 0, 1])).collect();
-        store.replace_embeddings(&origin, &fresh).unwrap();
-        assert_eq!(all(&store), fresh);
-        assert_eq!(store.origin().unwrap(), Some(origin));
-    }
-}
+mod tests;

@@ -204,7 +204,7 @@ impl Search {
             ..SearchOptions::default()
         };
         let reader = store.reader()?;
-        let matches = search(&index, &reader, &embedded.embedding.values, &options)?;
+        let matches = search(&index, &reader, &[embedded.embedding.values], &[], &options)?;
         let mut out = std::io::stdout().lock();
         if self.format == SearchFormat::Json {
             let matches: Vec<_> = matches

@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod problem;
+pub mod products;
 pub mod request;
 pub mod search;
 
@@ -45,6 +46,10 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/embeddings", post(search::embeddings))
         .route("/v1/search", post(search::search))
+        .route("/v1/products", get(products::list))
+        .route("/v1/products/{id}", get(products::get))
+        .route("/v1/products/{id}/similar", get(products::similar))
+        .route("/v1/products/{id}/pictures/{picture_id}", get(products::picture))
         .route("/v1/model", get(model::model))
         .route("/v1/chip", get(model::chip))
         .route("/healthz", get(healthz))

@@ -221,6 +221,9 @@ impl From<ServiceError> for Problem {
             ServiceError::Embedding(_) => Self::field("probe", detail),
             ServiceError::Dimensions { .. } => Self::field("embedding", detail),
             ServiceError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
+            ServiceError::NoProduct { .. } | ServiceError::NoPicture { .. } => {
+                Self::new(Code::NotFound, detail)
+            }
             ServiceError::Overloaded => Self {
                 retry_after_s: Some(1),
                 ..Self::new(Code::Overloaded, detail)

@@ -6,11 +6,12 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri, header};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
+use crate::catalogue::ProductKey;
 use crate::catalogue::filter::Filter;
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
@@ -30,6 +31,8 @@ pub struct Request {
     pub min_score: Option<f64>,
     pub exact: Option<bool>,
     pub filter: Option<Filter>,
+    pub limit: Option<usize>,
+    pub after: Option<ProductKey>,
 }
 
 /// Which fields an endpoint knows.
@@ -37,6 +40,10 @@ pub struct Request {
 pub enum Endpoint {
     Embeddings,
     Search,
+    Similar,
+    Products,
+    /// One that takes no options.
+    Nothing,
 }
 
 impl Endpoint {
@@ -54,6 +61,9 @@ impl Endpoint {
                 "exact",
                 "filter",
             ],
+            Self::Similar => &["k", "min_score", "exact", "filter"],
+            Self::Products => &["limit", "after", "filter"],
+            Self::Nothing => &[],
         }
     }
 }
@@ -63,6 +73,33 @@ const PICTURES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif
 
 /// A body beyond its limit is read on up to this many times the limit, so that the client hears the refusal.
 const DRAINED: usize = 8;
+
+/// Reads the query of a request without a body.
+pub fn parameters(endpoint: Endpoint, uri: &Uri) -> Result<Request, Problem> {
+    let mut request = Request::default();
+    let mut fields = Fields {
+        endpoint,
+        given: Vec::new(),
+    };
+    read_query(&mut fields, &mut request, uri)?;
+    Ok(request)
+}
+
+fn read_query(fields: &mut Fields, request: &mut Request, uri: &Uri) -> Result<(), Problem> {
+    let query = uri.query().unwrap_or_default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == "image" || name == "embedding" {
+            return Err(Problem::field(name, "is a field of the body, not a parameter"));
+        }
+        fields.set(request, &name, Given::Text(&value))?;
+    }
+    Ok(())
+}
+
+/// Where a page ended, as clients hand it back.
+pub fn cursor(after: ProductKey) -> String {
+    URL_SAFE_NO_PAD.encode(after.to_bytes())
+}
 
 /// Reads a request's query and body.
 pub async fn read(
@@ -77,13 +114,7 @@ pub async fn read(
         endpoint,
         given: Vec::new(),
     };
-    let query = uri.query().unwrap_or_default();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if name == "image" || name == "embedding" {
-            return Err(Problem::field(name, "is a field of the body, not a parameter"));
-        }
-        fields.set(&mut request, &name, Given::Text(&value))?;
-    }
+    read_query(&mut fields, &mut request, uri)?;
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -195,10 +226,11 @@ impl Fields {
         let known = self.endpoint.fields();
         let Some(known_name) = known.iter().find(|known| **known == name) else {
             let shown: String = name.chars().take(100).collect();
-            return Err(Problem::field(
-                shown,
-                format!("is not known here; known are {}", known.join(", ")),
-            ));
+            let detail = match known {
+                [] => "is not known here; there are no options".to_owned(),
+                known => format!("is not known here; known are {}", known.join(", ")),
+            };
+            return Err(Problem::field(shown, detail));
         };
         if self.given.contains(known_name) {
             return Err(Problem::field(name, "is given twice"));
@@ -233,14 +265,20 @@ impl Fields {
                         .map_err(|_| refuse(format!("is {mode:?}; it is auto or as_is")))?,
                 );
             }
-            "k" => {
-                let k = word(given).map_err(refuse)?;
-                let most = SearchOptions::MOST;
-                let parsed = k.parse().ok().filter(|k| (1..=most).contains(k));
-                request.k =
-                    Some(parsed.ok_or_else(|| {
-                        refuse(format!("is {k}; it must be a whole number from 1 to {most}"))
-                    })?);
+            "k" => request.k = Some(count(given).map_err(refuse)?),
+            "limit" => request.limit = Some(count(given).map_err(refuse)?),
+            "after" => {
+                let cursor = word(given).map_err(refuse)?;
+                let key = URL_SAFE_NO_PAD
+                    .decode(&cursor)
+                    .ok()
+                    .and_then(|bytes| ProductKey::from_bytes(&bytes));
+                request.after = Some(key.ok_or_else(|| {
+                    refuse(
+                        "is no cursor; give what `next` of the page before was, or nothing for the first"
+                            .to_owned(),
+                    )
+                })?);
             }
             "min_score" => {
                 let score = word(given).map_err(refuse)?;
@@ -269,6 +307,14 @@ fn word(given: Given<'_>) -> Result<String, String> {
         return Err(format!("has {} bytes; its values are short", text.len()));
     }
     Ok(text.to_owned())
+}
+
+/// How many products are wanted.
+fn count(given: Given<'_>) -> Result<usize, String> {
+    let text = word(given)?;
+    let most = SearchOptions::MOST;
+    let parsed = text.parse().ok().filter(|count| (1..=most).contains(count));
+    parsed.ok_or_else(|| format!("is {text}; it must be a whole number from 1 to {most}"))
 }
 
 fn truth(given: Given<'_>) -> Result<bool, String> {

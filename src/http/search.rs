@@ -18,7 +18,7 @@ use crate::embedding::Prediction;
 use crate::network::Probe;
 use crate::service::embed::RunOptions;
 use crate::service::model::Model;
-use crate::service::search::SearchOptions;
+use crate::service::search::{Match, SearchOptions};
 use crate::service::trace::Trace;
 use crate::service::{Query, Times};
 
@@ -30,7 +30,8 @@ pub struct ModelName {
 }
 
 impl ModelName {
-    fn of(model: &Model) -> Self {
+    /// The model's name and id.
+    pub fn of(model: &Model) -> Self {
         Self {
             id: model.id.clone(),
             name: model.snn.network.name.clone(),
@@ -69,12 +70,25 @@ pub struct SearchAnswer {
     timing: Times,
 }
 
+/// A product that was found.
 #[derive(Debug, Serialize)]
-struct MatchAnswer {
+pub struct MatchAnswer {
     product_id: String,
     picture_id: String,
     score: f64,
     product: Product,
+}
+
+impl MatchAnswer {
+    /// As answers show it.
+    pub fn of(found: Match) -> Self {
+        Self {
+            product_id: found.product.id.clone(),
+            picture_id: found.picture_id,
+            score: found.score,
+            product: found.product,
+        }
+    }
 }
 
 /// A picture's embedding, zeros included, and what the chip would have spent on it.
@@ -162,18 +176,8 @@ pub async fn search(
         }
         None => (None, None, None),
     };
-    let matches = found
-        .matches
-        .into_iter()
-        .map(|found| MatchAnswer {
-            product_id: found.product.id.clone(),
-            picture_id: found.picture_id,
-            score: found.score,
-            product: found.product,
-        })
-        .collect();
     Ok(Json(SearchAnswer {
-        matches,
+        matches: found.matches.into_iter().map(MatchAnswer::of).collect(),
         model: ModelName::of(&model),
         probe: run.probe,
         time_steps: time_steps.get(),

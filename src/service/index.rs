@@ -27,7 +27,7 @@ pub struct Index {
     /// Entry by entry: which picture of which product.
     pub entries: Vec<Entry>,
     /// What filters ask about, product by product.
-    products: Vec<Attributes>,
+    products: Vec<(ProductKey, Attributes)>,
     /// Whether the graph was taken up rather than built.
     pub from_cache: bool,
 }
@@ -85,7 +85,7 @@ impl Index {
         let mut places = HashMap::new();
         store.attributes(|product, attributes| {
             places.insert(product, products.len());
-            products.push(attributes);
+            products.push((product, attributes));
         })?;
         let mut vectors = Vectors::new(dimensions);
         let mut entries = Vec::new();
@@ -142,12 +142,36 @@ impl Index {
         })
     }
 
+    /// The products after `after`, in stored order, that pass.
+    pub fn products_after(
+        &self,
+        after: Option<ProductKey>,
+        filter: Option<&Filter>,
+    ) -> impl Iterator<Item = ProductKey> {
+        let first = after.map_or(0, |after| self.products.partition_point(|(key, _)| *key <= after));
+        self.products[first..]
+            .iter()
+            .filter(move |(_, attributes)| filter.is_none_or(|filter| filter.holds(attributes)))
+            .map(|(key, _)| *key)
+    }
+
+    /// The embeddings of a product's pictures.
+    pub fn embeddings_of(&self, product: ProductKey) -> Vec<Vec<i32>> {
+        let own = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.product == product);
+        own.map(|(index, _)| self.neighbours.vectors().row(index))
+            .collect()
+    }
+
     /// Asks every product once.
     pub fn passing(&self, filter: &Filter) -> Passing {
         let products: Vec<bool> = self
             .products
             .iter()
-            .map(|product| filter.holds(product))
+            .map(|(_, attributes)| filter.holds(attributes))
             .collect();
         let entries: Vec<bool> = self
             .entries

@@ -8,6 +8,7 @@ pub mod index;
 pub mod ingest;
 pub mod model;
 pub mod pool;
+pub mod products;
 pub mod rates;
 pub mod sample;
 pub mod search;
@@ -61,6 +62,10 @@ pub enum ServiceError {
     OtherOrigin { found: Origin },
     #[error("every emulator is busy and the queue is full")]
     Overloaded,
+    #[error("there is no product {id:?}")]
+    NoProduct { id: String },
+    #[error("product {product:?} has no picture {picture:?}")]
+    NoPicture { product: String, picture: String },
     #[error("not ready: {why}")]
     NotReady { why: String },
     #[error("the server is shutting down")]
@@ -338,7 +343,7 @@ impl Service {
             };
             let searching = Instant::now();
             let matches =
-                live.with_reader(|reader| search::search(&live.index, reader, &values, &options))?;
+                live.with_reader(|reader| search::search(&live.index, reader, &[values], &[], &options))?;
             let mut took = embedded.as_ref().map(Embedded::took).unwrap_or_default();
             took.search = searching.elapsed();
             rates.learn(work, took);

@@ -2,11 +2,12 @@
 
 use super::ServiceError;
 use super::index::{Entry, Index};
-use crate::catalogue::Product;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Reader;
+use crate::catalogue::{Product, ProductKey};
 use crate::embedding::is_zero;
 use crate::neighbours::Neighbour;
+use crate::neighbours::exact::nearest_first;
 
 /// What a search may choose.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,46 +51,64 @@ pub struct Match {
     pub score: f64,
 }
 
-/// The products whose pictures are nearest, each once, with its best picture.
+/// The products whose pictures are nearest to one of `embeddings`, each once, with its best picture; those of `without`
+/// are left out.
 pub fn search(
     index: &Index,
     reader: &Reader,
-    embedding: &[i32],
+    embeddings: &[Vec<i32>],
+    without: &[ProductKey],
     options: &SearchOptions,
 ) -> Result<Vec<Match>, ServiceError> {
     let dimensions = index.neighbours.vectors().dimensions();
-    if embedding.len() != dimensions {
-        return Err(ServiceError::Dimensions {
-            given: embedding.len(),
-            wanted: dimensions,
-        });
-    }
-    if is_zero(embedding) {
-        return Err(ServiceError::EmptyEmbedding);
+    for embedding in embeddings {
+        if embedding.len() != dimensions {
+            return Err(ServiceError::Dimensions {
+                given: embedding.len(),
+                wanted: dimensions,
+            });
+        }
+        if is_zero(embedding) {
+            return Err(ServiceError::EmptyEmbedding);
+        }
     }
     let entries = index.entries.len();
     let passing = options.filter.as_ref().map(|filter| index.passing(filter));
     let among = passing.as_ref().map_or(entries, |passing| passing.count);
-    let passes = |entry: usize| passing.as_ref().is_none_or(|passing| passing.has(entry));
+    let passes = |entry: usize| {
+        passing.as_ref().is_none_or(|passing| passing.has(entry))
+            && !without.contains(&index.entries[entry].product)
+    };
     let mut exact = options.exact || among < entries / RARE;
     let mut wanted = options.k;
     loop {
-        let found = if exact {
-            index.neighbours.nearest_among(embedding, wanted, passes)
-        } else {
-            // So many of all that about as many as are wanted pass.
-            let ahead = wanted.saturating_mul(entries.div_ceil(among.max(1)));
-            let mut found = index.neighbours.nearest(embedding, ahead.min(entries));
-            found.retain(|neighbour| passes(neighbour.index));
-            found
-        };
-        let matches = products(index, reader, &found, options)?;
-        let below = |neighbour: &Neighbour| {
-            options
-                .min_score
-                .is_some_and(|least| neighbour.similarity < least)
-        };
-        if matches.len() == options.k || found.last().is_some_and(below) || (exact && wanted >= among) {
+        let mut found = Vec::new();
+        // What lies below the last of a list that could be longer is not known.
+        let mut known_from = f64::NEG_INFINITY;
+        for embedding in embeddings {
+            let nearest = if exact {
+                index.neighbours.nearest_among(embedding, wanted, passes)
+            } else {
+                // So many of all that about as many as are wanted pass.
+                let ahead = wanted.saturating_mul(entries.div_ceil(among.max(1)));
+                let mut nearest = index.neighbours.nearest(embedding, ahead.min(entries));
+                nearest.retain(|neighbour| passes(neighbour.index));
+                nearest
+            };
+            let whole = exact && nearest.len() < wanted;
+            match nearest.last() {
+                Some(last) if !whole => known_from = known_from.max(last.similarity),
+                None if !whole => known_from = f64::INFINITY,
+                _ => {}
+            }
+            found.extend(nearest);
+        }
+        let floor = known_from.max(options.min_score.unwrap_or(f64::NEG_INFINITY));
+        let found = nearest_first(found, usize::MAX);
+        let known = found.partition_point(|neighbour| neighbour.similarity >= floor);
+        let matches = products(index, reader, &found[..known], options.k)?;
+        let all_known = floor > known_from || known_from == f64::NEG_INFINITY;
+        if matches.len() == options.k || all_known || (exact && wanted >= among) {
             return Ok(matches);
         }
         // Several pictures of one product take several places: look further until k products are there. A graph need not
@@ -104,26 +123,26 @@ fn products(
     index: &Index,
     reader: &Reader,
     found: &[Neighbour],
-    options: &SearchOptions,
+    k: usize,
 ) -> Result<Vec<Match>, ServiceError> {
-    let mut matches: Vec<Match> = Vec::with_capacity(options.k);
-    let mut seen = Vec::with_capacity(options.k);
+    let mut matches: Vec<Match> = Vec::with_capacity(k);
+    let mut seen = Vec::with_capacity(k);
     for neighbour in found {
-        let Entry { picture, product, .. } = index.entries[neighbour.index];
-        let below = options
-            .min_score
-            .is_some_and(|least| neighbour.similarity < least);
-        if below || matches.len() == options.k {
+        if matches.len() == k {
             break;
         }
+        let Entry { picture, product, .. } = index.entries[neighbour.index];
         if seen.contains(&product) {
             continue;
         }
         seen.push(product);
-        if let Some((product, picture_id)) = reader.product(product, picture)? {
+        let Some((product, pictures)) = reader.product(product)? else {
+            continue;
+        };
+        if let Some(place) = pictures.iter().position(|key| *key == picture) {
             matches.push(Match {
+                picture_id: product.pictures[place].id.clone(),
                 product,
-                picture_id,
                 score: neighbour.similarity,
             });
         }

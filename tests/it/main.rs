@@ -9,6 +9,7 @@ mod drawing;
 mod emulator;
 mod golden;
 mod layering;
+mod products;
 mod server;
 mod stopping;
 mod support;

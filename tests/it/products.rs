@@ -1,0 +1,113 @@
+//! Stored products, read over HTTP.
+
+use serde_json::{Value, json};
+
+use crate::api::catalogue;
+use crate::server::Server;
+
+fn ids(products: &Value) -> Vec<String> {
+    let products = products.as_array().unwrap();
+    products
+        .iter()
+        .map(|p| p["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn products_are_read_one_by_one_and_page_by_page() {
+    let folder = catalogue(250, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+
+    let first = server.get("/v1/products/fashion-mnist-train-0");
+    assert_eq!(first.status, 200);
+    let first = first.json();
+    assert_eq!(first["title"], "Ankle boot");
+    assert_eq!(
+        first["attributes"],
+        json!({"category": "Ankle boot", "split": "train"})
+    );
+    assert_eq!(first["pictures"][0]["content_type"], "image/png");
+
+    // Every product once, in the order in which they were stored.
+    let mut all = Vec::new();
+    let mut path = "/v1/products?limit=100".to_owned();
+    let mut pages = 0;
+    loop {
+        let page = server.get(&path).json();
+        all.extend(ids(&page["products"]));
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/products?limit=100&after={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<String> = (0..250).map(|n| format!("fashion-mnist-train-{n}")).collect();
+    assert_eq!((pages, &all), (3, &expected));
+
+    let bags = server
+        .get("/v1/products?filter=%7B%22category%22%3A%22Bag%22%7D&limit=5")
+        .json();
+    assert_eq!(ids(&bags["products"]).len(), 5);
+    assert!(
+        bags["products"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|bag| bag["title"] == "Bag")
+    );
+
+    for (path, status, field) in [
+        ("/v1/products/nobody", 404, None),
+        ("/v1/products?limit=0", 400, Some("limit")),
+        ("/v1/products?limit=101", 400, Some("limit")),
+        ("/v1/products?after=abc", 400, Some("after")),
+        ("/v1/products?order=title", 400, Some("order")),
+        ("/v1/products/fashion-mnist-train-0?k=3", 400, Some("k")),
+        ("/v1/products/fashion-mnist-train-0/pictures/9", 404, None),
+        ("/v1/products/nobody/pictures/1", 404, None),
+        ("/v1/products/nobody/similar", 404, None),
+    ] {
+        let refusal = server.get(path);
+        assert_eq!(refusal.problem().0, status, "{path}");
+        let named = refusal.json()["errors"][0]["field"].as_str().map(str::to_owned);
+        assert_eq!(named.as_deref(), field, "{path}");
+    }
+}
+
+#[test]
+fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
+    let folder = catalogue(20, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let path = "/v1/products/fashion-mnist-train-3/pictures/1";
+    let picture = server.get(path);
+    assert_eq!(
+        (picture.status, picture.header("content-type")),
+        (200, Some("image/png"))
+    );
+    assert!(picture.body.starts_with(b"\x89PNG"));
+    let product = server.get("/v1/products/fashion-mnist-train-3").json();
+    assert_eq!(product["pictures"][0]["bytes"], picture.body.len());
+    let tag = picture.header("etag").unwrap().to_owned();
+    let again = server.ask("GET", path, &[("if-none-match", &tag)], b"");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_eq!(again.header("etag"), Some(tag.as_str()));
+}
+
+#[test]
+fn what_is_similar_to_a_product_is_what_its_picture_finds_without_itself() {
+    let folder = catalogue(2500, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let picture = server.get("/v1/products/fashion-mnist-train-7/pictures/1").body;
+    let found = server
+        .post("/v1/search?k=11&exact=true", "image/png", &picture)
+        .json();
+    let similar = server
+        .get("/v1/products/fashion-mnist-train-7/similar?k=10&exact=true")
+        .json();
+    let found = found["matches"].as_array().unwrap();
+    assert_eq!(found[0]["product_id"], "fashion-mnist-train-7");
+    assert_eq!(similar["matches"].as_array().unwrap(), &found[1..]);
+    assert!(similar.get("emulation").is_none());
+    let graph = server.get("/v1/products/fashion-mnist-train-7/similar").json();
+    assert_eq!(graph["matches"].as_array().unwrap().len(), 10);
+}
