@@ -44,10 +44,10 @@ model: dataset
 	cargo build --release --locked --features train
 	scripts/model.sh $(DATASET)
 
-aarch64:
+aarch64: dataset
 	scripts/aarch64.sh
 
-sanitize:
+sanitize: dataset
 	scripts/sanitize.sh
 
 clean:
