@@ -1,4 +1,5 @@
 use super::*;
+use crate::network::activation::Activation;
 use crate::network::ann::Weights;
 use crate::network::{Kind, Layer};
 use crate::picture::Recipe;
@@ -26,6 +27,7 @@ fn network(input: Shape, layers: &[(Kind, usize)]) -> Network {
         labels: None,
         default_probe: None,
         default_time_steps: None,
+        activation: Activation::Relu,
         trained_with: None,
     }
 }
