@@ -1,12 +1,16 @@
-//! Algorithm 1 of the paper: an [`Ann`] and calibration pictures in, an [`Snn`] out.
+//! An [`Ann`] and calibration pictures in, an [`Snn`] out: Algorithm 1 of the paper, or, for a network that was trained
+//! with clipped activations, thresholds from its ceilings ([`clipped`]).
 //!
 //! Line numbers in comments are those of Algorithm 1. Truncation is toward zero. Absent: files, and any training.
+
+mod clipped;
 
 use ndarray::Array1;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::chip::WEIGHT_MAX;
+use crate::network::activation::Activation;
 use crate::network::ann::{self, Ann, drive};
 use crate::network::snn::{self, InitialMembrane, Snn};
 use crate::network::{Kind, Layer};
@@ -36,6 +40,11 @@ pub enum ConvertError {
          it must be at least 1 to be a threshold: calibrate with pictures like those the network was trained on"
     )]
     Silent { layer: String, largest: f32 },
+    #[error(
+        "layer {layer}: its activation's ceiling would be a threshold of {threshold} beside its largest weight or bias; \
+         it must be at least 1 and within 32 bits"
+    )]
+    Ceiling { layer: String, threshold: f64 },
     #[error("layer {layer}: its threshold would be {threshold}, beyond 32 bits")]
     Threshold { layer: String, threshold: f32 },
 }
@@ -55,6 +64,8 @@ pub struct ConvertOptions {
     pub bias_bits: u32,
     /// Which percentile of a layer's input becomes its threshold; 100 is Algorithm 1's maximum.
     pub percentile: f64,
+    /// The membrane that every input neuron starts from; half a threshold (127) rounds pixels instead of cutting them.
+    pub input_initial_membrane: i32,
 }
 
 impl Default for ConvertOptions {
@@ -63,11 +74,21 @@ impl Default for ConvertOptions {
             weight_bits: 9,
             bias_bits: 9,
             percentile: 100.0,
+            input_initial_membrane: 0,
         }
     }
 }
 
 impl ConvertOptions {
+    /// The largest magnitudes (line 1).
+    fn weight_max(&self) -> f64 {
+        f64::from(2u32.pow(self.weight_bits - 1) - 1)
+    }
+
+    fn bias_max(&self) -> f64 {
+        f64::from(2u32.pow(self.bias_bits - 1) - 1)
+    }
+
     fn check(&self) -> Result<(), ConvertError> {
         if !(2..=MOST_WEIGHT_BITS).contains(&self.weight_bits) {
             return Err(ConvertError::WeightBits {
@@ -91,6 +112,8 @@ impl ConvertOptions {
 }
 
 /// Converts `ann`, calibrated on `pictures`; `progress` is told of every picture that has passed a layer.
+///
+/// A network of clipped activations brings its thresholds with it, and its initial membranes follow from them.
 pub fn convert(
     ann: &Ann,
     pictures: &[Picture],
@@ -100,9 +123,11 @@ pub fn convert(
 ) -> Result<Snn, ConvertError> {
     options.check()?;
     check_pictures(ann, pictures)?;
+    if let Activation::Clipped(activation) = &ann.network.activation {
+        return clipped::convert(ann, activation, pictures, options, threads, progress);
+    }
     // Line 1.
-    let weight_max = f64::from(2u32.pow(options.weight_bits - 1) - 1);
-    let bias_max = f64::from(2u32.pow(options.bias_bits - 1) - 1);
+    let (weight_max, bias_max) = (options.weight_max(), options.bias_max());
     let mut slope = 1.0f64;
     // Lines 3 to 5, and 16 to 19 for the input layer.
     let input_scale = weight_max;
@@ -145,7 +170,7 @@ pub fn convert(
     Ok(Snn {
         network: ann.network.clone(),
         input_threshold,
-        input_initial_membrane: 0,
+        input_initial_membrane: options.input_initial_membrane,
         parameters,
     })
 }

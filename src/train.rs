@@ -5,13 +5,20 @@
 //! printing; progress goes to a callback. Only built with the cargo feature `train`.
 
 mod adam;
+mod batch;
+mod clip;
+mod contrastive;
 mod layers;
+mod lend;
+mod order;
+mod pooling;
 mod random;
+mod spiking;
+mod tune;
+mod windows;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{D, DType, Device, Tensor, Var};
-use rayon::prelude::*;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -19,13 +26,13 @@ use crate::network::Network;
 use crate::network::ann::Ann;
 use crate::picture::{Picture, Shape};
 
+pub use contrastive::Contrast;
+pub use tune::{TuneOptions, tune};
+
 use adam::{Adam, cosine};
+use batch::{Data, Learner, Noise, Outcome};
 use layers::{Dropout, Layers};
 use random::Random;
-
-/// Pictures that one thread takes at a time. Part of what a seed stands for: another number adds gradients in another
-/// order. Measured on Fashion-MNIST: 16 take a fifth more time, and 64 would leave a second core idle at a batch of 64.
-const PART: usize = 32;
 
 /// Why a network is not trained.
 #[derive(Debug, Error)]
@@ -77,6 +84,10 @@ pub struct TrainOptions {
     pub learning_rate: f32,
     /// The share of a dense layer's source that is silenced while training, from 0.
     pub dropout: f32,
+    /// Whether every picture is mirrored, left to right, every second time on average.
+    pub mirror: bool,
+    /// A contrastive term on the embeddings, beside the classifier's cross entropy.
+    pub contrast: Option<Contrast>,
     /// The last so many pictures are not trained on: they choose the epoch whose parameters are kept.
     pub validation: usize,
     /// Processor cores to use; the outcome does not depend on it.
@@ -91,6 +102,8 @@ impl Default for TrainOptions {
             batch: 64,
             learning_rate: 2e-3,
             dropout: 0.5,
+            mirror: false,
+            contrast: None,
             validation: 6_000,
             threads: 1,
         }
@@ -106,7 +119,7 @@ pub struct Progress {
     /// From 1; batches of this epoch that are done.
     pub batch: usize,
     pub batches: usize,
-    /// Mean cross entropy over this epoch's pictures so far.
+    /// Mean loss over this epoch's pictures so far: cross entropy, and the contrastive term by its weight.
     pub loss: f64,
     /// Over this epoch's pictures so far, each as the network saw it just before learning from it.
     pub train_accuracy: f64,
@@ -118,7 +131,7 @@ pub struct Progress {
 pub struct EpochReport {
     /// From 1.
     pub epoch: usize,
-    /// Mean cross entropy over the training pictures.
+    /// Mean loss over the training pictures.
     pub loss: f64,
     pub train_accuracy: f64,
     /// None where no pictures are held out.
@@ -145,8 +158,33 @@ pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Ann, Report), TrainError> {
-    check_options(options)?;
+    let layers = Layers::new(architecture);
+    let mut random = Random::new(options.seed);
+    let first = layers.first_parameters(&mut random);
     check_pictures(architecture, pictures, labels, options.validation)?;
+    let data = Data {
+        learner: &layers,
+        pictures,
+        labels,
+        contrast: options.contrast,
+    };
+    let (parameters, report) = fit(&data, first, random, options, progress)?;
+    let ann = Ann {
+        network: layers.network_of(&parameters),
+        parameters: layers.parameters_of(&parameters),
+    };
+    Ok((ann, report))
+}
+
+/// Moves a learner's parameters, from `first` on, by as many epochs as the options say; `random` shuffles.
+fn fit<L: Learner>(
+    data: &Data<'_, L>,
+    first: Vec<Vec<f32>>,
+    mut random: Random,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Vec<Vec<f32>>, Report), TrainError> {
+    check_options(options)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
@@ -154,19 +192,13 @@ pub fn train(
             threads: options.threads,
             source,
         })?;
-    let layers = Layers::new(architecture);
-    let data = Data {
-        layers: &layers,
-        pictures,
-        labels,
-    };
-    let mut random = Random::new(options.seed);
-    let mut parameters = layers.first_parameters(&mut random);
+    let mut parameters = first;
     let mut adam = Adam::new(&parameters);
 
-    let held_out = pictures.len() - options.validation;
+    let count = data.pictures.len();
+    let held_out = count - options.validation;
     let mut order: Vec<usize> = (0..held_out).collect();
-    let validation: Vec<usize> = (held_out..pictures.len()).collect();
+    let validation: Vec<usize> = (held_out..count).collect();
     let batches = held_out.div_ceil(options.batch);
     let steps = batches * options.epochs;
     let mut reports: Vec<EpochReport> = Vec::with_capacity(options.epochs);
@@ -177,16 +209,20 @@ pub fn train(
         for (index, batch) in order.chunks(options.batch).enumerate() {
             let step = epoch * batches + index;
             let learning_rate = cosine(options.learning_rate, step, steps);
-            let variables = data.variables(&parameters)?;
-            let dropout = |part: usize| {
-                let words = [epoch as u64, index as u64, part as u64];
-                let random = Random::stream(options.seed, words);
-                (options.dropout > 0.0).then_some(Dropout {
+            let variables = data.learner.variables(&parameters)?;
+            let noise = |part: usize| {
+                let stream = |purpose: u64| {
+                    let words = [epoch as u64, index as u64, part as u64];
+                    Random::stream(options.seed ^ purpose, words)
+                };
+                let dropout = (options.dropout > 0.0).then(|| Dropout {
                     rate: options.dropout,
-                    random,
-                })
+                    random: stream(0),
+                });
+                let mirror = options.mirror.then(|| stream(MIRROR));
+                Noise { dropout, mirror }
             };
-            let (outcome, gradients) = pool.install(|| data.batch_gradients(&variables, batch, dropout))?;
+            let (outcome, gradients) = pool.install(|| data.batch_gradients(&variables, batch, noise))?;
             if !outcome.loss.is_finite() {
                 return Err(TrainError::Diverged {
                     epoch: epoch + 1,
@@ -194,6 +230,7 @@ pub fn train(
                 });
             }
             adam.step(&mut parameters, &gradients, learning_rate);
+            data.learner.constrain(&mut parameters);
             seen.add(&outcome);
             progress(seen.progress(epoch + 1, options.epochs, index + 1, batches, None));
         }
@@ -218,18 +255,17 @@ pub fn train(
     let Some((_, kept_epoch, parameters)) = best else {
         unreachable!("there is at least one epoch, and the first is always kept");
     };
-    let ann = Ann {
-        network: architecture.clone(),
-        parameters: layers.parameters_of(&parameters),
-    };
     let report = Report {
         training_pictures: held_out,
         validation_pictures: options.validation,
         epochs: reports,
         kept_epoch,
     };
-    Ok((ann, report))
+    Ok((parameters, report))
 }
+
+/// Sets what decides mirroring apart from what decides dropout, which draws from the bare seed.
+const MIRROR: u64 = 1 << 63;
 
 fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
     let require = |holds: bool, setting, given: String, range| match holds {
@@ -246,6 +282,7 @@ fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
         threads,
         learning_rate,
         dropout,
+        contrast,
         ..
     } = options;
     require(*epochs > 0, "epochs", epochs.to_string(), "at least 1")?;
@@ -258,7 +295,14 @@ fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
         "dropout",
         dropout.to_string(),
         "at least 0 and below 1",
-    )
+    )?;
+    let Some(Contrast { weight, temperature }) = contrast else {
+        return Ok(());
+    };
+    let counts = weight.is_finite() && *weight >= 0.0;
+    require(counts, "contrast", weight.to_string(), "at least 0")?;
+    let divides = temperature.is_finite() && *temperature > 0.0;
+    require(divides, "temperature", temperature.to_string(), "above 0")
 }
 
 fn check_pictures(
@@ -298,168 +342,4 @@ fn check_pictures(
         }
     }
     Ok(())
-}
-
-/// What the network made of some pictures.
-#[derive(Debug, Default, Clone, Copy)]
-struct Outcome {
-    pictures: usize,
-    /// Sum of the pictures' cross entropies.
-    loss: f64,
-    right: usize,
-}
-
-impl Outcome {
-    fn add(&mut self, other: &Self) {
-        self.pictures += other.pictures;
-        self.loss += other.loss;
-        self.right += other.right;
-    }
-
-    fn progress(
-        &self,
-        epoch: usize,
-        epochs: usize,
-        batch: usize,
-        batches: usize,
-        validation_accuracy: Option<f64>,
-    ) -> Progress {
-        let pictures = self.pictures as f64;
-        let (loss, train_accuracy) = (self.loss / pictures, self.right as f64 / pictures);
-        Progress {
-            epoch,
-            epochs,
-            batch,
-            batches,
-            loss,
-            train_accuracy,
-            validation_accuracy,
-        }
-    }
-}
-
-/// The network and what it learns from.
-#[derive(Debug)]
-struct Data<'run> {
-    layers: &'run Layers,
-    pictures: &'run [Picture],
-    labels: &'run [u8],
-}
-
-impl Data<'_> {
-    fn variables(&self, parameters: &[Vec<f32>]) -> Result<Vec<Var>, TrainError> {
-        let shapes = self.layers.parameter_shapes();
-        let variable =
-            |(values, shape): (&Vec<f32>, Vec<usize>)| Ok(Var::from_slice(values, shape, &Device::Cpu)?);
-        parameters.iter().zip(shapes).map(variable).collect()
-    }
-
-    /// The gradients of the batch's mean loss.
-    fn batch_gradients(
-        &self,
-        variables: &[Var],
-        batch: &[usize],
-        dropout: impl Fn(usize) -> Option<Dropout> + Sync,
-    ) -> Result<(Outcome, Vec<Vec<f32>>), TrainError> {
-        let parts: Vec<(Outcome, Vec<Vec<f32>>)> = batch
-            .par_chunks(PART)
-            .enumerate()
-            .map(|(index, part)| self.part_gradients(variables, part, dropout(index)))
-            .collect::<Result<_, TrainError>>()?;
-        let share = 1.0 / batch.len() as f32;
-        let mut outcome = Outcome::default();
-        let mut sums: Vec<Vec<f32>> = variables
-            .iter()
-            .map(|variable| vec![0.0; variable.elem_count()])
-            .collect();
-        for (part, gradients) in &parts {
-            outcome.add(part);
-            for (sums, gradients) in sums.iter_mut().zip(gradients) {
-                for (sum, gradient) in sums.iter_mut().zip(gradients) {
-                    *sum += share * gradient;
-                }
-            }
-        }
-        Ok((outcome, sums))
-    }
-
-    /// The gradients of the part's summed loss.
-    fn part_gradients(
-        &self,
-        variables: &[Var],
-        part: &[usize],
-        dropout: Option<Dropout>,
-    ) -> Result<(Outcome, Vec<Vec<f32>>), TrainError> {
-        let parameters: Vec<Tensor> = variables
-            .iter()
-            .map(|variable| variable.as_tensor().clone())
-            .collect();
-        let logits = self.layers.forward(&parameters, self.source(part)?, dropout)?;
-        let labels = self.labels(part)?;
-        let loss = cross_entropy(&logits, &labels)?;
-        let gradients = loss.backward()?;
-        let flattened = |variable: &Var| match gradients.get(variable) {
-            Some(gradient) => Ok(gradient.flatten_all()?.to_vec1()?),
-            None => Ok(vec![0.0; variable.elem_count()]),
-        };
-        let gradients = variables
-            .iter()
-            .map(flattened)
-            .collect::<Result<_, TrainError>>()?;
-        let outcome = Outcome {
-            pictures: part.len(),
-            loss: f64::from(loss.to_scalar::<f32>()?),
-            right: right(&logits, &labels)?,
-        };
-        Ok((outcome, gradients))
-    }
-
-    /// The share of the pictures `chosen` whose class the network tells right.
-    fn accuracy(&self, parameters: &[Vec<f32>], chosen: &[usize]) -> Result<f64, TrainError> {
-        let variables = self.variables(parameters)?;
-        let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
-        let hits: Vec<usize> = chosen
-            .par_chunks(PART)
-            .map(|part| {
-                let logits = self.layers.forward(&parameters, self.source(part)?, None)?;
-                right(&logits, &self.labels(part)?)
-            })
-            .collect::<Result<_, TrainError>>()?;
-        Ok(hits.into_iter().sum::<usize>() as f64 / chosen.len() as f64)
-    }
-
-    fn source(&self, part: &[usize]) -> Result<Tensor, TrainError> {
-        let mut source = Vec::new();
-        for &index in part {
-            self.layers
-                .extend_source(&mut source, self.pictures[index].as_slice());
-        }
-        let neurons = source.len() / part.len();
-        Ok(Tensor::from_vec(source, (part.len(), neurons), &Device::Cpu)?)
-    }
-
-    fn labels(&self, part: &[usize]) -> Result<Tensor, TrainError> {
-        let labels: Vec<u32> = part.iter().map(|&index| u32::from(self.labels[index])).collect();
-        Ok(Tensor::from_vec(labels, part.len(), &Device::Cpu)?)
-    }
-}
-
-/// The sum of the pictures' cross entropies.
-fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
-    // The largest logit is taken off first so that no exponential overflows; the loss does not change by it.
-    let logits = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-    let normaliser = logits.exp()?.sum(D::Minus1)?.log()?;
-    let chosen = logits.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?;
-    Ok((normaliser - chosen)?.sum_all()?)
-}
-
-/// How many pictures have their largest logit where their label is.
-fn right(logits: &Tensor, labels: &Tensor) -> Result<usize, TrainError> {
-    let hits = logits
-        .argmax(D::Minus1)?
-        .eq(labels)?
-        .to_dtype(DType::U32)?
-        .sum_all()?
-        .to_scalar::<u32>()?;
-    Ok(hits as usize)
 }

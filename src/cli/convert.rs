@@ -12,11 +12,15 @@ use super::files::{self, Split};
 use super::progress;
 use crate::chip::place::Placement;
 use crate::convert::{ConvertOptions, convert};
+use crate::network::activation::Activation;
 use crate::network::tensors::{read_ann, write_snn};
 use crate::network::{Probe, TimeSteps};
 use crate::service::model::hex;
 
-/// Convert a trained network into a spiking one: Algorithm 1 of the paper
+/// Convert a trained network into a spiking one
+///
+/// By Algorithm 1 of the paper; a network trained with clipped activations (train --recipe metric) brings its thresholds
+/// along instead.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens convert ann.safetensors --calibration dataset/fashion-mnist --out snn.safetensors")]
@@ -32,15 +36,18 @@ pub struct Convert {
     /// Bits of a weight, sign included: 2 to 9
     #[arg(long, default_value_t = 9, env = "SPIKELENS_WEIGHT_BITS")]
     weight_bits: u32,
-    /// Bits of a bias, sign included: 2 to 13
-    #[arg(long, default_value_t = 9, env = "SPIKELENS_BIAS_BITS")]
-    bias_bits: u32,
+    /// Bits of a bias, sign included: 2 to 13 [default: 9; 13 for clipped activations]
+    #[arg(long, env = "SPIKELENS_BIAS_BITS")]
+    bias_bits: Option<u32>,
     /// How many training pictures calibrate
     #[arg(long, default_value_t = 2000, env = "SPIKELENS_SAMPLES")]
     samples: usize,
     /// Which percentile of a layer's input becomes its threshold
     #[arg(long, default_value_t = 100.0, env = "SPIKELENS_PERCENTILE")]
     percentile: f64,
+    /// The membrane that every input neuron starts from [default: 0; 127, half a threshold, for clipped activations]
+    #[arg(long, value_name = "N", env = "SPIKELENS_INPUT_INITIAL_MEMBRANE")]
+    input_initial_membrane: Option<i32>,
     /// The probe that the file names as its default [default: the ANN's, else none]
     #[arg(long, env = "SPIKELENS_DEFAULT_PROBE")]
     default_probe: Option<Probe>,
@@ -56,10 +63,14 @@ impl Convert {
         let (pictures, _) = files::fashion_mnist(&self.calibration, Split::Train, Some(self.samples))?;
         ann.network.default_probe = self.default_probe.or(ann.network.default_probe);
         ann.network.default_time_steps = self.default_time_steps.or(ann.network.default_time_steps);
+        let clipped = ann.network.activation != Activation::Relu;
         let options = ConvertOptions {
             weight_bits: self.weight_bits,
-            bias_bits: self.bias_bits,
+            bias_bits: self.bias_bits.unwrap_or(if clipped { 13 } else { 9 }),
             percentile: self.percentile,
+            input_initial_membrane: self
+                .input_initial_membrane
+                .unwrap_or(if clipped { 127 } else { 0 }),
         };
         let bar = progress::bar("calibrating", pictures.len() * ann.network.layers.len());
         let snn = convert(&ann, &pictures, &options, files::threads(), &|count| {
@@ -68,12 +79,18 @@ impl Convert {
         bar.finish();
         Placement::of(&snn).context("the chip cannot hold this network")?;
         let conversion = json!({
-            "algorithm": "Algorithm 1 (Liu et al.)",
+            "algorithm": if clipped {
+                "thresholds from trained ceilings; initial membranes of half a threshold less the bias of the steps \
+                 before input can arrive"
+            } else {
+                "Algorithm 1 (Liu et al.)"
+            },
             "ann": hex(&Sha256::digest(&bytes)),
             "samples": self.samples,
             "weight_bits": options.weight_bits,
             "bias_bits": options.bias_bits,
             "percentile": options.percentile,
+            "input_initial_membrane": options.input_initial_membrane,
         });
         let written = write_snn(&snn, Some(&conversion.to_string()));
         files::write_whole(&self.out, &written)?;

@@ -1,16 +1,18 @@
 //! `evaluate`: classification, Top-1, Top-3 and mAP, float and spiking side by side, beside the paper's figures.
 
+mod row;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use ndarray::Array2;
-use serde::Serialize;
 use serde_json::json;
 
+use self::row::{Row, paper};
 use super::files::{self, Split};
 use super::progress;
 use crate::chip::cost::CostModel;
@@ -32,6 +34,37 @@ enum EvaluateFormat {
     Text,
     Json,
     Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum QueriesFrom {
+    Test,
+    Validation,
+}
+
+impl QueriesFrom {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Validation => "validation",
+        }
+    }
+
+    /// `queries` pictures that are not among the first `corpus` training pictures.
+    fn read(self, dataset: &Path, queries: usize, corpus: usize) -> Result<(Vec<Picture>, Vec<u8>)> {
+        if self == Self::Test {
+            return files::fashion_mnist(dataset, Split::Test, Some(queries));
+        }
+        let (mut pictures, mut labels) = files::fashion_mnist(dataset, Split::Train, None)?;
+        if queries + corpus > pictures.len() {
+            bail!(
+                "{queries} validation queries and a corpus of {corpus} overlap: there are {} training pictures",
+                pictures.len()
+            );
+        }
+        let first = pictures.len() - queries;
+        Ok((pictures.split_off(first), labels.split_off(first)))
+    }
 }
 
 /// Measure classification and search on Fashion-MNIST, float and spiking side by side
@@ -68,7 +101,10 @@ pub struct Evaluate {
     /// Probes, several with commas [default: the model's]
     #[arg(long, value_name = "P", value_delimiter = ',', env = "SPIKELENS_PROBE")]
     probe: Vec<Probe>,
-    /// How many test pictures are searched for
+    /// Where queries are from. validation: the last training pictures, which training holds out, to choose a model by
+    #[arg(long, value_enum, default_value = "test", env = "SPIKELENS_QUERIES_FROM")]
+    queries_from: QueriesFrom,
+    /// How many queries: the first test pictures, or the last training pictures
     #[arg(long, value_name = "N", default_value_t = 1000, env = "SPIKELENS_QUERIES")]
     queries: usize,
     /// How many training pictures are searched among
@@ -80,100 +116,6 @@ pub struct Evaluate {
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
-}
-
-/// One line of the table. Shares are in percent, mAP is 0 to 1; energy and latency are modelled means per query.
-#[derive(Debug, Serialize)]
-struct Row {
-    network: &'static str,
-    time_steps: Option<Length>,
-    probe: Option<Probe>,
-    classification: f64,
-    top_1: f64,
-    top_3: f64,
-    map: f64,
-    spikes: Option<f64>,
-    synaptic_operations: Option<f64>,
-    latency_ms: Option<f64>,
-    energy_mj: Option<f64>,
-    /// What the queries took on the mean.
-    mean_time_steps: Option<f64>,
-}
-
-/// The paper's Table 2, with Tables 3 and 5 for the measured chip: time steps, latency and energy.
-fn paper() -> [Row; 3] {
-    [
-        Row::paper("ANN", None, [90.07, 87.49, 94.55, 0.5212]),
-        Row::paper("SNN", Some((16, 2.984, 2.996)), [85.05, 85.55, 93.56, 0.4797]),
-        Row::paper("SNN", Some((128, 11.976, 12.17)), [90.01, 86.58, 93.93, 0.4919]),
-    ]
-}
-
-impl Row {
-    fn paper(
-        network: &'static str,
-        chip: Option<(u32, f64, f64)>,
-        [classification, top_1, top_3, map]: [f64; 4],
-    ) -> Self {
-        let steps = chip.map(|(steps, ..)| TimeSteps::new(steps).expect("within the range"));
-        Self {
-            network,
-            time_steps: steps.map(Length::Fixed),
-            probe: chip.map(|_| Probe::Membrane),
-            classification,
-            top_1,
-            top_3,
-            map,
-            spikes: None,
-            synaptic_operations: None,
-            latency_ms: chip.map(|(_, latency_ms, _)| latency_ms),
-            energy_mj: chip.map(|(.., energy_mj)| energy_mj),
-            mean_time_steps: steps.map(|steps| f64::from(steps.get())),
-        }
-    }
-
-    fn csv(&self) -> String {
-        fn shown<T: ToString>(value: Option<T>) -> String {
-            value.map(|value| value.to_string()).unwrap_or_default()
-        }
-        [
-            self.network.to_owned(),
-            shown(self.time_steps),
-            shown(self.probe),
-            self.classification.to_string(),
-            self.top_1.to_string(),
-            self.top_3.to_string(),
-            self.map.to_string(),
-            shown(self.spikes),
-            shown(self.synaptic_operations),
-            shown(self.latency_ms),
-            shown(self.energy_mj),
-            shown(self.mean_time_steps),
-        ]
-        .join(",")
-    }
-
-    fn text(&self, prefix: &str) -> String {
-        let name = match (self.time_steps, self.probe) {
-            (Some(steps), Some(probe)) => format!("{prefix}{} ({steps}) {probe}", self.network),
-            _ => format!("{prefix}{}", self.network),
-        };
-        let shown = |value: Option<f64>, digits: usize| {
-            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
-        };
-        format!(
-            "{name:28} {:>7.2} {:>7.2} {:>7.2} {:>7.4} {:>7} {:>9} {:>10} {:>10} {:>9}",
-            self.classification,
-            self.top_1,
-            self.top_3,
-            self.map,
-            shown(self.mean_time_steps, 2),
-            shown(self.spikes, 0),
-            shown(self.synaptic_operations, 0),
-            shown(self.latency_ms, 3),
-            shown(self.energy_mj, 4)
-        )
-    }
 }
 
 /// Queries and corpus with their classes.
@@ -204,7 +146,7 @@ impl Evaluate {
             (None, Some(_)) => None,
         };
         let model = files::model(self.model.as_deref(), self.cost_model)?;
-        let (queries, query_labels) = files::fashion_mnist(&self.dataset, Split::Test, Some(self.queries))?;
+        let (queries, query_labels) = self.queries_from.read(&self.dataset, self.queries, self.corpus)?;
         let (corpus, corpus_labels) = files::fashion_mnist(&self.dataset, Split::Train, Some(self.corpus))?;
         let protocol = Protocol {
             queries,
@@ -252,6 +194,7 @@ impl Evaluate {
                 let report = json!({
                     "model": {"id": model.id, "name": model.snn.network.name},
                     "queries": self.queries,
+                    "queries_from": self.queries_from.as_str(),
                     "corpus": self.corpus,
                     "cost_model": model.cost_model.as_str(),
                     "rows": rows,
@@ -272,9 +215,10 @@ impl Evaluate {
             EvaluateFormat::Text => {
                 writeln!(
                     out,
-                    "{}: {} test queries, {} training pictures; energy and latency modelled by {}\n",
+                    "{}: {} {} queries, {} training pictures; energy and latency modelled by {}\n",
                     model.snn.network.name,
                     self.queries,
+                    self.queries_from.as_str(),
                     self.corpus,
                     model.cost_model.as_str()
                 )?;

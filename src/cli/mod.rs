@@ -11,6 +11,7 @@ mod inspect;
 mod progress;
 mod serve;
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Train),
+    Tune(tune::Tune),
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
     Embed(embed::Embed),
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(train) => train.run(),
+        Command::Tune(tune) => tune.run(),
         Command::Convert(convert) => convert.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Embed(embed) => embed.run(),

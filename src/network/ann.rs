@@ -1,7 +1,7 @@
 //! The ordinary network: float parameters and its forward pass.
 //!
 //! In: pictures, scaled to `[0, 1]` by 1/255. Out: the embedding layer's activations and the classifier's logits.
-//! ReLU follows every layer but the last. Absent: training (`crate::train`).
+//! The network's activation follows every layer but the last. Absent: training (`crate::train`).
 
 use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, Axis};
 
@@ -64,7 +64,10 @@ impl Ann {
                 values.view(),
             );
             if index != last {
-                values.mapv_inplace(|value| value.max(0.0));
+                let values = values
+                    .as_slice_mut()
+                    .expect("a layer's activations lie in one run");
+                self.network.activation.apply(index, values);
             }
             if index == self.network.embedding_layer {
                 embedding = Some(values.clone());

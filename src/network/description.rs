@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::activation::Activation;
 use super::{Kind, Layer, MAX_LAYERS, Network, NetworkError, TimeSteps, bounded};
 use crate::picture::{Shape, prepare::Recipe};
 
@@ -22,7 +23,7 @@ pub struct Description {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_time_steps: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub activation: Option<String>,
+    pub activation: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_with: Option<String>,
 }
@@ -84,7 +85,7 @@ impl Description {
                 self.layers.len()
             )));
         }
-        self.check_activation()?;
+        let activation = Activation::parse(self.activation.as_ref())?;
         let mut layers: Vec<Layer> = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let taken = layer.name == "input" || layers.iter().any(|seen| seen.name == layer.name);
@@ -108,6 +109,7 @@ impl Description {
                     self.embedding_layer
                 ))
             })?;
+        activation.check(&layers)?;
         let network =
             Network {
                 name: self.name.clone(),
@@ -115,6 +117,7 @@ impl Description {
                 recipe: self.recipe()?,
                 layers,
                 embedding_layer,
+                activation,
                 labels: self.labels.clone(),
                 default_probe: match &self.default_probe {
                     None => None,
@@ -132,15 +135,6 @@ impl Description {
             };
         self.check_classes(&network)?;
         Ok(network)
-    }
-
-    fn check_activation(&self) -> Result<(), NetworkError> {
-        match self.activation.as_deref() {
-            None | Some("relu") => Ok(()),
-            Some(other) => Err(refuse(format!(
-                "has the activation {other:?}; this version knows `relu`"
-            ))),
-        }
     }
 
     fn recipe(&self) -> Result<Recipe, NetworkError> {
@@ -195,7 +189,7 @@ impl Description {
             labels: network.labels.clone(),
             default_probe: network.default_probe.map(|probe| probe.as_str().to_owned()),
             default_time_steps: network.default_time_steps.map(TimeSteps::get),
-            activation: None,
+            activation: network.activation.describe(),
             trained_with: network.trained_with.clone(),
         }
     }

@@ -4,6 +4,7 @@
 //! Out: a [`Network`] whose layers are known to fit one another. Absent: parameters (see [`ann`] and [`snn`]),
 //! the chip's limits (`crate::chip`) and files (bytes come in, bytes go out: [`tensors`]).
 
+pub mod activation;
 pub mod ann;
 pub mod architecture;
 pub mod description;
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
+use self::activation::Activation;
 use crate::picture::{Shape, prepare::Recipe};
 
 /// The most neurons that one layer may have: a guard against files that claim absurd shapes, far above any chip.
@@ -331,6 +333,8 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Index into `layers` of the layer whose neurons are probed.
     pub embedding_layer: usize,
+    /// What follows every layer but the last in the float network.
+    pub activation: Activation,
     /// Class names, one for each neuron of the last layer, or none.
     pub labels: Option<Vec<String>>,
     pub default_probe: Option<Probe>,

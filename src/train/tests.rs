@@ -1,4 +1,10 @@
+mod metric;
+mod tune;
+
+use candle_core::{DType, Device, Tensor, Var};
+
 use super::*;
+use crate::network::activation::Activation;
 use crate::network::ann::Weights;
 use crate::network::{Kind, Layer};
 use crate::picture::Recipe;
@@ -26,6 +32,7 @@ fn network(input: Shape, layers: &[(Kind, usize)]) -> Network {
         labels: None,
         default_probe: None,
         default_time_steps: None,
+        activation: Activation::Relu,
         trained_with: None,
     }
 }
@@ -83,6 +90,8 @@ fn options() -> TrainOptions {
         batch: 40,
         learning_rate: 3e-3,
         dropout: 0.0,
+        mirror: false,
+        contrast: None,
         validation: 60,
         threads: 2,
     }
@@ -142,9 +151,10 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
     let (pictures, labels) = stripes(network.input, 3, 50, 12);
     let layers = Layers::new(&network);
     let data = Data {
-        layers: &layers,
+        learner: &layers,
         pictures: &pictures,
         labels: &labels,
+        contrast: None,
     };
     let mut random = Random::new(3);
     let mut values = layers.first_parameters(&mut random);
@@ -152,7 +162,7 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
     for bias in values.iter_mut().skip(1).step_by(2).flatten() {
         *bias = random.unit() - 0.5;
     }
-    let parameters: Vec<Tensor> = data
+    let parameters: Vec<Tensor> = layers
         .variables(&values)
         .unwrap()
         .iter()
@@ -160,8 +170,9 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
         .collect();
     let chosen: Vec<usize> = (0..pictures.len()).collect();
     let logits = layers
-        .forward(&parameters, data.source(&chosen).unwrap(), None)
-        .unwrap();
+        .forward(&parameters, data.source(&chosen, None).unwrap(), None)
+        .unwrap()
+        .logits;
     let ann = Ann {
         parameters: layers.parameters_of(&values),
         network,
@@ -199,16 +210,18 @@ fn gradients_agree_with_differences_of_the_loss() {
     let (pictures, labels) = stripes(network.input, 3, 12, 13);
     let layers = Layers::new(&network);
     let data = Data {
-        layers: &layers,
+        learner: &layers,
         pictures: &pictures,
         labels: &labels,
+        contrast: None,
     };
     let mut random = Random::new(4);
     let values = layers.first_parameters(&mut random);
     let chosen: Vec<usize> = (0..pictures.len()).collect();
     let at = |values: &[Vec<f32>]| {
-        let variables = data.variables(values).unwrap();
-        data.batch_gradients(&variables, &chosen, |_| None).unwrap()
+        let variables = layers.variables(values).unwrap();
+        data.batch_gradients(&variables, &chosen, |_| Noise::default())
+            .unwrap()
     };
     let (_, gradients) = at(&values);
     for (tensor, gradients) in gradients.iter().enumerate() {
@@ -247,6 +260,7 @@ fn dropout_silences_its_share_and_keeps_the_mean() {
     let sum: f32 = layers
         .forward(&parameters, source, Some(dropout))
         .unwrap()
+        .logits
         .to_vec2::<f32>()
         .unwrap()[0][0];
     assert!((sum - 2_000.0).abs() < 100.0 && sum != 2_000.0, "{sum}");

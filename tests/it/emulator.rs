@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use spikelens::chip::tiling::Tiling;
 use spikelens::emulator::kernel::Kernel;
 use spikelens::emulator::{Emulator, EmulatorError, reference};
+use spikelens::network::activation::Activation;
 use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
 use spikelens::network::{Kind, Layer, Network, TimeSteps};
 use spikelens::picture::{Picture, Shape, prepare::Recipe};
@@ -118,6 +119,7 @@ fn random_network(draw: &mut Draw) -> Snn {
             labels: None,
             default_probe: None,
             default_time_steps: None,
+            activation: Activation::Relu,
             trained_with: None,
         },
         input_threshold: draw.int(1, 400),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::network::activation::{Activation, Clipped};
 
 fn golden(name: &str) -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/paper-32-64-10/");
@@ -32,6 +33,28 @@ fn what_is_written_reads_back_equal() {
     assert_eq!(written, write_snn(&snn, Some("{}")));
     let ann = read_ann(&golden("ann.safetensors")).unwrap();
     assert_eq!(read_ann(&write_ann(&ann)).unwrap(), ann);
+}
+
+#[test]
+fn a_clipped_activation_reads_back_with_its_ceilings() {
+    let mut ann = read_ann(&golden("ann.safetensors")).unwrap();
+    ann.network.activation = Activation::Clipped(Clipped::new(8, vec![1.3, 0.1]));
+    assert_eq!(read_ann(&write_ann(&ann)).unwrap(), ann);
+    let refusal = |activation| {
+        let mut ann = ann.clone();
+        ann.network.activation = Activation::Clipped(activation);
+        read_ann(&write_ann(&ann)).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refusal(Clipped::new(8, vec![1.3])),
+        "the model file's metadata `network` has an activation with 1 ceilings; its 3 layers need one each, the last \
+         one none"
+    );
+    assert_eq!(
+        refusal(Clipped::new(8, vec![1.3, 0.0])),
+        "layer conv2: its activation's ceiling is 0; it must be above 0 and finite"
+    );
+    assert!(refusal(Clipped::new(0, vec![1.3, 1.0])).contains("an activation of 0 levels"));
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! The table's lines, and the paper's.
+
+use serde::Serialize;
+
+use crate::embedding::stopping::Length;
+use crate::network::{Probe, TimeSteps};
+
+/// One line of the table. Shares are in percent, mAP is 0 to 1; energy and latency are modelled means per query.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) network: &'static str,
+    pub(super) time_steps: Option<Length>,
+    pub(super) probe: Option<Probe>,
+    pub(super) classification: f64,
+    pub(super) top_1: f64,
+    pub(super) top_3: f64,
+    pub(super) map: f64,
+    pub(super) spikes: Option<f64>,
+    pub(super) synaptic_operations: Option<f64>,
+    pub(super) latency_ms: Option<f64>,
+    pub(super) energy_mj: Option<f64>,
+    /// What the queries took on the mean.
+    pub(super) mean_time_steps: Option<f64>,
+}
+
+/// The paper's Table 2, with Tables 3 and 5 for the measured chip: time steps, latency and energy.
+pub(super) fn paper() -> [Row; 3] {
+    [
+        Row::paper("ANN", None, [90.07, 87.49, 94.55, 0.5212]),
+        Row::paper("SNN", Some((16, 2.984, 2.996)), [85.05, 85.55, 93.56, 0.4797]),
+        Row::paper("SNN", Some((128, 11.976, 12.17)), [90.01, 86.58, 93.93, 0.4919]),
+    ]
+}
+
+impl Row {
+    fn paper(
+        network: &'static str,
+        chip: Option<(u32, f64, f64)>,
+        [classification, top_1, top_3, map]: [f64; 4],
+    ) -> Self {
+        let steps = chip.map(|(steps, ..)| TimeSteps::new(steps).expect("within the range"));
+        Self {
+            network,
+            time_steps: steps.map(Length::Fixed),
+            probe: chip.map(|_| Probe::Membrane),
+            classification,
+            top_1,
+            top_3,
+            map,
+            spikes: None,
+            synaptic_operations: None,
+            latency_ms: chip.map(|(_, latency_ms, _)| latency_ms),
+            energy_mj: chip.map(|(.., energy_mj)| energy_mj),
+            mean_time_steps: steps.map(|steps| f64::from(steps.get())),
+        }
+    }
+
+    pub(super) fn csv(&self) -> String {
+        fn shown<T: ToString>(value: Option<T>) -> String {
+            value.map(|value| value.to_string()).unwrap_or_default()
+        }
+        [
+            self.network.to_owned(),
+            shown(self.time_steps),
+            shown(self.probe),
+            self.classification.to_string(),
+            self.top_1.to_string(),
+            self.top_3.to_string(),
+            self.map.to_string(),
+            shown(self.spikes),
+            shown(self.synaptic_operations),
+            shown(self.latency_ms),
+            shown(self.energy_mj),
+            shown(self.mean_time_steps),
+        ]
+        .join(",")
+    }
+
+    pub(super) fn text(&self, prefix: &str) -> String {
+        let name = match (self.time_steps, self.probe) {
+            (Some(steps), Some(probe)) => format!("{prefix}{} ({steps}) {probe}", self.network),
+            _ => format!("{prefix}{}", self.network),
+        };
+        let shown = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        format!(
+            "{name:28} {:>7.2} {:>7.2} {:>7.2} {:>7.4} {:>7} {:>9} {:>10} {:>10} {:>9}",
+            self.classification,
+            self.top_1,
+            self.top_3,
+            self.map,
+            shown(self.mean_time_steps, 2),
+            shown(self.spikes, 0),
+            shown(self.synaptic_operations, 0),
+            shown(self.latency_ms, 3),
+            shown(self.energy_mj, 4)
+        )
+    }
+}

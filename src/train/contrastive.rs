@@ -1,0 +1,117 @@
+//! The supervised contrastive loss (Khosla et al. 2020): pictures of one class are drawn together, others apart.
+//!
+//! It compares every picture of a batch with every other, so it works on the embeddings of the whole batch at once and
+//! gives their gradient in closed form; what lies below the embeddings is the tensor library's.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use serde::Serialize;
+
+/// How much the contrastive term counts, and how sharply it sees.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Contrast {
+    /// Beside a cross entropy of weight 1.
+    pub weight: f32,
+    /// Divides the cosines: the lower, the more the closest neighbours count.
+    pub temperature: f32,
+}
+
+/// The sum of the pictures' losses and its gradient by `embeddings`, `[pictures, dimensions]`.
+///
+/// A picture's loss is the mean, over the other pictures of its class, of minus the logarithm of that picture's share in
+/// the batch, by the exponential of cosine over temperature. A picture alone in its class has none.
+pub(super) fn contrast(
+    embeddings: ArrayView2<'_, f32>,
+    labels: &[u8],
+    temperature: f32,
+) -> (f64, Array2<f32>) {
+    let norms = embeddings.map_axis(Axis(1), |row| row.dot(&row).sqrt());
+    let mut directions = embeddings.to_owned();
+    for (mut row, &norm) in directions.outer_iter_mut().zip(&norms) {
+        // A silent embedding has no direction, and no gradient either.
+        row.mapv_inplace(|value| if norm > 0.0 { value / norm } else { 0.0 });
+    }
+    let similarities = directions.dot(&directions.t());
+    // By similarity: what the loss gains if picture `column` comes closer to picture `row`.
+    let mut pulls = similarities;
+    let mut loss = 0.0;
+    for (row, mut pulls) in pulls.outer_iter_mut().enumerate() {
+        let alike = |column: usize| column != row && labels[column] == labels[row];
+        let count = (0..labels.len()).filter(|&column| alike(column)).count();
+        if count == 0 {
+            pulls.fill(0.0);
+            continue;
+        }
+        let wanted = 1.0 / count as f32;
+        let others = pulls.iter().enumerate().filter(|(column, _)| *column != row);
+        let closest = others.map(|(_, &cosine)| cosine).fold(f32::MIN, f32::max);
+        let mut total = 0.0;
+        let mut attained = 0.0;
+        for (column, pull) in pulls.iter_mut().enumerate() {
+            // The closest is taken off so that no exponential overflows; the loss does not change by it.
+            let exponent = (*pull - closest) / temperature;
+            attained += if alike(column) { wanted * exponent } else { 0.0 };
+            *pull = if column == row { 0.0 } else { exponent.exp() };
+            total += *pull;
+        }
+        loss += f64::from(total.ln() - attained);
+        for (column, pull) in pulls.iter_mut().enumerate() {
+            *pull /= total;
+            if alike(column) {
+                *pull -= wanted;
+            }
+        }
+    }
+    let mut gradient = (&pulls + &pulls.t()).dot(&directions);
+    for ((mut gradient, direction), &norm) in
+        gradient.outer_iter_mut().zip(directions.outer_iter()).zip(&norms)
+    {
+        // The length of an embedding does not matter, so nothing pulls along it.
+        let along = gradient.dot(&direction);
+        let share = if norm > 0.0 {
+            1.0 / (norm * temperature)
+        } else {
+            0.0
+        };
+        gradient.zip_mut_with(&direction, |pull, direction| {
+            *pull = share * (*pull - along * direction);
+        });
+    }
+    (loss, gradient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Random;
+    use super::*;
+
+    #[test]
+    fn the_gradient_agrees_with_differences_of_the_loss() {
+        let mut random = Random::new(5);
+        let mut embeddings = Array2::from_shape_simple_fn((7, 4), || random.unit() * 3.0);
+        embeddings.row_mut(3).fill(0.0);
+        let labels = [0, 1, 0, 1, 2, 0, 1];
+        let loss = |embeddings: &Array2<f32>| contrast(embeddings.view(), &labels, 0.3).0;
+        let (_, gradient) = contrast(embeddings.view(), &labels, 0.3);
+        for (index, &found) in gradient.indexed_iter().filter(|((row, _), _)| *row != 3) {
+            let moved = |offset: f32| {
+                let mut moved = embeddings.clone();
+                moved[index] += offset;
+                loss(&moved)
+            };
+            let difference = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+            assert!(
+                (difference - f64::from(found)).abs() < 2e-3,
+                "{index:?}: {difference} {found}"
+            );
+        }
+        assert!(gradient.row(3).iter().all(|&pull| pull == 0.0));
+    }
+
+    #[test]
+    fn two_of_a_class_in_one_direction_cost_nothing_against_opposite_ones() {
+        let embeddings = ndarray::arr2(&[[1.0, 0.0], [5.0, 0.0], [0.0, 1.0]]);
+        let (loss, gradient) = contrast(embeddings.view(), &[4, 4, 7], 0.05);
+        assert!(loss.abs() < 1e-6, "{loss}");
+        assert!(gradient.iter().all(|pull| pull.abs() < 1e-6));
+    }
+}
