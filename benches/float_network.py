@@ -5,9 +5,9 @@
 PICTURES.u8 holds raw u8 pixels, one picture of the network's input shape after the other. The first line on stdout is
 a JSON object that says what was loaded; then each line on stdin is answered by a line of JSON:
 
-    logits                      the class scores of every picture
-    run FIRST COUNT WARM_UP     milliseconds of COUNT pictures from FIRST on, after WARM_UP that are not counted
-    empty COUNT                 milliseconds of calling a network that does nothing: what a call costs by itself
+    logits             the class scores of every picture
+    run FIRST COUNT    milliseconds of COUNT pictures from FIRST on, which all run once before without being timed
+    empty COUNT        milliseconds of calling a network that does nothing: what a call costs by itself
 
 What is timed is `run_with_iobinding` with inputs and outputs bound beforehand: no conversion of pixels, no
 allocation of results, and no more of Python than one method call.
@@ -168,9 +168,10 @@ def main():
                 logits.append(session.outputs[0][1].numpy().ravel().tolist())
             answer({"logits": logits})
         elif command == "run":
-            first, count, warm_up = map(int, numbers)
-            session.time(bindings[first : first + warm_up])
-            answer({"ms": session.time(bindings[first : first + count])})
+            first, count = map(int, numbers)
+            chosen = bindings[first : first + count]
+            session.time(chosen)
+            answer({"ms": session.time(chosen)})
         elif command == "empty":
             nothing.time([nothing_binding] * 20)
             answer({"ms": nothing.time([nothing_binding] * int(numbers[0]))})

@@ -19,10 +19,9 @@ use crate::float_network::FloatNetwork;
 use crate::machine::{name, on_one_cpu};
 use crate::summary::{Quantiles, Ratio, Sorted};
 
-/// Pictures that each candidate runs before the next one's turn.
+/// Pictures that each candidate runs before the next one's turn: first once without being timed, because caches and
+/// branch predictors forget during the others' turns, and no candidate is to pay for fetching its pictures again.
 const SLICE: usize = 50;
-/// Pictures before each slice that are not counted: caches and branch predictors forget during the others' turns.
-const WARM_UP: usize = 10;
 /// Pictures of each slice that the reference emulator runs, in the first round alone: it takes a thousand times as long.
 const REFERENCE_OF_SLICE: usize = 1;
 /// Pictures on which the kernels must equal the reference emulator before anything is timed.
@@ -66,15 +65,14 @@ pub struct Network {
     pub name: String,
     /// A call of the runtime that computes nothing; part of every time of the float network.
     pub empty_call_ms: f64,
-    pub float: Row,
     pub rows: Vec<Row>,
 }
 
 /// One candidate's figures.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// None: the float network has no time steps.
-    pub time_steps: Option<u32>,
+    /// Of the emulators; the float network, which has none, is timed anew beside each number of them.
+    pub time_steps: u32,
     pub engine: String,
     pub pictures: usize,
     pub median_ms: f64,
@@ -119,19 +117,13 @@ impl Times {
         }))
     }
 
-    fn row(
-        &self,
-        engine: String,
-        time_steps: Option<TimeSteps>,
-        float: &Self,
-        kernel_before: Option<&Self>,
-    ) -> Row {
+    fn row(&self, engine: String, time_steps: TimeSteps, float: &Self, kernel_before: Option<&Self>) -> Row {
         let all = Sorted::new(self.of_picture.iter().flatten().copied().collect());
         let best = self.of_picture.iter().filter(|times| !times.is_empty());
         let best = best.map(|times| times.iter().copied().fold(f64::INFINITY, f64::min));
         let best = Sorted::new(best.collect());
         Row {
-            time_steps: time_steps.map(TimeSteps::get),
+            time_steps: time_steps.get(),
             engine,
             pictures: best.len(),
             median_ms: all.median(),
@@ -247,25 +239,19 @@ impl<'a> Bench<'a> {
                 }
             }
         }
-        let mut everything = Times::default();
         let mut rows = Vec::new();
         for (&time_steps, times) in steps.iter().zip(&times) {
             let (float, reference) = (&times[0], &times[1]);
-            rows.push(reference.row("reference".to_owned(), Some(time_steps), float, None));
+            rows.push(float.row("float".to_owned(), time_steps, float, None));
+            rows.push(reference.row("reference".to_owned(), time_steps, float, None));
             for (place, kernel) in self.kernels.iter().enumerate() {
                 let before = (place > 0).then(|| &times[place + 1]);
-                rows.push(times[place + 2].row(name(*kernel), Some(time_steps), float, before));
-            }
-            everything.slices.extend(&float.slices);
-            everything.of_picture.resize(float.of_picture.len(), Vec::new());
-            for (all, some) in everything.of_picture.iter_mut().zip(&float.of_picture) {
-                all.extend(some);
+                rows.push(times[place + 2].row(name(*kernel), time_steps, float, before));
             }
         }
         Ok(Network {
             name: label.to_owned(),
             empty_call_ms: Sorted::new(empty).median(),
-            float: everything.row("float".to_owned(), None, &everything, None),
             rows,
         })
     }
@@ -280,9 +266,8 @@ impl<'a> Bench<'a> {
         let first = slice * SLICE;
         let count = SLICE.min(self.plan.pictures.len() - first);
         let pictures = &self.plan.pictures[first..first + count];
-        let warm_up = WARM_UP.min(count);
         Ok(match candidate {
-            Candidate::Float => (0, self.float.run(first, count, warm_up)?),
+            Candidate::Float => (0, self.float.run(first, count)?),
             Candidate::Reference => {
                 let tilings = self.model.placement.tilings();
                 let pictures = &pictures[..REFERENCE_OF_SLICE.min(count)];
@@ -298,7 +283,7 @@ impl<'a> Bench<'a> {
                     keep(emulator.run(picture, time_steps)?);
                     Ok(())
                 };
-                for picture in &pictures[..warm_up] {
+                for picture in pictures {
                     run(picture)?;
                 }
                 (2 + place, timed(pictures, run)?)

@@ -103,14 +103,14 @@ impl FloatNetwork {
         Ok(())
     }
 
-    /// Milliseconds for each of `count` pictures from `first` on, after `warm_up` that are not counted.
-    pub fn run(&mut self, first: usize, count: usize, warm_up: usize) -> Result<Vec<f64>> {
+    /// Milliseconds for each of `count` pictures from `first` on; all run once before without being timed.
+    pub fn run(&mut self, first: usize, count: usize) -> Result<Vec<f64>> {
         ensure!(
             first + count <= self.pictures,
             "there are {} pictures",
             self.pictures
         );
-        writeln!(self.ask, "run {first} {count} {warm_up}")?;
+        writeln!(self.ask, "run {first} {count}")?;
         self.times(count)
     }
 

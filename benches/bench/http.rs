@@ -12,7 +12,7 @@ use serde_json::Value;
 use spikelens::picture::Picture;
 
 use crate::indexing::spikelens;
-use crate::load::{Connection, Load, closed, open};
+use crate::load::{Connection, Load, Round, closed, open};
 use crate::machine::{cpus, number, read};
 use crate::summary::Sorted;
 
@@ -26,6 +26,7 @@ const PARTS: [&str; 4] = ["decode_ms", "queue_ms", "emulation_ms", "search_ms"];
 #[derive(Debug, Serialize)]
 pub struct Http {
     pub cpus: usize,
+    pub rounds: usize,
     pub pictures: usize,
     pub body_bytes: usize,
     pub answer_bytes: usize,
@@ -127,8 +128,8 @@ impl Drop for Server {
     }
 }
 
-/// Runs every load for `time`.
-pub fn measure(data: &Path, pictures: &[Picture], time: Duration) -> Result<Http> {
+/// Runs every load for `time` in each of `rounds`.
+pub fn measure(data: &Path, pictures: &[Picture], rounds: usize, time: Duration) -> Result<Http> {
     ensure!(
         data.is_dir(),
         "{} does not exist; leave `indexing` in, it makes it",
@@ -158,21 +159,11 @@ pub fn measure(data: &Path, pictures: &[Picture], time: Duration) -> Result<Http
 
     let (parts, answer_bytes) = take_apart(address, &requests)?;
     let cpus = cpus()?;
-    let mut loads = vec![closed(address, &requests, 1, time)?];
-    for clients in [cpus, 2 * cpus] {
-        eprintln!("  {clients} clients");
-        let most = closed(address, &requests, clients, time)?;
-        let saturation = most.answers_per_s;
-        if clients > 1 {
-            loads.push(most);
-        }
-        for share in RATES {
-            loads.push(open(address, &requests, clients, share * saturation, time)?);
-        }
-    }
+    let loads = loads(address, &requests, &[1, cpus, 2 * cpus], rounds, time)?;
     memory.push(server.memory("after the loads")?);
     Ok(Http {
         cpus,
+        rounds,
         pictures: requests.len(),
         body_bytes: body_bytes / requests.len(),
         answer_bytes,
@@ -181,6 +172,49 @@ pub fn measure(data: &Path, pictures: &[Picture], time: Duration) -> Result<Http
         loads,
         memory,
     })
+}
+
+/// For each number of clients what the server can do, and, for more than one, the two rates, round by round next to one
+/// another: a rate is a share of what the server could do just before.
+fn loads(
+    address: SocketAddr,
+    requests: &[Vec<u8>],
+    clients: &[usize],
+    rounds: usize,
+    time: Duration,
+) -> Result<Vec<Load>> {
+    let mut clients = clients.to_vec();
+    clients.dedup();
+    let mut kinds: Vec<(usize, Vec<Round>)> = Vec::new();
+    for round in 0..rounds {
+        eprintln!("  round {} of {rounds}", round + 1);
+        let mut kind = 0;
+        let mut add = |clients: usize, round: Round| {
+            if kind == kinds.len() {
+                kinds.push((clients, Vec::new()));
+            }
+            kinds[kind].1.push(round);
+            kind += 1;
+        };
+        for &clients in &clients {
+            let most = closed(address, requests, clients, time)?;
+            let saturation = most.answers_per_s();
+            add(clients, most);
+            if clients == 1 && cpus()? > 1 {
+                continue;
+            }
+            for share in RATES {
+                add(
+                    clients,
+                    open(address, requests, clients, share * saturation, time)?,
+                );
+            }
+        }
+    }
+    Ok(kinds
+        .iter()
+        .map(|(clients, rounds)| Load::of(*clients, rounds))
+        .collect())
 }
 
 /// Asks answers where their time went; gives also their median length.

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::summary::{Quantiles, Sorted};
 
-/// What came of one load.
+/// What came of one kind of load, over all rounds.
 #[derive(Debug, Serialize)]
 pub struct Load {
     pub clients: usize,
@@ -28,6 +28,47 @@ pub struct Load {
     /// Answers 503: the server had too much to do.
     pub refused: usize,
     pub quantiles_ms: Quantiles,
+    pub round_medians_ms: Vec<f64>,
+}
+
+/// One round of one kind of load.
+#[derive(Debug)]
+pub struct Round {
+    times_ms: Vec<f64>,
+    refused: usize,
+    seconds: f64,
+    due_per_s: Option<f64>,
+}
+
+impl Round {
+    pub fn answers_per_s(&self) -> f64 {
+        self.times_ms.len() as f64 / self.seconds
+    }
+}
+
+impl Load {
+    /// Rounds of one length; their rates may differ.
+    pub fn of(clients: usize, rounds: &[Round]) -> Self {
+        let seconds: f64 = rounds.iter().map(|round| round.seconds).sum();
+        let times: Vec<f64> = rounds.iter().flat_map(|round| &round.times_ms).copied().collect();
+        let times = Sorted::new(times);
+        let due: Option<f64> = rounds.iter().map(|round| round.due_per_s).sum();
+        let medians = rounds
+            .iter()
+            .map(|round| Sorted::new(round.times_ms.clone()).median());
+        Self {
+            clients,
+            due_per_s: due.map(|due| due / rounds.len() as f64),
+            answers_per_s: times.len() as f64 / seconds,
+            p50_ms: times.median(),
+            p99_ms: times.p99(),
+            most_ms: times.at(1.0),
+            answers: times.len(),
+            refused: rounds.iter().map(|round| round.refused).sum(),
+            quantiles_ms: times.quantiles(),
+            round_medians_ms: medians.collect(),
+        }
+    }
 }
 
 /// A connection that stays open from request to request.
@@ -91,7 +132,7 @@ fn head(bytes: &[u8]) -> Result<(u16, usize)> {
 }
 
 /// Each of `clients` asks as soon as it has its answer.
-pub fn closed(address: SocketAddr, requests: &[Vec<u8>], clients: usize, time: Duration) -> Result<Load> {
+pub fn closed(address: SocketAddr, requests: &[Vec<u8>], clients: usize, time: Duration) -> Result<Round> {
     let end = Instant::now() + time;
     let next = AtomicUsize::new(0);
     run(address, requests, clients, None, || {
@@ -107,7 +148,7 @@ pub fn open(
     clients: usize,
     rate: f64,
     time: Duration,
-) -> Result<Load> {
+) -> Result<Round> {
     let start = Instant::now();
     let next = AtomicUsize::new(0);
     run(address, requests, clients, Some(rate), || {
@@ -124,7 +165,7 @@ fn run(
     clients: usize,
     rate: Option<f64>,
     next: impl Fn() -> Option<(usize, Instant)> + Sync,
-) -> Result<Load> {
+) -> Result<Round> {
     let start = Instant::now();
     let client = || -> Result<(Vec<f64>, usize)> {
         let mut connection = Connection::open(address)?;
@@ -160,16 +201,10 @@ fn run(
     })?;
     let seconds = start.elapsed().as_secs_f64();
     ensure!(!times.is_empty(), "the server answered none of the searches");
-    let times = Sorted::new(times);
-    Ok(Load {
-        clients,
-        due_per_s: rate,
-        answers_per_s: times.len() as f64 / seconds,
-        p50_ms: times.median(),
-        p99_ms: times.p99(),
-        most_ms: times.at(1.0),
-        answers: times.len(),
+    Ok(Round {
+        times_ms: times,
         refused,
-        quantiles_ms: times.quantiles(),
+        seconds,
+        due_per_s: rate,
     })
 }

@@ -61,6 +61,7 @@ struct Size {
     rounds: usize,
     time_steps: &'static [u32],
     indexed: usize,
+    /// Of each load in each round.
     load: Duration,
 }
 
@@ -69,7 +70,7 @@ const FULL: Size = Size {
     rounds: 5,
     time_steps: &[4, 8, 16, 32, 128],
     indexed: 60_000,
-    load: Duration::from_secs(10),
+    load: Duration::from_secs(2),
 };
 
 const QUICK: Size = Size {
@@ -155,7 +156,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         record.search = Some(part("search", &mut took, || search::measure(&data, &test))?);
     }
     if wants(Part::Http) {
-        let found = part("http", &mut took, || http::measure(&data, &test, size.load));
+        let found = part("http", &mut took, || {
+            http::measure(&data, &test, size.rounds, size.load)
+        });
         record.http = Some(found?);
     }
     record.took = took;

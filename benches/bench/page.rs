@@ -105,7 +105,7 @@ fn ratios(out: &mut String, network: &Network) {
         "Time of one picture as a multiple of the float network's (median over slices; below it, where the middle four \
          fifths of the slices lie):\n",
     );
-    let mut steps: Vec<u32> = network.rows.iter().filter_map(|row| row.time_steps).collect();
+    let mut steps: Vec<u32> = network.rows.iter().map(|row| row.time_steps).collect();
     steps.dedup();
     let mut engines: Vec<&str> = Vec::new();
     for row in &network.rows {
@@ -115,17 +115,19 @@ fn ratios(out: &mut String, network: &Network) {
     }
     let find = |engine: &str, steps: u32| {
         let mut rows = network.rows.iter();
-        rows.find(|row| row.engine == engine && row.time_steps == Some(steps))
+        rows.find(|row| row.engine == engine && row.time_steps == steps)
     };
     let mut header = vec!["".to_owned()];
     header.extend(steps.iter().map(|steps| format!("T = {steps}")));
-    let mut rows = vec![vec!["float".to_owned()]];
-    rows[0].extend(steps.iter().map(|_| "1".to_owned()));
+    let mut rows = Vec::new();
     for engine in engines {
         let mut cells = vec![engine.to_owned()];
         cells.extend(steps.iter().map(|&steps| {
             find(engine, steps).map_or_else(String::new, |row| {
                 let ratio = row.to_float;
+                if engine == "float" {
+                    return "1".to_owned();
+                }
                 format!(
                     "**{}**<br>{}–{}",
                     short(ratio.median),
@@ -154,8 +156,7 @@ fn times(out: &mut String, network: &Network) {
         let tail = row.pictures >= 100;
         let or_none = |text: String| if tail { text } else { "–".to_owned() };
         vec![
-            row.time_steps
-                .map_or_else(|| "–".to_owned(), |steps| steps.to_string()),
+            row.time_steps.to_string(),
             row.engine.clone(),
             short(row.median_ms),
             or_none(short(row.p99_ms)),
@@ -166,10 +167,7 @@ fn times(out: &mut String, network: &Network) {
             row.pictures.to_string(),
         ]
     };
-    let rows: Vec<_> = std::iter::once(&network.float)
-        .chain(&network.rows)
-        .map(cells)
-        .collect();
+    let rows: Vec<_> = network.rows.iter().map(cells).collect();
     let header = [
         "T",
         "engine",
@@ -190,9 +188,9 @@ fn times(out: &mut String, network: &Network) {
         ),
     );
     for (before, row) in network.rows.iter().zip(&network.rows[1..]) {
-        let steps = row.time_steps.unwrap_or_default();
+        let steps = row.time_steps;
         let others = [
-            (Some(row.to_float), "float"),
+            ((row.engine != "float").then_some(row.to_float), "float"),
             (row.to_kernel_before, before.engine.as_str()),
         ];
         for (ratio, other) in others {
@@ -266,10 +264,10 @@ fn http(out: &mut String, found: &Http) {
         out,
         &format!(
             "`POST /v1/search` with {} test pictures in turn as PNG ({} bytes on average), answers of {} bytes, kept \
-             connections; server and load generator share the {} CPUs. Closed loop: a client asks when it has its \
+             connections; server and load generator share the {} CPUs; {} rounds of all loads. Closed loop: a client asks when it has its \
              answer. Open loop: requests are due at fixed moments, at half and at four fifths of what the closed loop \
-             of as many clients reached; time counts from when a request is due.\n",
-            found.pictures, found.body_bytes, found.answer_bytes, found.cpus
+             of as many clients reached just before; time counts from when a request is due.\n",
+            found.pictures, found.body_bytes, found.answer_bytes, found.cpus, found.rounds
         ),
     );
     let rows: Vec<_> = found
@@ -359,7 +357,7 @@ fn memory(out: &mut String, found: &Http) {
     line(
         out,
         &format!(
-            "It starts with the kept graph and answers its first search after {:.1} s.\n",
+            "It starts with the kept graph and is ready after {:.1} s.\n",
             found.start_s
         ),
     );
