@@ -6,12 +6,14 @@ DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve test dataset build lint unit deny model aarch64 sanitize clean
+.PHONY: help serve test dataset build lint unit deny model bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
 	@echo "make model    train and convert the shipped model anew (some minutes)"
+	@echo "make bench    measure speed and memory, keep the tables in benches/record (about 10 minutes on an idle machine;"
+	@echo "              BENCH=--quick for one minute; needs python3 with venv)"
 	@echo "make dataset  get Fashion-MNIST alone"
 	@echo "make aarch64  the NEON kernel's tests, under QEMU"
 	@echo "make sanitize the kernels' tests under AddressSanitizer, with a nightly toolchain"
@@ -49,6 +51,9 @@ aarch64: dataset
 
 sanitize: dataset
 	scripts/sanitize.sh
+
+bench: dataset
+	cargo bench --locked --bench bench -- $(BENCH)
 
 clean:
 	cargo clean

@@ -1,0 +1,229 @@
+//! `make bench`: how fast everything is, in one run, as ratios where machines differ.
+//!
+//! The page goes to stdout and, with the figures behind it, into `benches/record/`; `benches/README.md` says how to
+//! read it. Nothing here asserts a speed; what is asserted is that whatever is timed is right.
+
+mod emulation;
+mod float_network;
+mod http;
+mod indexing;
+mod load;
+mod machine;
+mod page;
+mod search;
+mod summary;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+use spikelens::network::TimeSteps;
+use spikelens::picture::{Picture, idx};
+
+use machine::Machine;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Emulation,
+    Indexing,
+    Search,
+    Http,
+}
+
+/// How fast the emulators, the search, the server and the indexing are on this machine.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 110)]
+struct Arguments {
+    /// Few pictures, one round: whether everything runs, in a minute
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts; search and http then use the catalogue that the last indexing left
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// The folder with the four official *-ubyte.gz files of Fashion-MNIST
+    #[arg(long, env = "SPIKELENS_DATASET")]
+    dataset: PathBuf,
+    /// Where page and figures are kept [default: benches/record; the build folder's for quick or partial runs]
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Cargo says so when it benchmarks
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// How much is run.
+struct Size {
+    test_pictures: usize,
+    rounds: usize,
+    time_steps: &'static [u32],
+    indexed: usize,
+    /// Of each load in each round.
+    load: Duration,
+}
+
+const FULL: Size = Size {
+    test_pictures: 1000,
+    rounds: 5,
+    time_steps: &[4, 8, 16, 32, 128],
+    indexed: 60_000,
+    load: Duration::from_secs(2),
+};
+
+const QUICK: Size = Size {
+    test_pictures: 100,
+    rounds: 1,
+    time_steps: &[4, 16],
+    indexed: 5000,
+    load: Duration::from_secs(1),
+};
+
+/// Everything that a run found.
+#[derive(Debug, Serialize)]
+struct Record {
+    machine: Machine,
+    quick: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emulation: Option<emulation::Emulation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<search::Search>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<http::Http>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indexing: Option<indexing::Indexing>,
+    took: Vec<Took>,
+}
+
+#[derive(Debug, Serialize)]
+struct Took {
+    part: String,
+    seconds: f64,
+}
+
+fn main() -> ExitCode {
+    // `cargo test --benches` runs this too: there it has nothing to do.
+    if !std::env::args().any(|word| word == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let size = if arguments.quick { QUICK } else { FULL };
+    let wants = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let work = work_folder()?;
+    let data = work.join(if arguments.quick { "data-quick" } else { "data" });
+    let test = pictures(&arguments.dataset, "t10k", size.test_pictures)?;
+    let mut record = Record {
+        machine: Machine::look()?,
+        quick: arguments.quick,
+        emulation: None,
+        search: None,
+        http: None,
+        indexing: None,
+        took: Vec::new(),
+    };
+    let mut took = Vec::new();
+    if wants(Part::Emulation) {
+        let python = float_network::python(&work.join("venv"))?;
+        let time_steps = size.time_steps.iter().map(|&steps| TimeSteps::new(steps));
+        let plan = emulation::Plan {
+            pictures: &test,
+            time_steps: time_steps.collect::<Result<_, _>>()?,
+            rounds: size.rounds,
+            python: &python,
+            work: &work,
+        };
+        record.emulation = Some(part("emulation", &mut took, || emulation::measure(&plan))?);
+    }
+    if wants(Part::Indexing) {
+        let training = pictures(&arguments.dataset, "train", size.indexed)?;
+        let found = part("indexing", &mut took, || {
+            indexing::measure(&arguments.dataset, &data, &training)
+        });
+        record.indexing = Some(found?);
+    }
+    if wants(Part::Search) {
+        record.search = Some(part("search", &mut took, || search::measure(&data, &test))?);
+    }
+    if wants(Part::Http) {
+        let found = part("http", &mut took, || {
+            http::measure(&data, &test, size.rounds, size.load)
+        });
+        record.http = Some(found?);
+    }
+    record.took = took;
+    let page = page::page(&record);
+    write!(std::io::stdout().lock(), "{page}")?;
+    let folder = arguments.record.clone().unwrap_or_else(|| {
+        if arguments.quick || !arguments.only.is_empty() {
+            work.join("record")
+        } else {
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record")
+        }
+    });
+    keep(&folder, &record, &page)
+}
+
+/// Runs one part and notes how long it takes.
+fn part<T>(name: &str, took: &mut Vec<Took>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("{name}");
+    let start = Instant::now();
+    let found = work().with_context(|| name.to_owned())?;
+    took.push(Took {
+        part: name.to_owned(),
+        seconds: start.elapsed().as_secs_f64(),
+    });
+    Ok(found)
+}
+
+/// A folder of our own beside the executables.
+fn work_folder() -> Result<PathBuf> {
+    let target = Path::new(env!("CARGO_BIN_EXE_spikelens")).ancestors().nth(2);
+    let folder = target
+        .context("executables lie in the build folder")?
+        .join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder)
+}
+
+/// The first `count` pictures of a split, `train` or `t10k`.
+fn pictures(dataset: &Path, split: &str, count: usize) -> Result<Vec<Picture>> {
+    let path = dataset.join(format!("{split}-images-idx3-ubyte.gz"));
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("{} cannot be read (`make dataset` fetches it)", path.display()))?;
+    let planes = idx::pictures(&bytes).with_context(|| path.display().to_string())?;
+    ensure!(
+        planes.dim().0 >= count,
+        "{} holds {} pictures, {count} are needed",
+        path.display(),
+        planes.dim().0
+    );
+    let planes = planes.outer_iter().take(count);
+    planes
+        .map(|plane| Ok(Picture::new(plane.to_owned().insert_axis(ndarray::Axis(0)))?))
+        .collect()
+}
+
+fn keep(folder: &Path, record: &Record, page: &str) -> Result<()> {
+    let machine = &record.machine;
+    let day = machine.date.split('T').next().unwrap_or(&machine.date);
+    let name = format!("{day}-{}", machine.commit);
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let json = serde_json::to_vec(record)?;
+    for (ending, bytes) in [("md", page.as_bytes()), ("json", &json)] {
+        let path = folder.join(format!("{name}.{ending}"));
+        std::fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
+        eprintln!("kept {}", path.display());
+    }
+    Ok(())
+}

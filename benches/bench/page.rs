@@ -1,0 +1,412 @@
+//! The record as a page of tables.
+
+use std::fmt::Write;
+
+use crate::emulation::{Emulation, Network, Row};
+use crate::http::Http;
+use crate::indexing::Indexing;
+use crate::machine::Machine;
+use crate::search::Search;
+use crate::{Record, Took};
+
+/// The whole page.
+pub fn page(record: &Record) -> String {
+    let mut out = String::new();
+    machine(&mut out, &record.machine, record.quick);
+    if let Some(emulation) = &record.emulation {
+        self::emulation(&mut out, emulation);
+    }
+    if let Some(found) = &record.search {
+        search(&mut out, found);
+    }
+    if let Some(found) = &record.http {
+        http(&mut out, found);
+    }
+    if let Some(found) = &record.indexing {
+        indexing(&mut out, found);
+    }
+    if let Some(found) = &record.http {
+        memory(&mut out, found);
+    }
+    took(&mut out, &record.took);
+    out
+}
+
+fn machine(out: &mut String, machine: &Machine, quick: bool) {
+    let dirty = if machine.dirty {
+        ", with changes that are not committed"
+    } else {
+        ""
+    };
+    line(out, &format!("# Speed at commit {}\n", machine.commit));
+    if quick {
+        line(
+            out,
+            "**A quick run**: few pictures, one round. It shows that everything runs; its figures are no record.\n",
+        );
+    }
+    if machine.load_now() > 0.25 * machine.cpus as f64 {
+        line(
+            out,
+            &format!(
+                "**The machine was not idle** when this run began (load {} on {} CPUs): times are too long, most of all \
+                 the p99 and everything over HTTP; ratios hold better than times.\n",
+                machine.load, machine.cpus
+            ),
+        );
+    }
+    let memory = format!("{:.1} GiB", machine.memory_gib);
+    let rows = [
+        ("commit", format!("{}{dirty}", machine.commit)),
+        ("date", machine.date.clone()),
+        ("command", format!("`{}`", machine.command)),
+        (
+            "CPU",
+            format!(
+                "{}, {} CPUs ({})",
+                machine.cpu,
+                machine.cpus,
+                machine.flags.join(" ")
+            ),
+        ),
+        ("memory", memory),
+        ("load at the start", machine.load.clone()),
+        ("system", machine.kernel.clone()),
+        ("compiler", machine.rustc.clone()),
+    ];
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
+    table(out, &["", ""], "ll", &rows);
+}
+
+fn emulation(out: &mut String, found: &Emulation) {
+    line(out, "## Emulation against the float network\n");
+    line(
+        out,
+        &format!(
+            "One thread on CPU {}, batch 1, {} test pictures, rounds: {}, the candidates slice by slice next to one \
+             another. The float network is the ANN of the same weights in {}, one thread, checked to score every picture \
+             as the program's own ANN does; the kernels are checked against the reference emulator. The emulator \
+             takes u8 pixels and gives embedding, scores and the counts of every layer and core; the float network \
+             takes ready-made floats and gives embedding and scores. The reference emulator runs few pictures.\n",
+            found.cpu, found.pictures, found.rounds, found.runtime
+        ),
+    );
+    for network in &found.networks {
+        line(out, &format!("### {}\n", network.name));
+        ratios(out, network);
+        times(out, network);
+    }
+}
+
+/// One line an engine, one column a number of time steps.
+fn ratios(out: &mut String, network: &Network) {
+    line(
+        out,
+        "Time of one picture as a multiple of the float network's (median over slices; below it, where the middle four \
+         fifths of the slices lie):\n",
+    );
+    let mut steps: Vec<u32> = network.rows.iter().map(|row| row.time_steps).collect();
+    steps.dedup();
+    let mut engines: Vec<&str> = Vec::new();
+    for row in &network.rows {
+        if !engines.contains(&row.engine.as_str()) {
+            engines.push(&row.engine);
+        }
+    }
+    let find = |engine: &str, steps: u32| {
+        let mut rows = network.rows.iter();
+        rows.find(|row| row.engine == engine && row.time_steps == steps)
+    };
+    let mut header = vec!["".to_owned()];
+    header.extend(steps.iter().map(|steps| format!("T = {steps}")));
+    let mut rows = Vec::new();
+    for engine in engines {
+        let mut cells = vec![engine.to_owned()];
+        cells.extend(steps.iter().map(|&steps| {
+            find(engine, steps).map_or_else(String::new, |row| {
+                let ratio = row.to_float;
+                if engine == "float" {
+                    return "1".to_owned();
+                }
+                format!(
+                    "**{}**<br>{}–{}",
+                    short(ratio.median),
+                    short(ratio.p10),
+                    short(ratio.p90)
+                )
+            })
+        }));
+        rows.push(cells);
+    }
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    table(out, &header, &format!("l{}", "r".repeat(steps.len())), &rows);
+}
+
+fn times(out: &mut String, network: &Network) {
+    let reference = |row: &Row| {
+        let mut rows = network.rows.iter();
+        let same = rows.find(|other| other.engine == "reference" && other.time_steps == row.time_steps);
+        same.map_or_else(
+            || "–".to_owned(),
+            |reference| short(reference.median_ms / row.median_ms),
+        )
+    };
+    let cells = |row: &Row| {
+        // The last hundredth of few runs is one run.
+        let tail = row.pictures >= 100;
+        let or_none = |text: String| if tail { text } else { "–".to_owned() };
+        vec![
+            row.time_steps.to_string(),
+            row.engine.clone(),
+            short(row.median_ms),
+            or_none(short(row.p99_ms)),
+            or_none(short(row.p99_ms / row.median_ms)),
+            short(row.best_ms),
+            or_none(short(row.best_p99_ms)),
+            reference(row),
+            row.pictures.to_string(),
+        ]
+    };
+    let rows: Vec<_> = network.rows.iter().map(cells).collect();
+    let header = [
+        "T",
+        "engine",
+        "median ms",
+        "p99 ms",
+        "p99 / median",
+        "best round: median ms",
+        "best round: p99 ms",
+        "times as fast as the reference",
+        "pictures",
+    ];
+    table(out, &header, "rlrrrrrrr", &rows);
+    line(
+        out,
+        &format!(
+            "A call of the float network's runtime that computes nothing takes {} ms; its times contain that.\n",
+            short(network.empty_call_ms)
+        ),
+    );
+    for (before, row) in network.rows.iter().zip(&network.rows[1..]) {
+        let steps = row.time_steps;
+        let others = [
+            ((row.engine != "float").then_some(row.to_float), "float"),
+            (row.to_kernel_before, before.engine.as_str()),
+        ];
+        for (ratio, other) in others {
+            if let Some(ratio) = ratio.filter(|ratio| !ratio.tells()) {
+                line(
+                    out,
+                    &format!(
+                        "At T = {steps} this run does not tell {} from {other}: {} times as long ({}–{}).\n",
+                        row.engine,
+                        short(ratio.median),
+                        short(ratio.p10),
+                        short(ratio.p90)
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn search(out: &mut String, found: &Search) {
+    line(out, "## Search\n");
+    line(
+        out,
+        &format!(
+            "The {} nearest of {} embeddings of {} values, {} queries, one thread on CPU {}. The exact search takes \
+             {} times as long as the graph ({}–{}).\n",
+            found.k,
+            found.embeddings,
+            found.dimensions,
+            found.queries,
+            found.cpu,
+            short(found.exact_to_graph.median),
+            short(found.exact_to_graph.p10),
+            short(found.exact_to_graph.p90)
+        ),
+    );
+    let kind = |name: &str, kind: &crate::search::Kind, recall: String, worst: String| {
+        vec![
+            name.to_owned(),
+            short(kind.median_ms),
+            short(kind.p99_ms),
+            short(kind.p99_ms / kind.median_ms),
+            recall,
+            worst,
+        ]
+    };
+    let rows = [
+        kind(
+            "graph",
+            &found.graph,
+            format!("{:.4}", found.recall),
+            format!("{:.2}", found.recall_p1),
+        ),
+        kind("exact", &found.exact, "1".to_owned(), "1".to_owned()),
+    ];
+    let recall = format!("recall@{}", found.k);
+    let header = [
+        "",
+        "median ms",
+        "p99 ms",
+        "p99 / median",
+        &recall,
+        "of the worst 1 %",
+    ];
+    table(out, &header, "lrrrrr", &rows);
+}
+
+fn http(out: &mut String, found: &Http) {
+    line(out, "## The answer over HTTP\n");
+    line(
+        out,
+        &format!(
+            "`POST /v1/search` with {} test pictures in turn as PNG ({} bytes on average), answers of {} bytes, kept \
+             connections; server and load generator share the {} CPUs; {} rounds of all loads. Closed loop: a client asks when it has its \
+             answer. Open loop: requests are due at fixed moments, at half and at four fifths of what the closed loop \
+             of as many clients reached just before; time counts from when a request is due.\n",
+            found.pictures, found.body_bytes, found.answer_bytes, found.cpus, found.rounds
+        ),
+    );
+    let rows: Vec<_> = found
+        .loads
+        .iter()
+        .map(|load| {
+            vec![
+                load.clients.to_string(),
+                load.due_per_s
+                    .map_or_else(|| "closed".to_owned(), |rate| format!("{rate:.0} due a second")),
+                format!("{:.0}", load.answers_per_s),
+                short(load.p50_ms),
+                short(load.p99_ms),
+                short(load.p99_ms / load.p50_ms),
+                short(load.most_ms),
+                load.answers.to_string(),
+                load.refused.to_string(),
+            ]
+        })
+        .collect();
+    let header = [
+        "clients",
+        "loop",
+        "answers a second",
+        "p50 ms",
+        "p99 ms",
+        "p99 / p50",
+        "longest ms",
+        "answers",
+        "refused (503)",
+    ];
+    table(out, &header, "rlrrrrrrr", &rows);
+    line(out, "Where the time of one client alone goes, medians:\n");
+    let whole = found.parts.last().map_or(f64::NAN, |part| part.median_ms);
+    let rows: Vec<_> = found
+        .parts
+        .iter()
+        .map(|part| {
+            vec![
+                part.name.clone(),
+                short(part.median_ms),
+                format!("{:.0} %", 100.0 * part.median_ms / whole),
+            ]
+        })
+        .collect();
+    table(out, &["", "ms", "share"], "lrr", &rows);
+}
+
+fn indexing(out: &mut String, found: &Indexing) {
+    line(out, "## Indexing\n");
+    line(
+        out,
+        &format!(
+            "{} pictures, from the data set's files to an index that can be searched, {} CPUs; {:.0} MiB on disk.\n",
+            found.pictures, found.cpus, found.disk_mib
+        ),
+    );
+    let whole = found.import_s + found.graph_s;
+    let row = |name: &str, seconds: f64, part: bool| {
+        vec![
+            name.to_owned(),
+            format!("{seconds:.1}"),
+            if part {
+                format!("{:.0} %", 100.0 * seconds / whole)
+            } else {
+                String::new()
+            },
+            format!("{:.0}", found.pictures as f64 / seconds),
+        ]
+    };
+    let rows = [
+        row(
+            "`spikelens import`: PNGs, emulation, commits",
+            found.import_s,
+            true,
+        ),
+        row("the graph: read, build, keep", found.graph_s, true),
+        row("both", whole, true),
+        row("for comparison: the emulation alone", found.emulation_s, false),
+        row("for comparison: taking up the kept graph", found.reopen_s, false),
+    ];
+    table(out, &["", "s", "share", "pictures a second"], "lrrr", &rows);
+}
+
+fn memory(out: &mut String, found: &Http) {
+    line(out, "## Memory of the server\n");
+    line(
+        out,
+        &format!(
+            "It starts with the kept graph and is ready after {:.1} s.\n",
+            found.start_s
+        ),
+    );
+    let rows: Vec<_> = found
+        .memory
+        .iter()
+        .map(|memory| {
+            vec![
+                memory.when.to_owned(),
+                format!("{:.0}", memory.resident_mib),
+                format!("{:.0}", memory.peak_mib),
+            ]
+        })
+        .collect();
+    table(out, &["", "resident MiB", "peak MiB"], "lrr", &rows);
+}
+
+fn took(out: &mut String, took: &[Took]) {
+    let parts: Vec<String> = took
+        .iter()
+        .map(|took| format!("{} {:.0} s", took.part, took.seconds))
+        .collect();
+    line(out, &format!("This run took: {}.", parts.join(", ")));
+}
+
+fn line(out: &mut String, text: &str) {
+    writeln!(out, "{text}").expect("a String takes everything");
+}
+
+/// `sides` has an `l` or `r` for each column.
+fn table(out: &mut String, header: &[&str], sides: &str, rows: &[Vec<String>]) {
+    line(out, &format!("| {} |", header.join(" | ")));
+    let rule: Vec<&str> = sides
+        .chars()
+        .map(|side| if side == 'r' { "---:" } else { "---" })
+        .collect();
+    line(out, &format!("|{}|", rule.join("|")));
+    for row in rows {
+        line(out, &format!("| {} |", row.join(" | ")));
+    }
+    line(out, "");
+}
+
+/// Three digits that mean something.
+fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let size = value.abs().max(1e-4).log10().floor();
+    let digits = (2.0 - size).max(0.0) as usize;
+    format!("{value:.digits$}")
+}

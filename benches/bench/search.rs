@@ -1,0 +1,119 @@
+//! The graph against the exact search over the same embeddings: one thread on one CPU, slices of both next to one
+//! another, and how much of the exact answer the graph finds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::Serialize;
+use spikelens::chip::cost::CostModel;
+use spikelens::neighbours::Neighbour;
+use spikelens::neighbours::quality::recall;
+use spikelens::picture::{DecodeLimits, Picture};
+use spikelens::service::embed::{Embedder, RunOptions};
+use spikelens::service::model::Model;
+
+use crate::indexing;
+use crate::machine::on_one_cpu;
+use crate::summary::{Quantiles, Ratio, Sorted};
+
+/// Matches of each query: the interface's default.
+const K: usize = 10;
+/// Queries that each kind of search answers before the other one's turn.
+const SLICE: usize = 20;
+
+#[derive(Debug, Serialize)]
+pub struct Search {
+    pub cpu: usize,
+    pub embeddings: usize,
+    pub dimensions: usize,
+    pub queries: usize,
+    pub k: usize,
+    pub graph: Kind,
+    pub exact: Kind,
+    pub exact_to_graph: Ratio,
+    /// Shares of the exact search's matches that the graph found: over all queries, and of the worst hundredth.
+    pub recall: f64,
+    pub recall_p1: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Kind {
+    pub median_ms: f64,
+    pub p99_ms: f64,
+    pub quantiles_ms: Quantiles,
+}
+
+impl Kind {
+    fn of(times: Vec<f64>) -> Self {
+        let times = Sorted::new(times);
+        Self {
+            median_ms: times.median(),
+            p99_ms: times.p99(),
+            quantiles_ms: times.quantiles(),
+        }
+    }
+}
+
+pub fn measure(data: &Path, pictures: &[Picture]) -> Result<Search> {
+    let model = Arc::new(Model::read(Model::SHIPPED, CostModel::Loihi1Paper)?);
+    let index = indexing::open(data, &model)?;
+    let neighbours = &index.neighbours;
+    let options = RunOptions::of(&model);
+    let mut embedder = Embedder::new(Arc::clone(&model), DecodeLimits::default());
+    let queries = pictures
+        .iter()
+        .map(|picture| Ok(embedder.embed_picture(picture, options)?.embedding.values))
+        .collect::<Result<Vec<Vec<i32>>>>()?;
+    let (mut graph, mut exact, mut ratios, mut recalls) = (vec![], vec![], vec![], vec![]);
+    let ((), cpu) = on_one_cpu(|| {
+        for (turn, slice) in queries.chunks(SLICE).enumerate() {
+            let by_graph = || timed(slice, |query| neighbours.nearest(query, K));
+            let by_exact = || timed(slice, |query| neighbours.nearest_exact(query, K));
+            let ((graph_times, found), (exact_times, right)) = if turn % 2 == 0 {
+                (by_graph(), by_exact())
+            } else {
+                let exact = by_exact();
+                (by_graph(), exact)
+            };
+            ratios.push((
+                Sorted::new(exact_times.clone()).median(),
+                Sorted::new(graph_times.clone()).median(),
+            ));
+            recalls.extend(
+                right
+                    .iter()
+                    .zip(&found)
+                    .map(|(right, found)| recall(right, found)),
+            );
+            graph.extend(graph_times);
+            exact.extend(exact_times);
+        }
+        Ok(())
+    })?;
+    let mean = recalls.iter().sum::<f64>() / recalls.len() as f64;
+    Ok(Search {
+        cpu,
+        embeddings: index.entries.len(),
+        dimensions: model.snn.network.embedding_dimensions(),
+        queries: queries.len(),
+        k: K,
+        graph: Kind::of(graph),
+        exact: Kind::of(exact),
+        exact_to_graph: Ratio::of(ratios.into_iter()),
+        recall: mean,
+        recall_p1: Sorted::new(recalls).at(0.01),
+    })
+}
+
+/// Milliseconds of each query, and who was found.
+fn timed(queries: &[Vec<i32>], search: impl Fn(&[i32]) -> Vec<Neighbour>) -> (Vec<f64>, Vec<Vec<usize>>) {
+    let answers = queries.iter().map(|query| {
+        let start = Instant::now();
+        let found = search(query);
+        let time = start.elapsed().as_secs_f64() * 1e3;
+        (time, found.iter().map(|neighbour| neighbour.index).collect())
+    });
+    answers.unzip()
+}
