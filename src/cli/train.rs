@@ -12,12 +12,14 @@ enum Recipe {
 }
 
 /// What a recipe says where the options say nothing.
+#[cfg(feature = "train")]
 struct Defaults {
     architecture: &'static str,
     batch: usize,
     dropout: f32,
 }
 
+#[cfg(feature = "train")]
 impl Recipe {
     fn as_str(self) -> &'static str {
         match self {

@@ -145,6 +145,49 @@ fn evaluate_measures_both_networks() {
 }
 
 #[test]
+fn evaluate_asks_held_out_training_pictures_too() {
+    let dataset = dataset();
+    let evaluate = |queries: &str, corpus: &str| {
+        run(&[
+            "evaluate",
+            "--dataset",
+            dataset.to_str().unwrap(),
+            "--queries-from",
+            "validation",
+            "--queries",
+            queries,
+            "--corpus",
+            corpus,
+            "--time-steps",
+            "8",
+            "--format",
+            "json",
+        ])
+    };
+    let output = evaluate("200", "1000");
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["queries_from"], "validation");
+    assert!(
+        report["rows"][0]["classification"].as_f64().unwrap() > 85.0,
+        "{report}"
+    );
+    // A query must not find itself.
+    assert!(failed(&evaluate("50000", "20000")).contains("overlap"));
+}
+
+#[cfg(not(feature = "train"))]
+#[test]
+fn a_build_without_training_says_how_to_get_it() {
+    for command in [
+        &["train", "--dataset", "x", "--out", "y"][..],
+        &["tune", "snn.safetensors", "--dataset", "x", "--out", "y"],
+    ] {
+        assert!(failed(&run(command)).contains("cargo build --release --features train"));
+    }
+}
+
+#[test]
 fn search_from_the_shell_finds_its_like() {
     let folder = catalogue(500, &[]);
     let file = npy(1);
