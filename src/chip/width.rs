@@ -158,17 +158,8 @@ pub fn widths(snn: &Snn, time_steps: TimeSteps) -> Vec<LayerWidths> {
         let start = initial_range(&parameters.initial_membrane);
         let bound = (0..layer.output.channels)
             .map(|channel| {
-                let bias = i64::from(parameters.bias_of(channel));
-                let (low, high) = arriving(layer, parameters, channel);
-                let first = Range {
-                    low: bias,
-                    high: bias,
-                };
-                let later = Range {
-                    low: bias + low,
-                    high: bias + high,
-                };
-                bound(start, parameters.threshold, [first, later], time_steps)
+                let drives = drives(layer, parameters, channel);
+                bound(start, parameters.threshold, drives, time_steps)
             })
             .reduce(Range::around)
             .expect("a layer has channels");
@@ -214,16 +205,24 @@ fn arriving(layer: &Layer, parameters: &Parameters, channel: usize) -> (i64, i64
 /// The least and the most by which bias and spikes can move one of a layer's membranes in one time step.
 pub fn drive(layer: &Layer, parameters: &Parameters) -> Range {
     (0..layer.output.channels)
-        .map(|channel| {
-            let bias = i64::from(parameters.bias_of(channel));
-            let (low, high) = arriving(layer, parameters, channel);
-            Range {
-                low: bias.min(bias + low),
-                high: bias.max(bias + high),
-            }
-        })
+        .flat_map(|channel| drives(layer, parameters, channel))
         .reduce(Range::around)
         .expect("a layer has channels")
+}
+
+/// What the first step, in which no spike arrives, and each later one can add to a neuron of `channel`.
+fn drives(layer: &Layer, parameters: &Parameters, channel: usize) -> [Range; 2] {
+    let bias = i64::from(parameters.bias_of(channel));
+    let (low, high) = arriving(layer, parameters, channel);
+    let first = Range {
+        low: bias,
+        high: bias,
+    };
+    let later = Range {
+        low: bias + low,
+        high: bias + high,
+    };
+    [first, later]
 }
 
 /// Where a neuron's membrane can be when it is compared with the threshold, over all steps. `drives` are what the

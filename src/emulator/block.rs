@@ -6,7 +6,7 @@
 use super::LayerState;
 use super::bits::{SpikeBits, WORD};
 use super::kernel::{
-    Block, Drive, Kernel, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View,
+    Block, Drive, Kernel, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View, index,
 };
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
@@ -337,10 +337,6 @@ fn narrow(weights: &[i16], bias: &[i32]) -> Option<Vec<i16>> {
         i16::try_from(least).ok()?;
     }
     bias.iter().map(|&bias| i16::try_from(bias).ok()).collect()
-}
-
-fn index(number: u32) -> usize {
-    usize::try_from(number).expect("32 bits fit")
 }
 
 /// For each position, the source positions that its window sees.

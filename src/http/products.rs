@@ -18,7 +18,6 @@ use crate::catalogue::Product;
 use crate::network::Probe;
 use crate::service::Times;
 use crate::service::model::hex;
-use crate::service::search::SearchOptions;
 
 /// Products of a page where the client does not say how many.
 const PAGE: usize = 20;
@@ -102,14 +101,8 @@ pub async fn similar(
     uri: Uri,
 ) -> Result<Json<SimilarAnswer>, Problem> {
     let start = Instant::now();
-    let request = request::parameters(Endpoint::Similar, &uri)?;
-    let default = SearchOptions::default();
-    let options = SearchOptions {
-        k: request.k.unwrap_or(default.k),
-        min_score: request.min_score,
-        exact: request.exact.unwrap_or(default.exact),
-        filter: request.filter,
-    };
+    let mut request = request::parameters(Endpoint::Similar, &uri)?;
+    let options = request.search_options();
     let (matches, timing) = app.service.similar(id, options, start + app.limits.time).await?;
     Ok(Json(SimilarAnswer {
         matches: matches.into_iter().map(MatchAnswer::of).collect(),

@@ -35,6 +35,19 @@ pub struct Request {
     pub after: Option<ProductKey>,
 }
 
+impl Request {
+    /// How to search: what was said, else the defaults. The filter is taken out.
+    pub fn search_options(&mut self) -> SearchOptions {
+        let default = SearchOptions::default();
+        SearchOptions {
+            k: self.k.unwrap_or(default.k),
+            min_score: self.min_score,
+            exact: self.exact.unwrap_or(default.exact),
+            filter: self.filter.take(),
+        }
+    }
+}
+
 /// Which fields an endpoint knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {

@@ -18,7 +18,7 @@ use crate::embedding::Prediction;
 use crate::network::Probe;
 use crate::service::embed::RunOptions;
 use crate::service::model::Model;
-use crate::service::search::{Match, SearchOptions};
+use crate::service::search::Match;
 use crate::service::trace::Trace;
 use crate::service::{Query, Times};
 
@@ -137,13 +137,7 @@ pub async fn search(
         ..RunOptions::of(&model)
     };
     let run = run_options(&request, catalogue);
-    let default = SearchOptions::default();
-    let options = SearchOptions {
-        k: request.k.unwrap_or(default.k),
-        min_score: request.min_score,
-        exact: request.exact.unwrap_or(default.exact),
-        filter: request.filter.take(),
-    };
+    let options = request.search_options();
     let query = match (request.image.take(), request.embedding.take()) {
         (Some(image), None) => Query::Picture(image, run),
         (None, Some(embedding)) => {

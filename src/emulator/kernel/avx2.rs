@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
-use super::{Drive, FARTHEST, LANES, Position, Target, gather, list, wide};
+use super::{Drive, FARTHEST, LANES, Position, Target, gather, list, looked_up, wide};
 
 /// Whether this machine has AVX2 and the bit instructions that came with it.
 pub fn is_available() -> bool {
@@ -49,9 +49,7 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
     for step in 0..steps {
         match &block.drive {
             Drive::Table(sums) => {
-                let subset = target.scratch.rows[step];
-                target.arrived[step] += u64::from(subset.count_ones());
-                let sums = &sums.as_chunks::<L>().0[usize::try_from(subset).expect("few rows")];
+                let sums = looked_up::<L>(sums, target.scratch, step, &mut target.arrived[step]);
                 add(&mut membranes, sums);
             }
             Drive::Narrow(bias) => {

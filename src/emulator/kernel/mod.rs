@@ -222,9 +222,23 @@ fn low_bits(place: u32) -> u16 {
     place as u16
 }
 
+/// A number of 32 bits as a place.
 #[inline(always)]
-fn index(number: u32) -> usize {
+pub fn index(number: u32) -> usize {
     usize::try_from(number).expect("32 bits fit")
+}
+
+/// What the rows that arrive in `step` add together, counted as arriving.
+#[inline(always)]
+fn looked_up<'a, const L: usize>(
+    sums: &'a [i16],
+    scratch: &Scratch,
+    step: usize,
+    arrived: &mut u64,
+) -> &'a [i16; L] {
+    let subset = scratch.rows[step];
+    *arrived += u64::from(subset.count_ones());
+    &sums.as_chunks().0[usize::try_from(subset).expect("few rows")]
 }
 
 #[inline(always)]
@@ -243,9 +257,7 @@ fn portable<const B: usize>(position: &Position<'_>, target: &mut Target<'_>) {
     for step in 0..steps {
         match &block.drive {
             Drive::Table(sums) => {
-                let subset = target.scratch.rows[step];
-                target.arrived[step] += u64::from(subset.count_ones());
-                let sums = &sums.as_chunks::<B>().0[usize::try_from(subset).expect("few rows")];
+                let sums = looked_up::<B>(sums, target.scratch, step, &mut target.arrived[step]);
                 add(membranes, sums);
             }
             Drive::Narrow(bias) => {
