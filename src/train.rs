@@ -10,6 +10,7 @@ mod clip;
 mod contrastive;
 mod layers;
 mod lend;
+mod normalise;
 mod order;
 mod pooling;
 mod random;
@@ -30,7 +31,7 @@ pub use contrastive::Contrast;
 pub use tune::{TuneOptions, tune};
 
 use adam::{Adam, cosine};
-use batch::{Data, Learner, Noise, Outcome};
+use batch::{Data, Learner, Noise, Outcome, Views};
 use layers::{Dropout, Layers};
 use random::Random;
 
@@ -86,6 +87,10 @@ pub struct TrainOptions {
     pub dropout: f32,
     /// Whether every picture is mirrored, left to right, every second time on average.
     pub mirror: bool,
+    /// The most pixels that every picture is moved by at random, up or down and left or right; what it leaves is black.
+    pub shift: usize,
+    /// Batch normalisation in every hidden layer while training, taken into weights and biases at its end.
+    pub normalise: bool,
     /// A contrastive term on the embeddings, beside the classifier's cross entropy.
     pub contrast: Option<Contrast>,
     /// The last so many pictures are not trained on: they choose the epoch whose parameters are kept.
@@ -103,6 +108,8 @@ impl Default for TrainOptions {
             learning_rate: 2e-3,
             dropout: 0.5,
             mirror: false,
+            shift: 0,
+            normalise: false,
             contrast: None,
             validation: 6_000,
             threads: 1,
@@ -158,7 +165,7 @@ pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Ann, Report), TrainError> {
-    let layers = Layers::new(architecture);
+    let layers = Layers::new(architecture).normalised(options.normalise);
     let mut random = Random::new(options.seed);
     let first = layers.first_parameters(&mut random);
     check_pictures(architecture, pictures, labels, options.validation)?;
@@ -167,6 +174,7 @@ pub fn train(
         pictures,
         labels,
         contrast: options.contrast,
+        thrift: 0.0,
     };
     let (parameters, report) = fit(&data, first, random, options, progress)?;
     let ann = Ann {
@@ -219,8 +227,12 @@ fn fit<L: Learner>(
                     rate: options.dropout,
                     random: stream(0),
                 });
-                let mirror = options.mirror.then(|| stream(MIRROR));
-                Noise { dropout, mirror }
+                let views = (options.mirror || options.shift > 0).then(|| Views {
+                    mirror: options.mirror,
+                    shift: options.shift,
+                    random: stream(VIEWS),
+                });
+                Noise { dropout, views }
             };
             let (outcome, gradients) = pool.install(|| data.batch_gradients(&variables, batch, noise))?;
             if !outcome.loss.is_finite() {
@@ -234,9 +246,11 @@ fn fit<L: Learner>(
             seen.add(&outcome);
             progress(seen.progress(epoch + 1, options.epochs, index + 1, batches, None));
         }
+        let sample = &order[..SETTLING.min(order.len())];
+        let settled = pool.install(|| data.settled(&parameters, sample))?;
         let accuracy = match validation.is_empty() {
             true => None,
-            false => Some(pool.install(|| data.accuracy(&parameters, &validation))?),
+            false => Some(pool.install(|| data.accuracy(&settled, &validation))?),
         };
         let done = seen.progress(epoch + 1, options.epochs, batches, batches, accuracy);
         reports.push(EpochReport {
@@ -249,7 +263,7 @@ fn fit<L: Learner>(
         // Without validation pictures every epoch counts as equally good, so the last one is kept.
         let accuracy = accuracy.unwrap_or(0.0);
         if best.as_ref().is_none_or(|(most, ..)| accuracy >= *most) {
-            best = Some((accuracy, epoch + 1, parameters.clone()));
+            best = Some((accuracy, epoch + 1, settled));
         }
     }
     let Some((_, kept_epoch, parameters)) = best else {
@@ -264,8 +278,11 @@ fn fit<L: Learner>(
     Ok((parameters, report))
 }
 
-/// Sets what decides mirroring apart from what decides dropout, which draws from the bare seed.
-const MIRROR: u64 = 1 << 63;
+/// Training pictures, drawn anew after every epoch, whose means and variances a settled network takes.
+const SETTLING: usize = 2048;
+
+/// Sets what draws views apart from what decides dropout, which draws from the bare seed.
+const VIEWS: u64 = 1 << 63;
 
 fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
     let require = |holds: bool, setting, given: String, range| match holds {

@@ -15,6 +15,7 @@ enum Recipe {
 #[cfg(feature = "train")]
 struct Defaults {
     architecture: &'static str,
+    epochs: usize,
     batch: usize,
     dropout: f32,
 }
@@ -32,11 +33,13 @@ impl Recipe {
         match self {
             Self::Paper => Defaults {
                 architecture: "32-64-10",
+                epochs: 15,
                 batch: 64,
                 dropout: 0.5,
             },
             Self::Metric => Defaults {
-                architecture: "32-64-128-10",
+                architecture: "48k5s2p2-80k5s2p2-128-10",
+                epochs: 20,
                 batch: 128,
                 dropout: 0.2,
             },
@@ -48,12 +51,14 @@ impl Recipe {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens train --architecture 32-64-10 --dataset dataset/fashion-mnist --out ann.safetensors
+  spikelens train --recipe metric --dataset dataset/fashion-mnist --out ann.safetensors
   spikelens train --recipe metric --architecture 32-64-128-10 --dataset dataset/fashion-mnist --out ann.safetensors
 
 Training needs a build with it: cargo build --release --features train")]
 pub struct Train {
     /// Convolution channels, then classes, as in the paper's Table 1; metric: the embedding's neurons stand before the
-    /// classes [default: 32-64-10; metric: 32-64-128-10]
+    /// classes, and 48k5s2p2 is a convolution of 48 channels, 5 x 5, stride 2, padding 2 [default: 32-64-10; metric:
+    /// 48k5s2p2-80k5s2p2-128-10]
     #[arg(long, env = "SPIKELENS_ARCHITECTURE")]
     architecture: Option<String>,
     /// Folder with Fashion-MNIST's *-ubyte.gz files
@@ -62,10 +67,10 @@ pub struct Train {
     /// Where the ANN file goes
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: PathBuf,
-    /// How often every training picture is seen
-    #[arg(long, default_value_t = 15, env = "SPIKELENS_EPOCHS",
+    /// How often every training picture is seen [default: 15; metric: 20]
+    #[arg(long, env = "SPIKELENS_EPOCHS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
-    epochs: usize,
+    epochs: Option<usize>,
     /// Equal seeds give equal networks on one machine
     #[arg(long, default_value_t = 1, env = "SPIKELENS_SEED")]
     seed: u64,
@@ -82,6 +87,13 @@ pub struct Train {
     /// Share of a dense layer's inputs that is silenced while training [default: 0.5; metric: 0.2]
     #[arg(long, env = "SPIKELENS_DROPOUT")]
     dropout: Option<f32>,
+    /// Most pixels that pictures are moved by at random, each way
+    #[arg(long, default_value_t = 0, env = "SPIKELENS_SHIFT",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=8))]
+    shift: usize,
+    /// Batch normalisation in the hidden layers while training [default: false; metric: true]
+    #[arg(long, env = "SPIKELENS_NORMALISE")]
+    normalise: Option<bool>,
     /// Metric: levels of the quantised activations
     #[arg(long, default_value_t = 8, env = "SPIKELENS_LEVELS")]
     levels: u32,
@@ -131,12 +143,14 @@ impl Train {
         };
         network.labels = Some(CLASS_NAMES.map(str::to_owned).to_vec());
         let options = TrainOptions {
-            epochs: self.epochs,
+            epochs: self.epochs.unwrap_or(defaults.epochs),
             seed: self.seed,
             batch: self.batch.unwrap_or(defaults.batch),
             learning_rate: self.learning_rate,
             dropout: self.dropout.unwrap_or(defaults.dropout),
             mirror: metric,
+            shift: self.shift,
+            normalise: self.normalise.unwrap_or(metric),
             contrast: metric.then_some(Contrast {
                 weight: self.contrast,
                 temperature: self.temperature,
@@ -161,7 +175,7 @@ impl Train {
         let figures = format!(
             "epoch {} of {} kept: training {:.2} %, validation {validation}, test {test_accuracy:.2} %",
             report.kept_epoch,
-            self.epochs,
+            options.epochs,
             100.0 * kept.train_accuracy
         );
         let of_metric = match options.contrast {
@@ -175,13 +189,15 @@ impl Train {
         };
         ann.network.trained_with = Some(format!(
             "spikelens train --architecture {name} --epochs {} --seed {} --recipe {} --batch {} \
-             --learning-rate {} --dropout {}{of_metric} --validation {}; {} pictures of Fashion-MNIST; {figures}",
-            self.epochs,
+             --learning-rate {} --dropout {} --shift {} --normalise {}{of_metric} --validation {}; {} pictures of Fashion-MNIST; {figures}",
+            options.epochs,
             self.seed,
             self.recipe.as_str(),
             options.batch,
             self.learning_rate,
             options.dropout,
+            options.shift,
+            options.normalise,
             self.validation,
             pictures.len()
         ));

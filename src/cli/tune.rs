@@ -40,6 +40,13 @@ pub struct Tune {
     /// Of Adam, at the start, in units of the thresholds; it falls along half a cosine to zero
     #[arg(long, default_value_t = 5e-4, env = "SPIKELENS_LEARNING_RATE")]
     learning_rate: f32,
+    /// Most pixels that pictures are moved by at random, each way
+    #[arg(long, default_value_t = 0, env = "SPIKELENS_SHIFT",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=8))]
+    shift: usize,
+    /// What a million synaptic operations a picture add to the loss: the higher, the fewer spikes and the less energy
+    #[arg(long, default_value_t = 0.0, env = "SPIKELENS_THRIFT")]
+    thrift: f32,
     /// Weight of the contrastive term, beside a cross entropy of weight 1
     #[arg(long, default_value_t = 0.5, env = "SPIKELENS_CONTRAST")]
     contrast: f32,
@@ -85,6 +92,7 @@ impl Tune {
         let (pictures, labels) = files::fashion_mnist(&self.dataset, Split::Train, self.limit)?;
         let options = TuneOptions {
             time_steps: self.time_steps,
+            thrift: self.thrift,
             training: TrainOptions {
                 epochs: self.epochs,
                 seed: self.seed,
@@ -92,6 +100,8 @@ impl Tune {
                 learning_rate: self.learning_rate,
                 dropout: 0.0,
                 mirror: true,
+                shift: self.shift,
+                normalise: false,
                 contrast: Some(Contrast {
                     weight: self.contrast,
                     temperature: self.temperature,
@@ -109,6 +119,7 @@ impl Tune {
             "algorithm": "tuned through its time steps",
             "snn": hex(&Sha256::digest(&bytes)),
             "time_steps": self.time_steps.get(),
+            "thrift": self.thrift,
             "pictures": pictures.len(),
             "options": options.training,
             "report": report,

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::contrastive::{Contrast, contrast};
-use super::layers::Dropout;
+use super::layers::{Dropout, View};
 use super::random::Random;
 use super::{Progress, TrainError};
 use crate::picture::Picture;
@@ -19,21 +19,29 @@ pub(super) trait Learner: Sync {
     /// The parameters as the graph sees them.
     fn variables(&self, parameters: &[Vec<f32>]) -> Result<Vec<Var>, TrainError>;
 
-    /// Pictures, each mirrored or not, as [`Learner::forward`] takes them.
-    fn source(&self, pictures: &[(&Picture, bool)]) -> Result<Tensor, TrainError>;
+    /// Views of pictures, as [`Learner::forward`] takes them.
+    fn source(&self, pictures: &[(&Picture, View)]) -> Result<Tensor, TrainError>;
 
-    fn forward(
-        &self,
-        parameters: &[Tensor],
-        source: Tensor,
-        dropout: Option<Dropout>,
-    ) -> Result<Passed, TrainError>;
+    fn forward(&self, parameters: &[Tensor], source: Tensor, mode: Mode) -> Result<Passed, TrainError>;
+
+    /// Makes of parameters that are learning those of a network that is done; `sample` are sources of training pictures.
+    fn settle(&self, parameters: &[Vec<f32>], _sample: Vec<Tensor>) -> Result<Vec<Vec<f32>>, TrainError> {
+        Ok(parameters.to_vec())
+    }
 
     /// Turns gradients by [`Learner::variables`] into gradients by the parameters.
     fn rescale(&self, _gradients: &mut [Vec<f32>]) {}
 
     /// Moves parameters that a step of the optimiser took out of their range back into it.
     fn constrain(&self, _parameters: &mut [Vec<f32>]) {}
+}
+
+/// What a learner goes forward for.
+#[derive(Debug)]
+pub(super) enum Mode {
+    Learning(Option<Dropout>),
+    /// To be judged: with settled parameters, and nothing silenced.
+    Settled,
 }
 
 /// What a learner makes of some pictures.
@@ -43,14 +51,42 @@ pub(super) struct Passed {
     pub(super) embeddings: Tensor,
     /// `[pictures, classes]`.
     pub(super) logits: Tensor,
+    /// Synaptic operations of all pictures, in millions, without those that no parameter can change; none in a float
+    /// network.
+    pub(super) operations: Option<Tensor>,
 }
 
 /// What makes one part of a batch differ from epoch to epoch.
 #[derive(Debug, Default)]
 pub(super) struct Noise {
     pub(super) dropout: Option<Dropout>,
-    /// Decides which pictures are mirrored, left to right: every second one on average.
-    pub(super) mirror: Option<Random>,
+    /// Draws the views of the pictures.
+    pub(super) views: Option<Views>,
+}
+
+/// Draws a view of each picture.
+#[derive(Debug)]
+pub(super) struct Views {
+    /// Whether every second picture on average is mirrored.
+    pub(super) mirror: bool,
+    /// The most pixels that a picture is moved by, each way.
+    pub(super) shift: usize,
+    pub(super) random: Random,
+}
+
+impl Views {
+    pub(super) fn draw(&mut self) -> View {
+        let mirrored = self.mirror && self.random.unit() < 0.5;
+        let moved = match self.shift {
+            0 => [0, 0],
+            most => [(); 2].map(|()| {
+                // At most the width of a picture, which f32 and isize hold exactly.
+                let span = (2 * most + 1) as f32;
+                (self.random.unit() * span) as isize - most as isize
+            }),
+        };
+        View { mirrored, moved }
+    }
 }
 
 /// What the network made of some pictures.
@@ -98,12 +134,15 @@ pub(super) struct Data<'run, L> {
     pub(super) pictures: &'run [Picture],
     pub(super) labels: &'run [u8],
     pub(super) contrast: Option<Contrast>,
+    /// What a million synaptic operations a picture add to the loss.
+    pub(super) thrift: f32,
 }
 
 /// A part that has gone forward and waits for what the whole batch has to say.
 struct Part {
     passed: Passed,
-    cross_entropy: Tensor,
+    /// The sum of the cross entropies, and of what the synaptic operations cost.
+    loss: Tensor,
     outcome: Outcome,
 }
 
@@ -168,18 +207,23 @@ impl<L: Learner> Data<'_, L> {
             .iter()
             .map(|variable| variable.as_tensor().clone())
             .collect();
-        let source = self.source(part, noise.mirror)?;
-        let passed = self.learner.forward(&parameters, source, noise.dropout)?;
+        let source = self.source(part, noise.views)?;
+        let passed = self
+            .learner
+            .forward(&parameters, source, Mode::Learning(noise.dropout))?;
         let labels = self.labels(part)?;
-        let cross_entropy = cross_entropy(&passed.logits, &labels)?;
+        let mut loss = cross_entropy(&passed.logits, &labels)?;
+        if let Some(operations) = passed.operations.as_ref().filter(|_| self.thrift > 0.0) {
+            loss = (loss + (operations * f64::from(self.thrift))?)?;
+        }
         let outcome = Outcome {
             pictures: part.len(),
-            loss: f64::from(cross_entropy.to_scalar::<f32>()?),
+            loss: f64::from(loss.to_scalar::<f32>()?),
             right: right(&passed.logits, &labels)?,
         };
         Ok(Part {
             passed,
-            cross_entropy,
+            loss,
             outcome,
         })
     }
@@ -203,6 +247,19 @@ impl<L: Learner> Data<'_, L> {
         Ok((f64::from(term.weight) * loss, pulls * term.weight))
     }
 
+    /// The parameters as they would be if learning ended here; `sample` are training pictures.
+    pub(super) fn settled(
+        &self,
+        parameters: &[Vec<f32>],
+        sample: &[usize],
+    ) -> Result<Vec<Vec<f32>>, TrainError> {
+        let sources = sample
+            .par_chunks(PART)
+            .map(|part| self.source(part, None))
+            .collect::<Result<_, TrainError>>()?;
+        self.learner.settle(parameters, sources)
+    }
+
     /// The share of the pictures `chosen` whose class the network tells right.
     pub(super) fn accuracy(&self, parameters: &[Vec<f32>], chosen: &[usize]) -> Result<f64, TrainError> {
         let variables = self.learner.variables(parameters)?;
@@ -211,19 +268,19 @@ impl<L: Learner> Data<'_, L> {
             .par_chunks(PART)
             .map(|part| {
                 let source = self.source(part, None)?;
-                let passed = self.learner.forward(&parameters, source, None)?;
+                let passed = self.learner.forward(&parameters, source, Mode::Settled)?;
                 right(&passed.logits, &self.labels(part)?)
             })
             .collect::<Result<_, TrainError>>()?;
         Ok(hits.into_iter().sum::<usize>() as f64 / chosen.len() as f64)
     }
 
-    pub(super) fn source(&self, part: &[usize], mut mirror: Option<Random>) -> Result<Tensor, TrainError> {
-        let pictures: Vec<(&Picture, bool)> = part
+    pub(super) fn source(&self, part: &[usize], mut views: Option<Views>) -> Result<Tensor, TrainError> {
+        let pictures: Vec<(&Picture, View)> = part
             .iter()
             .map(|&index| {
-                let mirrored = mirror.as_mut().is_some_and(|random| random.unit() < 0.5);
-                (&self.pictures[index], mirrored)
+                let view = views.as_mut().map_or_else(View::default, Views::draw);
+                (&self.pictures[index], view)
             })
             .collect();
         self.learner.source(&pictures)
@@ -242,13 +299,13 @@ fn backward(
     pulls: Option<ArrayView2<'_, f32>>,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
     let loss = match pulls {
-        None => part.cross_entropy.clone(),
+        None => part.loss.clone(),
         // A sum whose gradient by the embeddings is what the batch's contrastive term pulls at them.
         Some(pulls) => {
             let embeddings = &part.passed.embeddings;
             let pulls = Tensor::from_iter(pulls.iter().copied(), &Device::Cpu)?;
             let pulled = (embeddings * pulls.reshape(embeddings.dims())?)?.sum_all()?;
-            (&part.cross_entropy + pulled)?
+            (&part.loss + pulled)?
         }
     };
     let gradients = loss.backward()?;

@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor, Var, bail};
+use rayon::prelude::*;
 
 use super::TrainError;
-use super::batch::{Learner, Passed};
+use super::batch::{Learner, Mode, Passed};
 use super::clip::Clip;
 use super::lend::{read, values};
+use super::normalise::{Normalise, Statistics, affine};
 use super::order::parameters_of;
 use super::pooling::Pooling;
 use super::random::Random;
@@ -32,6 +34,16 @@ use crate::picture::{Picture, Shape};
 pub(super) struct Connection {
     pub(super) windows: Arc<Windows>,
     pub(super) rectified: bool,
+}
+
+impl Connection {
+    /// The same without its ReLU.
+    fn driven(&self) -> Self {
+        Self {
+            rectified: false,
+            ..self.clone()
+        }
+    }
 }
 
 impl CustomOp3 for Connection {
@@ -146,6 +158,8 @@ impl Dropout {
 pub(super) struct Layers {
     network: Network,
     operations: Vec<Operation>,
+    /// Whether what arrives in hidden layers is normalised while learning.
+    normalised: bool,
 }
 
 impl Layers {
@@ -170,7 +184,28 @@ impl Layers {
         Self {
             network: network.clone(),
             operations,
+            normalised: false,
         }
+    }
+
+    /// The same network with batch normalisation in every hidden layer.
+    pub(super) fn normalised(self, normalised: bool) -> Self {
+        Self { normalised, ..self }
+    }
+
+    /// The normalisation's scales among the parameters.
+    fn scales<'parameters, T>(&self, parameters: &'parameters [T]) -> &'parameters [T] {
+        let ceilings = usize::from(self.clipped().is_some());
+        let (end, count) = (parameters.len() - ceilings, self.hidden().count());
+        &parameters[end - if self.normalised { count } else { 0 }..end]
+    }
+
+    /// The values of layer `layer`, clipped and quantised.
+    fn clip(&self, flow: &Tensor, ceilings: &Tensor, layer: usize) -> Result<Tensor> {
+        let levels = self.clipped().map_or(1, |clipped| clipped.levels);
+        // At most 1,024, which f32 holds exactly.
+        let levels = levels as f32;
+        flow.apply_op2(ceilings, Clip { layer, levels })
     }
 
     fn clipped(&self) -> Option<&Clipped> {
@@ -180,8 +215,15 @@ impl Layers {
         }
     }
 
+    /// Layers that have weights, the classifier apart.
+    fn hidden(&self) -> impl Iterator<Item = &Layer> {
+        let last = self.network.layers.len() - 1;
+        let weighted = |layer: &&Layer| !matches!(layer.kind, Kind::AvgPool2d { .. });
+        self.network.layers[..last].iter().filter(weighted)
+    }
+
     /// The shapes of the parameters, in the order that [`Learner::forward`] takes them: weights and bias of every layer
-    /// that has some, in turn, then the activation's ceilings.
+    /// that has some, in turn, then the normalisation's scales of every hidden one, then the activation's ceilings.
     pub(super) fn parameter_shapes(&self) -> Vec<Vec<usize>> {
         let shapes = |(layer, operation): (&Layer, &Operation)| match operation {
             Operation::Pooling(_) => vec![],
@@ -191,11 +233,13 @@ impl Layers {
             }
         };
         let ceilings = self.clipped().map(|clipped| vec![clipped.ceilings.len()]);
+        let scales = self.hidden().map(|layer| vec![layer.output.channels]);
         self.network
             .layers
             .iter()
             .zip(&self.operations)
             .flat_map(shapes)
+            .chain(scales.filter(|_| self.normalised))
             .chain(ceilings)
             .collect()
     }
@@ -214,6 +258,9 @@ impl Layers {
             let count = connection.windows.length * layer.output.channels;
             parameters.push((0..count).map(|_| bound * (2.0 * random.unit() - 1.0)).collect());
             parameters.push(vec![0.0; layer.output.channels]);
+        }
+        if self.normalised {
+            parameters.extend(self.hidden().map(|layer| vec![1.0; layer.output.channels]));
         }
         parameters.extend(self.clipped().map(|clipped| clipped.ceilings.clone()));
         parameters
@@ -234,25 +281,34 @@ impl Layers {
     }
 }
 
-/// Lays a picture out as a row of the first layer's source, row, column, channel, and appends it; from right to left
-/// where it is `mirrored`.
-pub(super) fn extend_source<T>(
-    source: &mut Vec<T>,
-    picture: &Picture,
-    mirrored: bool,
-    value: impl Fn(u8) -> T,
-) {
+/// How a picture is seen: every epoch may see another view of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct View {
+    /// From right to left.
+    pub(super) mirrored: bool,
+    /// Pixels that the picture is moved down and to the right; what it leaves is black.
+    pub(super) moved: [isize; 2],
+}
+
+/// Lays a view of a picture out as a row of the first layer's source, row, column, channel, and appends it.
+pub(super) fn extend_source<T>(source: &mut Vec<T>, picture: &Picture, view: View, value: impl Fn(u8) -> T) {
     let Shape {
         channels,
         height,
         width,
     } = picture.shape();
     let pixels = picture.as_slice();
+    let [down, right] = view.moved;
     for row in 0..height {
+        let row = row.checked_add_signed(-down).filter(|&row| row < height);
         for column in 0..width {
-            let column = if mirrored { width - 1 - column } else { column };
-            let pixel = |channel: usize| value(pixels[(channel * height + row) * width + column]);
-            source.extend((0..channels).map(pixel));
+            let column = column
+                .checked_add_signed(-right)
+                .filter(|&column| column < width)
+                .map(|column| if view.mirrored { width - 1 - column } else { column });
+            let place = row.zip(column).map(|(row, column)| row * width + column);
+            let pixel = |channel: usize| place.map_or(0, |place| pixels[channel * height * width + place]);
+            source.extend((0..channels).map(|channel| value(pixel(channel))));
         }
     }
 }
@@ -268,11 +324,11 @@ impl Learner for Layers {
         Ok(variables(parameters, self.parameter_shapes())?)
     }
 
-    fn source(&self, pictures: &[(&Picture, bool)]) -> std::result::Result<Tensor, TrainError> {
+    fn source(&self, pictures: &[(&Picture, View)]) -> std::result::Result<Tensor, TrainError> {
         let mut source = Vec::with_capacity(pictures.len() * self.network.input.len());
-        for &(picture, mirrored) in pictures {
+        for &(picture, view) in pictures {
             // As `crate::network::ann` scales it.
-            extend_source(&mut source, picture, mirrored, |pixel| f32::from(pixel) / 255.0);
+            extend_source(&mut source, picture, view, |pixel| f32::from(pixel) / 255.0);
         }
         let shape = (pictures.len(), self.network.input.len());
         Ok(Tensor::from_vec(source, shape, &Device::Cpu)?)
@@ -282,9 +338,10 @@ impl Learner for Layers {
         &self,
         parameters: &[Tensor],
         source: Tensor,
-        mut dropout: Option<Dropout>,
+        mut mode: Mode,
     ) -> std::result::Result<Passed, TrainError> {
         let mut pairs = parameters.chunks_exact(2);
+        let mut scales = self.scales(parameters).iter();
         let ceilings = self.clipped().zip(parameters.last());
         let last = self.network.layers.len() - 1;
         let mut flow = source;
@@ -294,19 +351,29 @@ impl Learner for Layers {
                 // Means of what is not negative are not negative, so pooling needs no ReLU.
                 Operation::Pooling(pooling) => flow = flow.apply_op1(pooling.clone())?,
                 Operation::Connection(connection) => {
-                    if let (Kind::Dense, Some(dropout)) = (layer.kind, &mut dropout) {
+                    if let (Kind::Dense, Mode::Learning(Some(dropout))) = (layer.kind, &mut mode) {
                         flow = dropout.apply(&flow)?;
                     }
                     let Some([weights, bias]) = pairs.next() else {
                         unreachable!("every layer but a pooling one has weights and a bias");
                     };
-                    flow = flow.apply_op3(weights, bias, connection.clone())?;
+                    let scale = scales.next().filter(|_| matches!(mode, Mode::Learning(_)));
+                    flow = match scale {
+                        None => flow.apply_op3(weights, bias, connection.clone())?,
+                        Some(scale) => {
+                            let driven = flow.apply_op3(weights, &bias.zeros_like()?, connection.driven())?;
+                            let normalised = driven.apply_op3(scale, bias, Normalise)?;
+                            if connection.rectified {
+                                normalised.relu()?
+                            } else {
+                                normalised
+                            }
+                        }
+                    };
                 }
             }
-            if let Some((clipped, ceilings)) = ceilings.filter(|_| index != last) {
-                // At most 1,024, which f32 holds exactly.
-                let levels = clipped.levels as f32;
-                flow = flow.apply_op2(ceilings, Clip { layer: index, levels })?;
+            if let Some((_, ceilings)) = ceilings.filter(|_| index != last) {
+                flow = self.clip(&flow, ceilings, index)?;
             }
             if index == self.network.embedding_layer {
                 embeddings = Some(flow.clone());
@@ -315,7 +382,80 @@ impl Learner for Layers {
         Ok(Passed {
             embeddings: embeddings.expect("a network's embedding layer is one of its layers"),
             logits: flow,
+            operations: None,
         })
+    }
+
+    /// Takes the normalisation into the weights and biases, layer by layer, by what arrives from `sample`.
+    fn settle(
+        &self,
+        parameters: &[Vec<f32>],
+        sample: Vec<Tensor>,
+    ) -> std::result::Result<Vec<Vec<f32>>, TrainError> {
+        let mut settled = parameters.to_vec();
+        if !self.normalised {
+            return Ok(settled);
+        }
+        let shapes = self.parameter_shapes();
+        let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
+        let ceilings = parameters
+            .last()
+            .map(|ceilings| tensor(ceilings, &[ceilings.len()]))
+            .transpose()?;
+        let scales = self.scales(parameters).to_vec();
+        let last = self.network.layers.len() - 1;
+        let mut flows = sample;
+        let mut pair = 0;
+        for (index, operation) in self.operations[..last].iter().enumerate() {
+            let connection = match operation {
+                Operation::Pooling(pooling) => {
+                    let pool = |flow: &Tensor| flow.apply_op1(pooling.clone());
+                    flows = flows.par_iter().map(pool).collect::<Result<_>>()?;
+                    None
+                }
+                Operation::Connection(connection) => Some(connection),
+            };
+            if let Some(connection) = connection {
+                let (at_weights, at_bias) = (2 * pair, 2 * pair + 1);
+                let channels = settled[at_bias].len();
+                let weights = tensor(&settled[at_weights], &shapes[at_weights])?;
+                let none = tensor(&vec![0.0; channels], &[channels])?;
+                let driven: Vec<Tensor> = flows
+                    .par_iter()
+                    .map(|flow| flow.apply_op3(&weights, &none, connection.driven()))
+                    .collect::<Result<_>>()?;
+                let mut statistics: Option<Statistics> = None;
+                for part in &driven {
+                    let of_part = read(part, |part| Statistics::of(part, channels))?;
+                    match &mut statistics {
+                        None => statistics = Some(of_part),
+                        Some(statistics) => statistics.add(&of_part),
+                    }
+                }
+                let Some(statistics) = statistics else {
+                    return Ok(settled);
+                };
+                let (factors, added) = affine(&statistics, &scales[pair], &settled[at_bias]);
+                for row in settled[at_weights].chunks_exact_mut(channels) {
+                    for (weight, factor) in row.iter_mut().zip(&factors) {
+                        *weight *= factor;
+                    }
+                }
+                settled[at_bias] = added;
+                let weights = tensor(&settled[at_weights], &shapes[at_weights])?;
+                let bias = tensor(&settled[at_bias], &[channels])?;
+                flows = flows
+                    .par_iter()
+                    .map(|flow| flow.apply_op3(&weights, &bias, connection.clone()))
+                    .collect::<Result<_>>()?;
+                pair += 1;
+            }
+            if let Some(ceilings) = ceilings.as_ref().filter(|_| self.clipped().is_some()) {
+                let clip = |flow: &Tensor| self.clip(flow, ceilings, index);
+                flows = flows.par_iter().map(clip).collect::<Result<_>>()?;
+            }
+        }
+        Ok(settled)
     }
 
     fn constrain(&self, parameters: &mut [Vec<f32>]) {

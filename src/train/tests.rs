@@ -3,6 +3,7 @@ mod tune;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::batch::{Mode, Views};
 use super::*;
 use crate::network::activation::Activation;
 use crate::network::ann::Weights;
@@ -91,6 +92,8 @@ fn options() -> TrainOptions {
         learning_rate: 3e-3,
         dropout: 0.0,
         mirror: false,
+        shift: 0,
+        normalise: false,
         contrast: None,
         validation: 60,
         threads: 2,
@@ -155,6 +158,7 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
         pictures: &pictures,
         labels: &labels,
         contrast: None,
+        thrift: 0.0,
     };
     let mut random = Random::new(3);
     let mut values = layers.first_parameters(&mut random);
@@ -170,7 +174,7 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
         .collect();
     let chosen: Vec<usize> = (0..pictures.len()).collect();
     let logits = layers
-        .forward(&parameters, data.source(&chosen, None).unwrap(), None)
+        .forward(&parameters, data.source(&chosen, None).unwrap(), Mode::Settled)
         .unwrap()
         .logits;
     let ann = Ann {
@@ -214,6 +218,7 @@ fn gradients_agree_with_differences_of_the_loss() {
         pictures: &pictures,
         labels: &labels,
         contrast: None,
+        thrift: 0.0,
     };
     let mut random = Random::new(4);
     let values = layers.first_parameters(&mut random);
@@ -258,7 +263,7 @@ fn dropout_silences_its_share_and_keeps_the_mean() {
         random: Random::new(1),
     };
     let sum: f32 = layers
-        .forward(&parameters, source, Some(dropout))
+        .forward(&parameters, source, Mode::Learning(Some(dropout)))
         .unwrap()
         .logits
         .to_vec2::<f32>()

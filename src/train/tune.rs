@@ -10,8 +10,8 @@ use std::sync::Arc;
 use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use ndarray::{Array1, Array2, Array4};
 
-use super::batch::{Data, Learner, Passed};
-use super::layers::{Connection, Dropout, extend_source, variables};
+use super::batch::{Data, Learner, Mode, Passed};
+use super::layers::{Connection, View, extend_source, variables};
 use super::order::{parameters_of, values_of};
 use super::pooling::Pooling;
 use super::random::Random;
@@ -30,6 +30,9 @@ use crate::picture::Picture;
 pub struct TuneOptions {
     /// What it is tuned for. It must leave the input time to reach the classifier: one step a layer.
     pub time_steps: TimeSteps,
+    /// What a million synaptic operations a picture add to the loss: spikes are energy. 0 lets the network spike as it
+    /// pleases.
+    pub thrift: f32,
     /// The share of dropout must be 0: a chip's neurons cannot be silenced.
     pub training: TrainOptions,
 }
@@ -55,6 +58,7 @@ pub fn tune(
         pictures,
         labels,
         contrast: options.training.contrast,
+        thrift: options.thrift,
     };
     let random = Random::new(options.training.seed);
     let (parameters, report) = fit(
@@ -77,6 +81,9 @@ fn check(snn: &Snn, options: &TuneOptions) -> Result<(), TrainError> {
     };
     if options.training.dropout != 0.0 {
         return refuse("dropout", options.training.dropout.to_string(), "0 while tuning");
+    }
+    if !(options.thrift.is_finite() && options.thrift >= 0.0) {
+        return refuse("thrift", options.thrift.to_string(), "at least 0");
     }
     if options.time_steps.count() <= snn.network.layers.len() {
         return refuse(
@@ -118,6 +125,8 @@ pub(super) struct Tuner<'run> {
     time_steps: usize,
     operations: Vec<Operation>,
     roles: Vec<Role>,
+    /// Weights that a spike of each layer but the last adds, on the mean over its neurons.
+    fan_outs: Vec<f64>,
     /// In how many steps each pixel's neuron fires, as 0 and 1: `[pixel][step]`.
     trains: Vec<Vec<f32>>,
 }
@@ -173,8 +182,17 @@ impl<'run> Tuner<'run> {
             };
             (0..time_steps.count()).map(step).collect()
         };
+        let fan_outs = snn.network.layers[1..].iter().map(|next| {
+            let seen: usize = Windows::new(next).runs.iter().map(|run| run.length).sum();
+            let heard_by = match next.kind {
+                Kind::AvgPool2d { .. } => 1,
+                Kind::Conv2d { .. } | Kind::Dense => next.output.channels,
+            };
+            (seen * heard_by) as f64 / next.input.len() as f64
+        });
         Self {
             snn,
+            fan_outs: fan_outs.collect(),
             time_steps: time_steps.count(),
             operations,
             roles,
@@ -265,13 +283,13 @@ impl Learner for Tuner<'_> {
     }
 
     /// The input layer's spikes of every step but the last, whose spikes are never delivered.
-    fn source(&self, pictures: &[(&Picture, bool)]) -> Result<Tensor, TrainError> {
+    fn source(&self, pictures: &[(&Picture, View)]) -> Result<Tensor, TrainError> {
         let neurons = self.snn.network.input.len();
         let rows = (self.time_steps - 1) * pictures.len();
         let mut spikes = Vec::with_capacity(rows * neurons);
         for step in 0..self.time_steps - 1 {
-            for &(picture, mirrored) in pictures {
-                extend_source(&mut spikes, picture, mirrored, |pixel| {
+            for &(picture, view) in pictures {
+                extend_source(&mut spikes, picture, view, |pixel| {
                     self.trains[usize::from(pixel)][step]
                 });
             }
@@ -279,12 +297,7 @@ impl Learner for Tuner<'_> {
         Ok(Tensor::from_vec(spikes, (rows, neurons), &Device::Cpu)?)
     }
 
-    fn forward(
-        &self,
-        parameters: &[Tensor],
-        source: Tensor,
-        _dropout: Option<Dropout>,
-    ) -> Result<Passed, TrainError> {
+    fn forward(&self, parameters: &[Tensor], source: Tensor, _mode: Mode) -> Result<Passed, TrainError> {
         let delivered = self.time_steps - 1;
         let rows = source.dim(0)?;
         let pictures = rows / delivered;
@@ -293,6 +306,7 @@ impl Learner for Tuner<'_> {
         let mut pairs = pairs.chunks_exact(2);
         let mut flow = source;
         let mut embeddings = None;
+        let mut operations: Option<Tensor> = None;
         for (index, (layer, operation)) in self.snn.network.layers.iter().zip(&self.operations).enumerate() {
             let pair = match operation {
                 Operation::Connection(_) => pairs.next().map(|pair| (&pair[0], &pair[1])),
@@ -328,10 +342,16 @@ impl Learner for Tuner<'_> {
             }
             // Spikes of the last step are never delivered.
             flow = spikes.narrow(0, 0, rows)?;
+            let delivered = (flow.sum_all()? * (self.fan_outs[index] / 1e6))?;
+            operations = Some(match operations {
+                None => delivered,
+                Some(operations) => (operations + delivered)?,
+            });
         }
         Ok(Passed {
             embeddings: embeddings.expect("the embedding layer lies before the classifier"),
             logits: flow,
+            operations,
         })
     }
 

@@ -28,6 +28,7 @@ fn a_metric_network_computes_what_the_forward_pass_of_ann_computes() {
         pictures: &pictures,
         labels: &labels,
         contrast: None,
+        thrift: 0.0,
     };
     let values = layers.first_parameters(&mut Random::new(3));
     let parameters: Vec<Tensor> = layers
@@ -38,7 +39,7 @@ fn a_metric_network_computes_what_the_forward_pass_of_ann_computes() {
         .collect();
     let chosen: Vec<usize> = (0..pictures.len()).collect();
     let passed = layers
-        .forward(&parameters, data.source(&chosen, None).unwrap(), None)
+        .forward(&parameters, data.source(&chosen, None).unwrap(), Mode::Settled)
         .unwrap();
     let ann = Ann {
         parameters: layers.parameters_of(&values),
@@ -96,6 +97,7 @@ fn a_batch_in_parts_pulls_as_if_it_were_one() {
         pictures: &pictures,
         labels: &labels,
         contrast: Some(term),
+        thrift: 0.0,
     };
     let values = layers.first_parameters(&mut Random::new(4));
     let chosen: Vec<usize> = (0..pictures.len()).collect();
@@ -124,13 +126,99 @@ fn a_batch_in_parts_pulls_as_if_it_were_one() {
 }
 
 #[test]
-fn a_mirrored_picture_stands_from_right_to_left() {
+fn a_view_is_mirrored_and_moved() {
     let picture = Picture::from_vec(shape(2, 1, 3), vec![1, 2, 3, 4, 5, 6]).unwrap();
-    let laid_out = |mirrored| {
+    let laid_out = |mirrored, moved| {
         let mut source = Vec::new();
-        layers::extend_source(&mut source, &picture, mirrored, |pixel| pixel);
+        layers::extend_source(&mut source, &picture, layers::View { mirrored, moved }, |pixel| {
+            pixel
+        });
         source
     };
-    assert_eq!(laid_out(false), [1, 4, 2, 5, 3, 6]);
-    assert_eq!(laid_out(true), [3, 6, 2, 5, 1, 4]);
+    assert_eq!(laid_out(false, [0, 0]), [1, 4, 2, 5, 3, 6]);
+    assert_eq!(laid_out(true, [0, 0]), [3, 6, 2, 5, 1, 4]);
+    assert_eq!(laid_out(false, [0, 1]), [0, 0, 1, 4, 2, 5]);
+    assert_eq!(laid_out(true, [0, -2]), [1, 4, 0, 0, 0, 0]);
+    assert_eq!(laid_out(false, [-1, 0]), [0; 6]);
+}
+
+#[test]
+fn views_are_moved_evenly_and_as_far_as_asked() {
+    let mut views = Views {
+        mirror: true,
+        shift: 1,
+        random: Random::new(8),
+    };
+    let mut counts = std::collections::BTreeMap::new();
+    for _ in 0..9_000 {
+        *counts.entry(views.draw().moved).or_insert(0) += 1;
+    }
+    let places: Vec<[isize; 2]> = counts.keys().copied().collect();
+    assert_eq!(places.first(), Some(&[-1, -1]));
+    assert_eq!((places.last(), places.len()), (Some(&[1, 1]), 9));
+    assert!(
+        counts.values().all(|count| (850..1150).contains(count)),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn a_settled_network_computes_what_normalisation_computed() {
+    let network = metric();
+    let (pictures, labels) = stripes(network.input, 3, 32, 12);
+    let layers = Layers::new(&network).normalised(true);
+    let data = Data {
+        learner: &layers,
+        pictures: &pictures,
+        labels: &labels,
+        contrast: None,
+        thrift: 0.0,
+    };
+    let mut random = Random::new(3);
+    let mut values = layers.first_parameters(&mut random);
+    for value in values.iter_mut().flatten() {
+        *value += 0.2 * random.unit();
+    }
+    let chosen: Vec<usize> = (0..pictures.len()).collect();
+    let passed = |values: &[Vec<f32>], mode| {
+        let variables = layers.variables(values).unwrap();
+        let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
+        let source = data.source(&chosen, None).unwrap();
+        layers.forward(&parameters, source, mode).unwrap()
+    };
+    let learning = passed(&values, Mode::Learning(None));
+    let settled = data.settled(&values, &chosen).unwrap();
+    assert_ne!(settled, values);
+    let settled = passed(&settled, Mode::Settled);
+    let rows = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap().concat();
+    let (expected, found) = (rows(&learning.embeddings), rows(&settled.embeddings));
+    // What lies just at a step of the quantisation may fall to either side of it.
+    let equal = expected
+        .iter()
+        .zip(&found)
+        .filter(|(a, b)| (*a - *b).abs() < 1e-4);
+    let equal = equal.count();
+    assert!(equal >= 32 * 7 - 4, "{equal}");
+    assert!(expected.iter().any(|&value| value > 0.0));
+}
+
+#[test]
+fn a_normalised_network_learns_and_is_an_ordinary_one_in_the_end() {
+    let options = TrainOptions {
+        epochs: 8,
+        learning_rate: 1e-2,
+        normalise: true,
+        shift: 1,
+        ..options()
+    };
+    let (ann, report) = run(&metric(), &options);
+    let kept = report.epochs[report.kept_epoch - 1].validation_accuracy.unwrap();
+    assert!(kept > 0.9, "{report:?}");
+    let (pictures, labels) = stripes(metric().input, 3, 360, 11);
+    let right = |&(picture, &label): &(&Picture, &u8)| {
+        let logits = ann.forward(picture).logits;
+        logits.iter().all(|&logit| logit <= logits[usize::from(label)])
+    };
+    let hits = pictures.iter().zip(&labels).skip(300).filter(right).count();
+    assert!((hits as f64 / 60.0 - kept).abs() < 0.05, "{hits} {report:?}");
 }

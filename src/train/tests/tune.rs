@@ -133,6 +133,7 @@ fn forward_is_the_chip_s_arithmetic_spike_for_spike() {
             pictures: &pictures,
             labels: &labels,
             contrast: None,
+            thrift: 0.0,
         };
         let values = tuner.first_parameters();
         assert_eq!(tuner.snn_of(&values), snn);
@@ -144,7 +145,7 @@ fn forward_is_the_chip_s_arithmetic_spike_for_spike() {
             .collect();
         let chosen: Vec<usize> = (0..pictures.len()).collect();
         let passed = tuner
-            .forward(&parameters, data.source(&chosen, None).unwrap(), None)
+            .forward(&parameters, data.source(&chosen, None).unwrap(), Mode::Settled)
             .unwrap();
         let embeddings = passed.embeddings.to_vec2::<f32>().unwrap();
         let logits = passed.logits.to_vec2::<f32>().unwrap();
@@ -166,6 +167,7 @@ fn tuning_helps_a_random_network_the_same_whatever_the_threads() {
     let (pictures, labels) = stripes(snn.network.input, 3, 360, 11);
     let options = TuneOptions {
         time_steps: TimeSteps::new(8).unwrap(),
+        thrift: 0.0,
         training: TrainOptions {
             epochs: 8,
             learning_rate: 1e-2,
@@ -201,6 +203,7 @@ fn what_cannot_be_tuned_is_refused() {
     let refusal = |snn: &Snn, time_steps, dropout| {
         let options = TuneOptions {
             time_steps: TimeSteps::new(time_steps).unwrap(),
+            thrift: 0.0,
             training: TrainOptions { dropout, ..options() },
         };
         tune(snn, &pictures, &labels, &options, &mut |_| {})
@@ -215,4 +218,31 @@ fn what_cannot_be_tuned_is_refused() {
     let mut late = snn.clone();
     late.network.embedding_layer = 4;
     assert!(refusal(&late, 8, 0.0).starts_with("embedding_layer is the classifier"));
+}
+
+#[test]
+fn thrift_saves_synaptic_operations() {
+    let snn = spiking(1);
+    let (pictures, labels) = stripes(snn.network.input, 3, 360, 11);
+    let operations = |thrift| {
+        let options = TuneOptions {
+            time_steps: TimeSteps::new(8).unwrap(),
+            thrift,
+            training: TrainOptions {
+                epochs: 4,
+                learning_rate: 1e-2,
+                ..options()
+            },
+        };
+        let (tuned, _) = tune(&snn, &pictures, &labels, &options, &mut |_| {}).unwrap();
+        let tuner = Tuner::new(&tuned, options.time_steps);
+        let variables = tuner.variables(&tuner.first_parameters()).unwrap();
+        let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
+        let views: Vec<(&Picture, layers::View)> = pictures.iter().map(|p| (p, Default::default())).collect();
+        let source = tuner.source(&views).unwrap();
+        let passed = tuner.forward(&parameters, source, Mode::Settled).unwrap();
+        passed.operations.unwrap().to_scalar::<f32>().unwrap()
+    };
+    let (free, thrifty) = (operations(0.0), operations(200.0));
+    assert!(thrifty < 0.9 * free && thrifty > 0.0, "{free} {thrifty}");
 }
