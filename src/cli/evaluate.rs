@@ -1,5 +1,7 @@
 //! `evaluate`: classification, Top-1, Top-3 and mAP, float and spiking side by side, beside the paper's figures.
 
+#[cfg(feature = "train")]
+mod paper;
 mod protocol;
 mod report;
 mod row;
@@ -33,11 +35,16 @@ enum EvaluateFormat {
 
 /// Measure classification and search on Fashion-MNIST, float and spiking side by side
 #[derive(Debug, Args)]
+#[cfg_attr(
+    not(feature = "train"),
+    expect(dead_code, reason = "--paper is refused without reading its options")
+)]
 #[command(after_help = "Examples:
   spikelens evaluate --dataset dataset/fashion-mnist
   spikelens evaluate --dataset dataset/fashion-mnist --time-steps 16,128 --probe membrane,spike_count
   spikelens evaluate --dataset dataset/fashion-mnist --time-steps 8,12,16,auto,auto:0.04 --catalogue-time-steps 16
   spikelens evaluate --dataset dataset/fashion-mnist --model a.safetensors,b.safetensors --report report
+  spikelens evaluate --dataset dataset/fashion-mnist --paper
 
 Top-1, Top-3: share of queries with a picture of their class first, among the first three. mAP: mean average precision
 over the full ranking of the corpus by cosine, equals in corpus order. Classification: of the queries.")]
@@ -82,6 +89,32 @@ pub struct Evaluate {
     /// with the cargo feature train)
     #[arg(long, value_name = "DIR", env = "SPIKELENS_REPORT")]
     report: Option<PathBuf>,
+    /// Makes the paper's tables and figures anew, from training to docs/paper (another folder: --report). Needs a build
+    /// with the cargo feature train; goes on where it was stopped
+    #[arg(long, env = "SPIKELENS_PAPER", conflicts_with_all = [
+        "ann", "model", "time_steps", "catalogue_time_steps", "probe", "queries_from", "queries", "corpus", "format",
+    ])]
+    paper: bool,
+    /// With --paper: few epochs, few pictures and two seeds, to see that everything works; kept apart
+    #[arg(long, requires = "paper", env = "SPIKELENS_QUICK")]
+    quick: bool,
+    /// With --paper: only these of Table 1's, several with commas; 32-64-10 is always among them [default: all twelve]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "paper",
+        env = "SPIKELENS_ARCHITECTURES"
+    )]
+    architectures: Vec<String>,
+    /// With --paper: where finished pieces are kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "target/paper",
+        env = "SPIKELENS_WORK"
+    )]
+    work: PathBuf,
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
@@ -103,6 +136,9 @@ struct Measured {
 
 impl Evaluate {
     pub fn run(self) -> Result<()> {
+        if self.paper {
+            return self.reproduce();
+        }
         if self.queries == 0 || self.corpus == 0 {
             bail!("--queries and --corpus must be at least 1");
         }
@@ -116,6 +152,18 @@ impl Evaluate {
             None => Ok(()),
             Some(folder) => report::write(&self, &measured, folder),
         }
+    }
+
+    #[cfg(feature = "train")]
+    fn reproduce(&self) -> Result<()> {
+        paper::run(self)
+    }
+
+    #[cfg(not(feature = "train"))]
+    fn reproduce(&self) -> Result<()> {
+        bail!(
+            "--paper trains networks, and this build has no training in it; get one with: cargo build --release --features train"
+        )
     }
 
     fn measure(&self) -> Result<Measured> {
@@ -138,14 +186,12 @@ impl Evaluate {
             true => vec![model.snn.network.probe()],
             false => self.probe.clone(),
         };
-        let runs: usize = models
-            .iter()
-            .map(|named| self.time_steps.len() * probes(&named.model).len())
-            .sum();
-        let bar = progress::bar(
-            "evaluating",
-            (runs + usize::from(ann.is_some())) * protocol.steps(),
-        );
+        let runs = models.iter().map(|named| {
+            let probes = probes(&named.model).len();
+            self.time_steps.len() * protocol.steps(probes)
+        });
+        let floats = usize::from(ann.is_some()) * protocol.steps(1);
+        let bar = progress::bar("evaluating", floats + runs.sum::<usize>());
         let mut rows = Vec::new();
         if let Some(ann) = &ann {
             rows.push(protocol.float(ann, &bar));
@@ -157,13 +203,12 @@ impl Evaluate {
                     (Some(stored), _) | (None, Length::Fixed(stored)) => stored,
                     (None, Length::Auto(_)) => model.snn.network.time_steps(),
                 };
-                for probe in probes(model) {
-                    let row = protocol.spiking(model, time_steps, stored, probe, &mut catalogue, &bar)?;
-                    rows.push(Row {
-                        model: (models.len() > 1).then(|| label.clone()),
-                        ..row
-                    });
-                }
+                let measured =
+                    protocol.spiking(model, time_steps, stored, &probes(model), &mut catalogue, &bar)?;
+                rows.extend(measured.into_iter().map(|row| Row {
+                    model: (models.len() > 1).then(|| label.clone()),
+                    ..row
+                }));
             }
         }
         bar.finish_and_clear();

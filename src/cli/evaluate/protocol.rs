@@ -1,5 +1,6 @@
 //! What is measured: queries against a corpus, by a float network or on the emulated chip.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,18 +8,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use ndarray::Array2;
+use ndarray::{Array1, Array2, Axis, s};
 
 use super::row::Row;
 use crate::chip::report::Emulation;
 use crate::cli::files::{self, Split};
+use crate::cli::progress;
 use crate::embedding::stopping::Length;
+use crate::embedding::{Embedding, Prediction};
+use crate::emulator::Emulator;
 use crate::neighbours::exact::Vectors;
 use crate::neighbours::quality::{Ranking, judge};
 use crate::network::ann::Ann;
 use crate::network::{Probe, TimeSteps};
-use crate::picture::{DecodeLimits, Picture, Shape};
-use crate::service::embed::{Embedder, RunOptions};
+use crate::picture::{Picture, Shape};
 use crate::service::model::Model;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,13 +64,26 @@ pub(super) struct Protocol {
     corpus_labels: Vec<u8>,
 }
 
-/// The corpus as it was last embedded: several kinds of queries are often asked of one catalogue.
+/// The corpus as it was last embedded, by each probe: several kinds of queries are often asked of one catalogue.
 #[derive(Debug)]
 pub(super) struct Catalogue {
     time_steps: TimeSteps,
-    probe: Probe,
-    vectors: Vectors,
+    probes: Vec<(Probe, Vectors)>,
 }
+
+/// What one picture gave, by each probe, on the emulated chip.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) embeddings: Vec<Vec<i32>>,
+    pub(super) class: usize,
+    pub(super) emulation: Emulation,
+}
+
+/// Pictures embedded at a time: what is not kept of them must not pile up.
+const BATCH: usize = 2000;
+
+/// Queries compared with the whole corpus at a time; 60,000 similarities each are 60 megabytes a thread.
+const BLOCK: usize = 128;
 
 impl Protocol {
     /// Reads `queries` pictures and the first `corpus` training pictures.
@@ -87,113 +103,119 @@ impl Protocol {
         self.queries[0].shape()
     }
 
-    /// By how much one row moves a bar: each picture once, and each query's search.
-    pub(super) fn steps(&self) -> usize {
-        self.corpus.len() + 2 * self.queries.len()
+    /// Queries, and pictures that are searched among.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.queries.len(), self.corpus.len()]
     }
 
+    /// By how much the rows of so many probes move a bar: each picture once, and each query's searches.
+    pub(super) fn steps(&self, probes: usize) -> usize {
+        self.corpus.len() + (1 + probes) * self.queries.len()
+    }
+
+    /// The float network's row.
     pub(super) fn float(&self, ann: &Ann, bar: &ProgressBar) -> Row {
-        let run = |pictures: &[Picture]| -> (Array2<f32>, Vec<usize>) {
-            let found = in_parallel(
-                pictures.len(),
-                || (),
-                |(), index| {
-                    bar.inc(1);
-                    let activations = ann.forward(&pictures[index]);
-                    let highest = activations.logits.iter().copied().fold(f32::MIN, f32::max);
-                    let class = activations.logits.iter().position(|&logit| logit == highest);
-                    (activations.embedding, class.unwrap_or(0))
-                },
-            );
-            let width = ann.network.embedding_dimensions();
-            let mut matrix = Array2::zeros((pictures.len(), width));
-            for (mut row, (embedding, _)) in matrix.outer_iter_mut().zip(&found) {
-                let norm = embedding.dot(embedding).sqrt();
-                row.assign(&(embedding / if norm == 0.0 { 1.0 } else { norm }));
-            }
-            (matrix, found.into_iter().map(|(_, class)| class).collect())
-        };
-        let (corpus, _) = run(&self.corpus);
-        let (queries, classes) = run(&self.queries);
-        let rankings = in_parallel(
-            self.queries.len(),
-            || (),
-            |(), query| {
-                bar.inc(1);
-                let similarities = corpus.dot(&queries.row(query));
-                let similarities: Vec<f64> = similarities.iter().map(|&s| f64::from(s)).collect();
-                self.judge(query, &similarities)
-            },
-        );
+        let (corpus, _) = float_embeddings(ann, &self.corpus, bar);
+        let (queries, classes) = float_embeddings(ann, &self.queries, bar);
+        let rankings = self.rank(bar, |block| {
+            let queries = queries.slice(s![block, ..]);
+            queries.dot(&corpus.t()).mapv(f64::from)
+        });
         self.row("ANN", &classes, &rankings)
     }
 
+    /// The emulated chip's rows, one a probe: queries of `time_steps` in a corpus of `stored` time steps.
     pub(super) fn spiking(
         &self,
-        model: &Arc<Model>,
+        model: &Model,
         time_steps: Length,
         stored: TimeSteps,
-        probe: Probe,
+        probes: &[Probe],
         catalogue: &mut Option<Catalogue>,
         bar: &ProgressBar,
-    ) -> Result<Row> {
-        let make = || Embedder::new(Arc::clone(model), DecodeLimits::default());
-        let run = |pictures: &[Picture], time_steps: Length| {
-            let options = RunOptions {
-                time_steps,
-                probe,
-                ..RunOptions::of(model)
-            };
-            let found = in_parallel(pictures.len(), make, |embedder, index| {
-                bar.inc(1);
-                embedder.embed_picture(&pictures[index], options)
-            });
-            found.into_iter().collect::<Result<Vec<_>, _>>()
+    ) -> Result<Vec<Row>> {
+        let found = catalogue.take();
+        let same = |kept: &Catalogue| {
+            kept.time_steps == stored && kept.probes.iter().map(|(probe, _)| probe).eq(probes)
         };
-        let corpus = match catalogue.take() {
-            Some(kept) if (kept.time_steps, kept.probe) == (stored, probe) => {
-                bar.inc(self.corpus.len().try_into()?);
-                kept.vectors
+        let corpus = match found.filter(same) {
+            Some(kept) => {
+                bar.inc(progress::steps(self.corpus.len()));
+                kept
             }
-            _ => {
-                let mut vectors = Vectors::new(model.snn.network.embedding_dimensions());
-                for embedded in run(&self.corpus, stored.into())? {
-                    vectors.push(&embedded.embedding.values);
+            None => {
+                let empty = Vectors::new(model.snn.network.embedding_dimensions());
+                let mut stores: Vec<Vectors> = vec![empty; probes.len()];
+                for batch in self.corpus.chunks(BATCH) {
+                    for seen in run(model, batch, stored.into(), probes, bar)? {
+                        for (vectors, values) in stores.iter_mut().zip(&seen.embeddings) {
+                            vectors.push(values);
+                        }
+                    }
                 }
-                vectors
+                Catalogue {
+                    time_steps: stored,
+                    probes: probes.iter().copied().zip(stores).collect(),
+                }
             }
         };
-        let queries = run(&self.queries, time_steps)?;
-        let rankings = in_parallel(
-            queries.len(),
-            || (),
-            |(), query| {
-                bar.inc(1);
-                let prepared = corpus.query(&queries[query].embedding.values);
-                let similarities: Vec<f64> = corpus.cosines(&prepared).collect();
-                self.judge(query, &similarities)
-            },
-        );
-        *catalogue = Some(Catalogue {
-            time_steps: stored,
-            probe,
-            vectors: corpus,
-        });
-        let classes: Vec<usize> = queries.iter().map(|e| e.prediction.class).collect();
+        let mut queries = Vec::with_capacity(self.queries.len());
+        for batch in self.queries.chunks(BATCH) {
+            queries.extend(run(model, batch, time_steps, probes, bar)?);
+        }
+        let classes: Vec<usize> = queries.iter().map(|seen| seen.class).collect();
         let mean = |figure: &dyn Fn(&Emulation) -> f64| {
-            let sum: f64 = queries.iter().map(|e| figure(&e.emulation)).sum();
+            let sum: f64 = queries.iter().map(|seen| figure(&seen.emulation)).sum();
             Some(sum / queries.len() as f64)
         };
-        Ok(Row {
-            time_steps: Some(time_steps),
-            probe: Some(probe),
-            spikes: mean(&|emulation| emulation.spikes as f64),
-            synaptic_operations: mean(&|emulation| emulation.synaptic_operations as f64),
-            latency_ms: mean(&|emulation| emulation.latency_ms),
-            energy_mj: mean(&|emulation| emulation.energy_mj.total),
-            mean_time_steps: mean(&|emulation| emulation.time_steps as f64),
-            ..self.row("SNN", &classes, &rankings)
-        })
+        let rows = corpus
+            .probes
+            .iter()
+            .enumerate()
+            .map(|(number, (probe, vectors))| {
+                let rankings = self.rank(bar, |block| {
+                    let values = queries[block]
+                        .iter()
+                        .map(|seen| seen.embeddings[number].as_slice());
+                    vectors.cosines_of_each(&values.collect::<Vec<_>>())
+                });
+                Row {
+                    time_steps: Some(time_steps),
+                    probe: Some(*probe),
+                    spikes: mean(&|emulation| emulation.spikes as f64),
+                    synaptic_operations: mean(&|emulation| emulation.synaptic_operations as f64),
+                    latency_ms: mean(&|emulation| emulation.latency_ms),
+                    energy_mj: mean(&|emulation| emulation.energy_mj.total),
+                    mean_time_steps: mean(&|emulation| emulation.time_steps as f64),
+                    ..self.row("SNN", &classes, &rankings)
+                }
+            });
+        let rows = rows.collect();
+        *catalogue = Some(corpus);
+        Ok(rows)
+    }
+
+    /// Judges every query's ranking of the corpus; `similarities` gives those of a block of queries, a row each.
+    fn rank(
+        &self,
+        bar: &ProgressBar,
+        similarities: impl Fn(Range<usize>) -> Array2<f64> + Sync,
+    ) -> Vec<Ranking> {
+        let count = self.queries.len();
+        let blocks = in_parallel(
+            count.div_ceil(BLOCK),
+            || (),
+            |(), block| {
+                let block = block * BLOCK..count.min((block + 1) * BLOCK);
+                let similarities = similarities(block.clone());
+                let judged = block.zip(similarities.outer_iter()).map(|(query, row)| {
+                    bar.inc(1);
+                    self.judge(query, row.as_slice().expect("a row of a fresh matrix is whole"))
+                });
+                judged.collect::<Vec<_>>()
+            },
+        );
+        blocks.concat()
     }
 
     fn judge(&self, query: usize, similarities: &[f64]) -> Ranking {
@@ -230,8 +252,68 @@ impl Protocol {
     }
 }
 
+/// The float network's embeddings, each of length 1 or 0, and its classes.
+pub(super) fn float_embeddings(
+    ann: &Ann,
+    pictures: &[Picture],
+    bar: &ProgressBar,
+) -> (Array2<f32>, Vec<usize>) {
+    let mut matrix = Array2::zeros((pictures.len(), ann.network.embedding_dimensions()));
+    let mut classes = Vec::with_capacity(pictures.len());
+    let batches = pictures
+        .chunks(BATCH)
+        .zip(matrix.axis_chunks_iter_mut(Axis(0), BATCH));
+    for (batch, mut rows) in batches {
+        let each = |(): &mut (), index: usize| {
+            bar.inc(1);
+            ann.forward(&batch[index])
+        };
+        for (mut row, found) in rows.outer_iter_mut().zip(in_parallel(batch.len(), || (), each)) {
+            let norm = found.embedding.dot(&found.embedding).sqrt();
+            row.assign(&(found.embedding / if norm == 0.0 { 1.0 } else { norm }));
+            classes.push(highest(&found.logits));
+        }
+    }
+    (matrix, classes)
+}
+
+/// Runs pictures on emulated chips, one a CPU.
+pub(super) fn run(
+    model: &Model,
+    pictures: &[Picture],
+    time_steps: Length,
+    probes: &[Probe],
+    bar: &ProgressBar,
+) -> Result<Vec<Seen>> {
+    let snn = &model.snn;
+    let tilings = model.placement.tilings();
+    let make = || Emulator::new(Arc::clone(snn), &tilings);
+    let found = in_parallel(pictures.len(), make, |emulator, index| -> Result<Seen> {
+        bar.inc(1);
+        let picture = &pictures[index];
+        let steps = time_steps.of(emulator, picture)?;
+        let outcome = emulator.run(picture, steps)?;
+        let embeddings = probes.iter().map(|&probe| {
+            let embedding = Embedding::read(snn, outcome, probe, steps)?;
+            Ok(embedding.values)
+        });
+        Ok(Seen {
+            embeddings: embeddings.collect::<Result<_>>()?,
+            class: Prediction::read(snn, outcome).class,
+            emulation: Emulation::of(&snn.network, &outcome.events, &model.placement, model.cost_model),
+        })
+    });
+    found.into_iter().collect()
+}
+
+/// The class: the first of the highest.
+pub(super) fn highest(logits: &Array1<f32>) -> usize {
+    let most = logits.iter().copied().fold(f32::MIN, f32::max);
+    logits.iter().position(|&logit| logit == most).unwrap_or(0)
+}
+
 /// `each` over `0..count` on all CPUs, each thread with what `make` gives it; results stand in order.
-fn in_parallel<S, T: Send>(
+pub(super) fn in_parallel<S, T: Send>(
     count: usize,
     make: impl Fn() -> S + Sync,
     each: impl Fn(&mut S, usize) -> T + Sync,

@@ -82,7 +82,7 @@ pub(super) fn csv(measured: &Measured) -> String {
 }
 
 /// A name as RFC 4180 wants it: in quotes where it holds what would end the field.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     match name.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", name.replace('"', "\"\"")),
         false => name.to_owned(),
