@@ -6,12 +6,14 @@ DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve test dataset build lint unit deny model bench aarch64 sanitize clean
+.PHONY: help serve test dataset build lint unit deny model paper bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
 	@echo "make model    train and convert the shipped model anew (some minutes)"
+	@echo "make paper    make the paper's tables and figures anew in docs/paper (about an hour on two free CPUs; goes on where it"
+	@echo "              was stopped; QUICK=1 for a few minutes, kept apart)"
 	@echo "make bench    measure speed and memory, keep the tables in benches/record (about 10 minutes on an idle machine;"
 	@echo "              BENCH=--quick for one minute; needs python3 with venv)"
 	@echo "make dataset  get Fashion-MNIST alone"
@@ -34,7 +36,7 @@ lint:
 
 unit:
 	cargo test --locked
-	cargo test --locked --features train --lib train::
+	cargo test --locked --features train --lib -- train:: cli::
 
 deny:
 	scripts/deny.sh
@@ -45,6 +47,10 @@ dataset:
 model: dataset
 	cargo build --release --locked --features train
 	scripts/model.sh $(DATASET)
+
+paper: dataset
+	cargo build --release --locked --features train
+	$(SPIKELENS) evaluate --paper --dataset $(DATASET) $(if $(QUICK),--quick)
 
 aarch64: dataset
 	scripts/aarch64.sh

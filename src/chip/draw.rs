@@ -352,8 +352,8 @@ fn shortened(name: &str) -> String {
     name.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
-/// A name from a model file as XML text: marked up where it must be, without characters that XML does not know.
-fn escaped(name: &str) -> String {
+/// A name, from a model file say, as XML text: marked up where it must be, without characters that XML does not know.
+pub fn escaped(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for character in name.chars() {
         match character {

@@ -6,6 +6,7 @@ mod catalogue;
 mod convert;
 mod embed;
 mod evaluate;
+mod figures;
 mod files;
 mod inspect;
 mod progress;

@@ -1,50 +1,19 @@
 //! `train`: an ANN from Fashion-MNIST, on this CPU. Needs the cargo feature `train`.
 
+#[cfg(feature = "train")]
+mod fit;
+
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::{Args, ValueEnum};
+
+#[cfg(feature = "train")]
+pub use self::fit::{Course, Follow};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Recipe {
     Paper,
     Metric,
-}
-
-/// What a recipe says where the options say nothing.
-#[cfg(feature = "train")]
-struct Defaults {
-    architecture: &'static str,
-    epochs: usize,
-    batch: usize,
-    dropout: f32,
-}
-
-#[cfg(feature = "train")]
-impl Recipe {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Paper => "paper",
-            Self::Metric => "metric",
-        }
-    }
-
-    fn defaults(self) -> Defaults {
-        match self {
-            Self::Paper => Defaults {
-                architecture: "32-64-10",
-                epochs: 15,
-                batch: 64,
-                dropout: 0.5,
-            },
-            Self::Metric => Defaults {
-                architecture: "48k5s2p2-80k5s2p2-128-10",
-                epochs: 20,
-                batch: 128,
-                dropout: 0.2,
-            },
-        }
-    }
 }
 
 /// Train a network on Fashion-MNIST, on this machine's CPU
@@ -113,133 +82,9 @@ pub struct Train {
 
 #[cfg(not(feature = "train"))]
 impl Train {
-    pub fn run(self) -> Result<()> {
+    pub fn run(self) -> anyhow::Result<()> {
         anyhow::bail!(
             "this build has no training in it; get one with: cargo build --release --features train"
         )
-    }
-}
-
-#[cfg(feature = "train")]
-impl Train {
-    pub fn run(self) -> Result<()> {
-        use std::io::Write;
-
-        use super::files::{self, Split};
-        use crate::network::architecture;
-        use crate::network::tensors::write_ann;
-        use crate::picture::idx::CLASS_NAMES;
-        use crate::train::{Contrast, TrainOptions, train};
-
-        let defaults = self.recipe.defaults();
-        let metric = self.recipe == Recipe::Metric;
-        let name = self.architecture.as_deref().unwrap_or(defaults.architecture);
-        let (pictures, labels) = files::fashion_mnist(&self.dataset, Split::Train, self.limit)?;
-        let (tests, test_labels) = files::fashion_mnist(&self.dataset, Split::Test, None)?;
-        let shape = pictures[0].shape();
-        let mut network = match self.recipe {
-            Recipe::Paper => architecture::parse(name, shape)?,
-            Recipe::Metric => architecture::parse_metric(name, shape, self.levels)?,
-        };
-        network.labels = Some(CLASS_NAMES.map(str::to_owned).to_vec());
-        let options = TrainOptions {
-            epochs: self.epochs.unwrap_or(defaults.epochs),
-            seed: self.seed,
-            batch: self.batch.unwrap_or(defaults.batch),
-            learning_rate: self.learning_rate,
-            dropout: self.dropout.unwrap_or(defaults.dropout),
-            mirror: metric,
-            shift: self.shift,
-            normalise: self.normalise.unwrap_or(metric),
-            contrast: metric.then_some(Contrast {
-                weight: self.contrast,
-                temperature: self.temperature,
-            }),
-            validation: self.validation,
-            threads: files::threads(),
-        };
-        let mut follow = Follow::new("training");
-        let (mut ann, report) = train(&network, &pictures, &labels, &options, &mut |now| {
-            follow.show(&now)
-        })?;
-        let right = tests.iter().zip(&test_labels).filter(|(picture, label)| {
-            let logits = ann.forward(picture).logits;
-            let highest = logits.iter().copied().fold(f32::MIN, f32::max);
-            logits.iter().position(|&logit| logit == highest) == Some(usize::from(**label))
-        });
-        let test_accuracy = 100.0 * right.count() as f64 / tests.len() as f64;
-        let kept = &report.epochs[report.kept_epoch - 1];
-        let validation = kept
-            .validation_accuracy
-            .map_or("none".to_owned(), |share| format!("{:.2} %", 100.0 * share));
-        let figures = format!(
-            "epoch {} of {} kept: training {:.2} %, validation {validation}, test {test_accuracy:.2} %",
-            report.kept_epoch,
-            options.epochs,
-            100.0 * kept.train_accuracy
-        );
-        let of_metric = match options.contrast {
-            None => String::new(),
-            Some(Contrast { weight, temperature }) => {
-                format!(
-                    " --levels {} --contrast {weight} --temperature {temperature}",
-                    self.levels
-                )
-            }
-        };
-        ann.network.trained_with = Some(format!(
-            "spikelens train --architecture {name} --epochs {} --seed {} --recipe {} --batch {} \
-             --learning-rate {} --dropout {} --shift {} --normalise {}{of_metric} --validation {}; {} pictures of Fashion-MNIST; {figures}",
-            options.epochs,
-            self.seed,
-            self.recipe.as_str(),
-            options.batch,
-            self.learning_rate,
-            options.dropout,
-            options.shift,
-            options.normalise,
-            self.validation,
-            pictures.len()
-        ));
-        files::write_whole(&self.out, &write_ann(&ann))?;
-        writeln!(std::io::stdout().lock(), "{}: {figures}", self.out.display())?;
-        Ok(())
-    }
-}
-
-/// A bar over all batches, and a line an epoch.
-#[cfg(feature = "train")]
-#[derive(Debug)]
-pub struct Follow {
-    what: &'static str,
-    bar: Option<indicatif::ProgressBar>,
-}
-
-#[cfg(feature = "train")]
-impl Follow {
-    pub fn new(what: &'static str) -> Self {
-        Self { what, bar: None }
-    }
-
-    pub fn show(&mut self, now: &crate::train::Progress) {
-        use super::progress;
-
-        let what = self.what;
-        let bar = self
-            .bar
-            .get_or_insert_with(|| progress::bar(what, now.batches * now.epochs));
-        bar.set_position(progress::steps((now.epoch - 1) * now.batches + now.batch));
-        if let Some(accuracy) = now.validation_accuracy {
-            let line = format!(
-                "epoch {:2} of {}: loss {:.4}, training {:.2} %, validation {:.2} %",
-                now.epoch,
-                now.epochs,
-                now.loss,
-                100.0 * now.train_accuracy,
-                100.0 * accuracy
-            );
-            // A hidden bar prints nothing, and who looks into a log wants to see the epochs too.
-            bar.suspend(|| eprintln!("{line}"));
-        }
     }
 }

@@ -89,8 +89,6 @@ impl Vectors {
     /// If its length is not [`Vectors::dimensions`]: callers have compared it.
     pub fn query(&self, values: &[i32]) -> Query {
         assert_eq!(values.len(), self.dimensions, "an embedding of this network");
-        let dimensions = i128::try_from(self.dimensions).expect("a length fits");
-        let bound = i128::from(self.largest) * i128::from(largest(values)) * dimensions;
         let fits = |bits: u32| {
             values
                 .iter()
@@ -106,17 +104,12 @@ impl Vectors {
         Query {
             form,
             square: square(values),
-            exact: bound < i128::from(i64::MAX),
+            exact: self.most_product(values) < i128::from(i64::MAX),
         }
     }
 
     /// Cosine of the query and row `index`, -1 to 1; 0 where either is all zeros.
     pub fn cosine(&self, query: &Query, index: usize) -> f64 {
-        // One root of the product, not a product of roots: rows of equal direction then round alike.
-        let scale = (query.square * self.squares[index]).sqrt();
-        if scale == 0.0 {
-            return 0.0;
-        }
         let range = index * self.dimensions..(index + 1) * self.dimensions;
         let product = match (&query.form, &self.rows) {
             (Form::I8(query), Rows::I8(rows)) => dot_i8(query, &rows[range]),
@@ -129,7 +122,38 @@ impl Vectors {
             (Form::I32(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
             (Form::I32(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
         };
+        self.scaled(query, index, product)
+    }
+
+    /// The cosine of the query and row `index` whose product that is.
+    pub(super) fn scaled(&self, query: &Query, index: usize, product: f64) -> f64 {
+        // One root of the product, not a product of roots: rows of equal direction then round alike.
+        let scale = (query.square * self.squares[index]).sqrt();
+        if scale == 0.0 {
+            return 0.0;
+        }
         (product / scale).clamp(-1.0, 1.0)
+    }
+
+    /// What no sum of products of these values and a row's exceeds.
+    pub(super) fn most_product(&self, values: &[i32]) -> i128 {
+        let dimensions = i128::try_from(self.dimensions).expect("a length fits");
+        i128::from(self.largest) * i128::from(largest(values)) * dimensions
+    }
+
+    /// Turns the values of row `index` into floats.
+    pub(super) fn copy_row<F>(&self, index: usize, to: &mut [F], float: impl Fn(i32) -> F) {
+        let range = index * self.dimensions..(index + 1) * self.dimensions;
+        let copy = to.iter_mut();
+        match &self.rows {
+            Rows::I8(rows) => copy
+                .zip(&rows[range])
+                .for_each(|(to, &value)| *to = float(value.into())),
+            Rows::I16(rows) => copy
+                .zip(&rows[range])
+                .for_each(|(to, &value)| *to = float(value.into())),
+            Rows::I32(rows) => copy.zip(&rows[range]).for_each(|(to, &value)| *to = float(value)),
+        }
     }
 
     /// Cosine of the query and every row, in stored order.

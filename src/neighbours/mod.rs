@@ -9,6 +9,7 @@
 //! verified that it is, byte for byte, one that this module wrote.
 
 pub mod exact;
+pub mod products;
 pub mod quality;
 
 use std::path::Path;

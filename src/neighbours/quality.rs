@@ -24,26 +24,43 @@ pub struct Ranking {
 ///
 /// `relevant[i]` says whether corpus entry `i` is of the query's class, `similarities[i]` how near it is. The average
 /// precision of a query whose class is not in the corpus is 0.
+///
+/// Only what is of the query's class is sorted; all the others are counted into the gaps between.
 pub fn judge(similarities: &[f64], relevant: impl Fn(usize) -> bool) -> Ranking {
-    let mut order: Vec<usize> = (0..similarities.len()).collect();
-    order.sort_by(|&a, &b| similarities[b].total_cmp(&similarities[a]));
-    let mut hits = 0;
+    let (mut hits, mut others) = (Vec::new(), Vec::new());
+    for (index, &similarity) in similarities.iter().enumerate() {
+        let place = (distance(similarity), index);
+        if relevant(index) { &mut hits } else { &mut others }.push(place);
+    }
+    hits.sort_unstable();
+    // The others that stand right before each hit, and after the last one.
+    let mut before = vec![0usize; hits.len() + 1];
+    for place in others {
+        before[hits.partition_point(|hit| *hit < place)] += 1;
+    }
     let mut precisions = 0.0;
-    for (rank, &index) in order.iter().enumerate() {
-        if relevant(index) {
-            hits += 1;
-            precisions += ratio(hits, rank + 1);
-        }
+    let mut passed = 0;
+    for (earlier, others) in before[..hits.len()].iter().enumerate() {
+        passed += others;
+        precisions += ratio(earlier + 1, earlier + 1 + passed);
     }
     Ranking {
-        top_1: order.first().is_some_and(|&index| relevant(index)),
-        top_3: order.iter().take(3).any(|&index| relevant(index)),
-        average_precision: if hits == 0 {
+        top_1: !hits.is_empty() && before[0] == 0,
+        top_3: !hits.is_empty() && before[0] < 3,
+        average_precision: if hits.is_empty() {
             0.0
         } else {
-            precisions / ratio(hits, 1)
+            precisions / ratio(hits.len(), 1)
         },
     }
+}
+
+/// Orders as similarities do (`f64::total_cmp`), but from the nearest to the farthest, and in one comparison of whole
+/// numbers.
+fn distance(similarity: f64) -> u64 {
+    let bits = similarity.to_bits();
+    let negative = bits >> 63 == 1;
+    if negative { bits } else { !bits & !(1 << 63) }
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
@@ -52,7 +69,46 @@ fn ratio(part: usize, whole: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Ranks everything and walks down the ranking.
+    fn obvious(similarities: &[f64], relevant: &[bool]) -> Ranking {
+        let mut order: Vec<usize> = (0..similarities.len()).collect();
+        order.sort_by(|&a, &b| similarities[b].total_cmp(&similarities[a]));
+        let (mut hits, mut precisions) = (0, 0.0);
+        for (rank, &index) in order.iter().enumerate() {
+            if relevant[index] {
+                hits += 1;
+                precisions += ratio(hits, rank + 1);
+            }
+        }
+        Ranking {
+            top_1: order.iter().take(1).any(|&index| relevant[index]),
+            top_3: order.iter().take(3).any(|&index| relevant[index]),
+            average_precision: if hits == 0 {
+                0.0
+            } else {
+                precisions / ratio(hits, 1)
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counting_gives_what_ranking_everything_gives(
+            corpus in prop::collection::vec((-4i8..=4, any::<bool>()), 0..60),
+        ) {
+            // So few different similarities that many are equal, zeros of both signs among them.
+            let similarities: Vec<f64> = corpus
+                .iter()
+                .map(|&(similarity, _)| if similarity == -4 { -0.0 } else { f64::from(similarity) / 3.0 })
+                .collect();
+            let relevant: Vec<bool> = corpus.iter().map(|&(_, relevant)| relevant).collect();
+            prop_assert_eq!(judge(&similarities, |index| relevant[index]), obvious(&similarities, &relevant));
+        }
+    }
 
     #[test]
     fn average_precision_by_hand() {

@@ -182,9 +182,28 @@ fn a_build_without_training_says_how_to_get_it() {
     for command in [
         &["train", "--dataset", "x", "--out", "y"][..],
         &["tune", "snn.safetensors", "--dataset", "x", "--out", "y"],
+        &["evaluate", "--paper", "--dataset", "x"],
     ] {
         assert!(failed(&run(command)).contains("cargo build --release --features train"));
     }
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn the_paper_s_run_names_the_architectures_that_it_knows() {
+    let arguments = [
+        "evaluate",
+        "--paper",
+        "--dataset",
+        "x",
+        "--architectures",
+        "32-64-10,1-2-10",
+    ];
+    let said = failed(&run(&arguments));
+    assert!(
+        said.contains("1-2-10 is not in Table 1, which has 4-8-10, 8-16-10"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::chip::network;
 use crate::server::run;
 
 /// Says what is wrong with a document that has elements, attributes in double quotes, text and entities, and no more.
-fn fault(document: &str) -> Option<String> {
+pub fn fault(document: &str) -> Option<String> {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = document;
     while let Some(start) = rest.find('<') {

@@ -10,6 +10,7 @@ mod emulator;
 mod golden;
 mod layering;
 mod products;
+mod report;
 mod server;
 mod stopping;
 mod support;

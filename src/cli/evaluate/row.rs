@@ -8,6 +8,9 @@ use crate::network::{Probe, TimeSteps};
 /// One line of the table. Shares are in percent, mAP is 0 to 1; energy and latency are modelled means per query.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
+    /// Which one, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<String>,
     pub(super) network: &'static str,
     pub(super) time_steps: Option<Length>,
     pub(super) probe: Option<Probe>,
@@ -40,6 +43,7 @@ impl Row {
     ) -> Self {
         let steps = chip.map(|(steps, ..)| TimeSteps::new(steps).expect("within the range"));
         Self {
+            model: None,
             network,
             time_steps: steps.map(Length::Fixed),
             probe: chip.map(|_| Probe::Membrane),
@@ -55,46 +59,25 @@ impl Row {
         }
     }
 
-    pub(super) fn csv(&self) -> String {
-        fn shown<T: ToString>(value: Option<T>) -> String {
-            value.map(|value| value.to_string()).unwrap_or_default()
+    /// `SNN (16) membrane`.
+    pub(super) fn name(&self) -> String {
+        match (self.time_steps, self.probe) {
+            (Some(steps), Some(probe)) => format!("{} ({steps}) {probe}", self.network),
+            _ => self.network.to_owned(),
         }
-        [
-            self.network.to_owned(),
-            shown(self.time_steps),
-            shown(self.probe),
-            self.classification.to_string(),
-            self.top_1.to_string(),
-            self.top_3.to_string(),
-            self.map.to_string(),
-            shown(self.spikes),
-            shown(self.synaptic_operations),
-            shown(self.latency_ms),
-            shown(self.energy_mj),
-            shown(self.mean_time_steps),
-        ]
-        .join(",")
     }
 
-    pub(super) fn text(&self, prefix: &str) -> String {
-        let name = match (self.time_steps, self.probe) {
-            (Some(steps), Some(probe)) => format!("{prefix}{} ({steps}) {probe}", self.network),
-            _ => format!("{prefix}{}", self.network),
-        };
+    /// Mean time steps, spikes, synaptic operations, latency and energy, as tables show them.
+    pub(super) fn costs(&self) -> [String; 5] {
         let shown = |value: Option<f64>, digits: usize| {
             value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
         };
-        format!(
-            "{name:28} {:>7.2} {:>7.2} {:>7.2} {:>7.4} {:>7} {:>9} {:>10} {:>10} {:>9}",
-            self.classification,
-            self.top_1,
-            self.top_3,
-            self.map,
+        [
             shown(self.mean_time_steps, 2),
             shown(self.spikes, 0),
             shown(self.synaptic_operations, 0),
             shown(self.latency_ms, 3),
-            shown(self.energy_mj, 4)
-        )
+            shown(self.energy_mj, 4),
+        ]
     }
 }
