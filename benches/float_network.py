@@ -52,12 +52,14 @@ def build(network, tensors):
     source = "picture"
     flat = False
     last = len(network["layers"]) - 1
+    activation = network.get("activation", "relu")
+    clipped = None if activation == "relu" else activation
     embedding, embedding_size = None, None
     for index, layer in enumerate(network["layers"]):
         name, kind = layer["name"], layer["kind"]
         named = [n for n in (f"{name}.weight", f"{name}.bias") if n in tensors]
         constants += [numpy_helper.from_array(tensors[n], n) for n in named]
-        # Only the last layer has no ReLU.
+        # Only the last layer has no activation.
         driven = f"{name}.driven" if index != last else "logits"
         if kind == "dense":
             if not flat:
@@ -84,8 +86,13 @@ def build(network, tensors):
             sys.exit(f"layer {name}: kind {kind} is not known here")
         source = driven
         if index != last:
-            source = f"{name}.rectified"
-            nodes.append(helper.make_node("Relu", [driven], [source]))
+            source = f"{name}.activated"
+            if clipped is None:
+                nodes.append(helper.make_node("Relu", [driven], [source]))
+            else:
+                made, held = clip(name, driven, source, clipped["ceilings"][index], clipped["levels"])
+                nodes += made
+                constants += held
         if network["embedding_layer"] in (name, index):
             embedding, embedding_size = source, list(shape)
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, *shape])]
@@ -93,6 +100,23 @@ def build(network, tensors):
         outputs.append(helper.make_tensor_value_info(embedding, TensorProto.FLOAT, [1, *embedding_size]))
     picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, *network["input"]["shape"]])
     return model(helper.make_graph(nodes, "float", [picture], outputs, constants))
+
+
+def clip(name, driven, source, ceiling, levels):
+    """A clipped, quantised activation: from 0 to its ceiling in so many equal steps, rounded to the nearest."""
+    values = {"ceiling": ceiling, "levels": levels, "half": 0.5, "none": 0.0}
+    held = [numpy_helper.from_array(np.array(value, np.float32), f"{name}.{key}") for key, value in values.items()]
+    steps = [
+        ("Div", [driven, f"{name}.ceiling"], "share"),
+        ("Mul", [f"{name}.share", f"{name}.levels"], "scaled"),
+        ("Add", [f"{name}.scaled", f"{name}.half"], "ahead"),
+        ("Floor", [f"{name}.ahead"], "whole"),
+        ("Clip", [f"{name}.whole", f"{name}.none", f"{name}.levels"], "counts"),
+        ("Div", [f"{name}.counts", f"{name}.levels"], "part"),
+    ]
+    nodes = [helper.make_node(operation, inputs, [f"{name}.{output}"]) for operation, inputs, output in steps]
+    nodes.append(helper.make_node("Mul", [f"{name}.part", f"{name}.ceiling"], [source]))
+    return nodes, held
 
 
 def model(graph):

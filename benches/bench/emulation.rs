@@ -30,9 +30,9 @@ const CHECKED_BY_REFERENCE: usize = 2;
 /// The networks that are measured: name, folder and files.
 const NETWORKS: [(&str, &str, &str); 2] = [
     (
-        "shipped 32-64-10",
-        "models/fashion-mnist-32-64-10.snn.safetensors",
-        "models/fashion-mnist-32-64-10.ann.safetensors",
+        "shipped",
+        "models/fashion-mnist.snn.safetensors",
+        "models/fashion-mnist.ann.safetensors",
     ),
     (
         "reference bundle's 32-64-10",

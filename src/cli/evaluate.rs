@@ -24,7 +24,7 @@ use crate::network::{Probe, TimeSteps};
 use crate::service::model::Model;
 
 /// The float network that the shipped model was converted from.
-const SHIPPED_ANN: &[u8] = include_bytes!("../../models/fashion-mnist-32-64-10.ann.safetensors");
+const SHIPPED_ANN: &[u8] = include_bytes!("../../models/fashion-mnist.ann.safetensors");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EvaluateFormat {

@@ -35,7 +35,7 @@ pub struct Model {
 
 impl Model {
     /// The model that the repository ships, inside the program.
-    pub const SHIPPED: &'static [u8] = include_bytes!("../../models/fashion-mnist-32-64-10.snn.safetensors");
+    pub const SHIPPED: &'static [u8] = include_bytes!("../../models/fashion-mnist.snn.safetensors");
 
     /// Reads an SNN file and places it.
     pub fn read(bytes: &[u8], cost_model: CostModel) -> Result<Self, ModelError> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::server::{Server, run};
-use crate::support::{dataset, pictures};
+use crate::support::{dataset, pictures, shipped};
 
 /// A catalogue of the first `count` training pictures.
 pub fn catalogue(count: usize, arguments: &[&str]) -> TempDir {
@@ -193,7 +193,7 @@ fn what_is_wrong_is_refused_with_its_name() {
 
     let black = spikelens::picture::Picture::new(ndarray::Array3::zeros((1, 28, 28))).unwrap();
     let black = black.to_png().unwrap();
-    let empty = json!({"embedding": vec![0; 2304]}).to_string();
+    let empty = json!({"embedding": vec![0; shipped().network.embedding_dimensions()]}).to_string();
     let found = refusal("/v1/search", "application/json", empty.as_bytes());
     assert_eq!(found, expected(422, "empty_embedding", ""));
     assert_eq!(server.post("/v1/embeddings", "image/png", &black).status, 200);
@@ -263,7 +263,7 @@ fn the_model_and_the_description_are_served() {
         .iter()
         .map(|layer| layer["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["input", "conv1", "conv2", "dense1"]);
+    assert_eq!(names, ["input", "conv1", "conv2", "dense1", "dense2"]);
     let inspected = run(&["inspect", "--format", "json"]);
     let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!(inspected["model"], model);

@@ -86,12 +86,12 @@ fn embed_gives_the_bundle_s_membranes() {
 }
 
 #[test]
-fn convert_repeats_the_shipped_model() {
+fn convert_repeats_the_paper_s_network() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("snn.safetensors");
     let ann = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/models/fashion-mnist-32-64-10.ann.safetensors"
+        "/models/paper-32-64-10.ann.safetensors"
     );
     let dataset = dataset();
     let output = run(&[
@@ -109,7 +109,7 @@ fn convert_repeats_the_shipped_model() {
     assert!(output.status.success(), "{output:?}");
     let shipped = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/models/fashion-mnist-32-64-10.snn.safetensors"
+        "/models/paper-32-64-10.snn.safetensors"
     );
     let shipped = read_snn(&std::fs::read(shipped).unwrap()).unwrap();
     let converted = read_snn(&std::fs::read(&out).unwrap()).unwrap();
@@ -277,7 +277,11 @@ fn bench_times_every_picture() {
 
 #[test]
 fn inspect_tells_a_picture_alone_from_a_full_chip() {
-    let output = run(&["inspect", "--format", "json"]);
+    let paper = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/models/paper-32-64-10.snn.safetensors"
+    );
+    let output = run(&["inspect", paper, "--format", "json"]);
     let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
     let chip = &whole["chip"];
     let figure = |path: &str| chip.pointer(path).and_then(Value::as_f64).unwrap();
@@ -424,7 +428,7 @@ fn a_server_that_cannot_start_says_why() {
 
 #[test]
 fn the_shipped_files_name_what_they_are() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist-32-64-10");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist");
     let ann = read_ann(&std::fs::read(format!("{folder}.ann.safetensors")).unwrap()).unwrap();
     let snn = read_snn(&std::fs::read(format!("{folder}.snn.safetensors")).unwrap()).unwrap();
     assert_eq!(ann.network.layers, snn.network.layers);

@@ -85,7 +85,7 @@ fn the_drawing_in_the_documentation_is_the_program_s() {
 fn a_drawing_shows_every_core_and_says_what_it_holds() {
     let shipped = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/models/fashion-mnist-32-64-10.snn.safetensors"
+        "/models/fashion-mnist.snn.safetensors"
     );
     let snn = read_snn(&std::fs::read(shipped).unwrap()).unwrap();
     let placement = Placement::of(&snn).unwrap();

@@ -289,7 +289,7 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
 /// Batch size one has no time for the allocator: once a worker has seen a number of time steps, a picture costs none.
 #[test]
 fn a_warm_emulator_allocates_nothing() {
-    let bytes = std::fs::read("models/fashion-mnist-32-64-10.snn.safetensors").unwrap();
+    let bytes = std::fs::read("models/fashion-mnist.snn.safetensors").unwrap();
     let snn = Arc::new(spikelens::network::tensors::read_snn(&bytes).unwrap());
     let tilings = spikelens::chip::place::Placement::of(&snn).unwrap().tilings();
     let shape = snn.network.input;

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::drawing::fault;
 use crate::server::run;
-use crate::support::dataset;
+use crate::support::{dataset, shipped};
 
-const SHIPPED: &str = concat!(
+const PAPER: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/models/fashion-mnist-32-64-10.snn.safetensors"
+    "/models/paper-32-64-10.snn.safetensors"
 );
 const GOLDEN: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -61,11 +61,8 @@ fn a_report_holds_what_is_printed_and_draws_it() {
     for figure in ["map-energy", "classification-energy"] {
         let svg = read(&folder, &format!("{figure}.svg"));
         assert_eq!(fault(&svg), None);
-        for name in [
-            "32-64-10, spike count</text>",
-            "auto</text>",
-            "float network</text>",
-        ] {
+        let curve = format!("{}, spike count</text>", shipped().network.name);
+        for name in [curve.as_str(), "auto</text>", "float network</text>"] {
             assert!(svg.contains(name), "{figure}: no {name}");
         }
         let png = folder.join(format!("{figure}.png"));
@@ -77,7 +74,7 @@ fn a_report_holds_what_is_printed_and_draws_it() {
 fn several_models_have_rows_and_curves_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let models = format!("{SHIPPED},{GOLDEN}");
+    let models = format!("{PAPER},{GOLDEN}");
     let printed = evaluate(&[
         "--model",
         &models,
@@ -89,7 +86,7 @@ fn several_models_have_rows_and_curves_of_their_own() {
         folder.to_str().unwrap(),
     ]);
     let json: Value = serde_json::from_str(&printed).unwrap();
-    let labels = ["fashion-mnist-32-64-10", "snn"];
+    let labels = ["paper-32-64-10", "snn"];
     let named: Vec<&str> = json["models"]
         .as_array()
         .unwrap()

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use ndarray::Array3;
+use spikelens::network::snn::Snn;
+use spikelens::network::tensors::read_snn;
 use spikelens::picture::Picture;
 use std::io::Read;
 
@@ -13,6 +15,15 @@ pub fn golden(name: &str) -> Vec<u8> {
         .join("tests/golden/paper-32-64-10")
         .join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The shipped network.
+pub fn shipped() -> Snn {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/models/fashion-mnist.snn.safetensors"
+    );
+    read_snn(&std::fs::read(path).expect("the shipped model")).expect("a model")
 }
 
 /// The folder with the real Fashion-MNIST; `make test` names it.

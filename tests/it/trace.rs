@@ -7,6 +7,7 @@ use spikelens::picture::{DecodeLimits, decode};
 
 use crate::api::{catalogue, test_png};
 use crate::server::{Server, run};
+use crate::support::shipped;
 
 fn sum<'a>(rows: impl IntoIterator<Item = &'a Value>, figure: &str) -> u64 {
     let figures = rows.into_iter().map(|row| row[figure].as_u64().unwrap());
@@ -90,7 +91,8 @@ fn a_trace_adds_up_and_is_the_same_in_all_three_ways() {
         let prepared = decode(&STANDARD.decode(prepared).unwrap(), &DecodeLimits::default()).unwrap();
         assert_eq!((prepared.width(), prepared.height()), (28, 28));
     }
-    let body = json!({"embedding": vec![1; 2304], "trace": true}).to_string();
+    let body =
+        json!({"embedding": vec![1; shipped().network.embedding_dimensions()], "trace": true}).to_string();
     let refused = server.post("/v1/search", "application/json", body.as_bytes());
     assert_eq!(refused.json()["errors"][0]["field"], "embedding");
 }
