@@ -4,7 +4,10 @@ use rusqlite::Connection;
 
 use super::CatalogueError;
 
-const STEPS: &[&str] = &[include_str!("../../migrations/0001_products.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/0001_products.sql"),
+    include_str!("../../migrations/0002_prepare.sql"),
+];
 
 /// Brings a database up to date; refuses one that is ahead.
 pub fn migrate(connection: &mut Connection, path: &str) -> Result<(), CatalogueError> {

@@ -4,17 +4,27 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{
-    Attributes, CatalogueError, NewPicture, NewProduct, Origin, PictureKey, Product, ProductKey,
-    ProductPicture, schema,
-};
+use super::write::{self, Write, Written};
+use super::{Attributes, CatalogueError, NewProduct, Origin, PictureKey, Product, ProductKey, schema};
 use crate::network::TimeSteps;
+use crate::picture::Mode;
 
 const DATABASE: &str = "catalogue.sqlite3";
 const LOCK: &str = "lock";
+/// How long a connection waits for another one's moment of exclusive work, like starting the journal anew.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A stored picture, to be embedded anew.
+#[derive(Debug)]
+pub struct StoredPicture {
+    pub key: PictureKey,
+    pub prepare: Mode,
+    pub bytes: Vec<u8>,
+}
 
 /// The open data directory; holds its lock.
 #[derive(Debug)]
@@ -56,6 +66,7 @@ impl Store {
         }
         let path = folder.join(DATABASE);
         let mut connection = Connection::open(&path)?;
+        connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -74,9 +85,7 @@ impl Store {
 
     /// A further connection that only reads.
     pub fn reader(&self) -> Result<Reader, CatalogueError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(self.folder.join(DATABASE), flags)?;
-        Ok(Reader { connection })
+        Reader::open(&self.folder)
     }
 
     /// How many products there are.
@@ -129,49 +138,31 @@ impl Store {
     /// Stores products, all or none; one whose name is taken replaces its predecessor.
     pub fn put_all(&mut self, products: &[NewProduct]) -> Result<(), CatalogueError> {
         let transaction = self.connection.transaction()?;
-        {
-            let mut product_row = transaction.prepare_cached(
-                "INSERT INTO products (id, title, attributes) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (id) DO UPDATE SET title = excluded.title, attributes = excluded.attributes,
-                 updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') RETURNING seq",
-            )?;
-            let mut old_pictures = transaction.prepare_cached("DELETE FROM pictures WHERE product = ?1")?;
-            let mut picture_row = transaction.prepare_cached(
-                "INSERT INTO pictures (product, id, content_type, width, height, bytes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
-            let mut embedding_row = transaction
-                .prepare_cached("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?;
-            for product in products {
-                let attributes =
-                    serde_json::to_string(&product.attributes).map_err(|error| damaged(error.to_string()))?;
-                let seq: i64 = product_row
-                    .query_row(params![product.id.as_str(), product.title, attributes], |row| {
-                        row.get(0)
-                    })?;
-                old_pictures.execute([seq])?;
-                for (number, picture) in (1u32..).zip(&product.pictures) {
-                    let NewPicture {
-                        content_type,
-                        width,
-                        height,
-                        bytes,
-                        embedding,
-                    } = picture;
-                    picture_row.execute(params![
-                        seq,
-                        number.to_string(),
-                        content_type,
-                        width,
-                        height,
-                        bytes
-                    ])?;
-                    let (width, data) = packed(embedding);
-                    embedding_row.execute(params![transaction.last_insert_rowid(), width, data])?;
-                }
-            }
+        for product in products {
+            write::put(&transaction, product)?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// Commits a group of writes at once, or none of them; one that the catalogue's rules refuse leaves the others be.
+    /// Once this has returned, what was written is durable.
+    pub fn write(
+        &mut self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        let transaction = self.connection.transaction()?;
+        let mut results = Vec::with_capacity(writes.len());
+        for one in writes {
+            let result = write::apply(&transaction, one);
+            match result {
+                Err(error @ (CatalogueError::Database(_) | CatalogueError::Full { .. })) => {
+                    return Err(error);
+                }
+                result => results.push(result),
+            }
+        }
+        transaction.commit()?;
+        Ok(results)
     }
 
     /// Every embedding in stored order.
@@ -217,19 +208,30 @@ impl Store {
         Ok(())
     }
 
-    /// The pictures whose number is above `after`, in stored order, at most `count`: key and bytes.
+    /// The pictures whose number is above `after`, in stored order, at most `count`.
     pub fn pictures_after(
         &self,
         after: Option<PictureKey>,
         count: usize,
-    ) -> Result<Vec<(PictureKey, Vec<u8>)>, CatalogueError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, prepare, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?;
         let after = after.map_or(0, |key| key.0);
         let limit = i64::try_from(count).unwrap_or(i64::MAX);
-        let rows = statement.query_map([after, limit], |row| Ok((PictureKey(row.get(0)?), row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query([after, limit])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let prepare: String = row.get(1)?;
+            found.push(StoredPicture {
+                key: PictureKey(row.get(0)?),
+                prepare: prepare
+                    .parse()
+                    .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
+                bytes: row.get(2)?,
+            });
+        }
+        Ok(found)
     }
 
     /// Replaces every embedding and what made them, at once: other embeddings are never mixed with these.
@@ -254,63 +256,22 @@ impl Store {
 }
 
 impl Reader {
+    /// Opens one over a data directory whose [`Store`] is open.
+    pub fn open(folder: &Path) -> Result<Self, CatalogueError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
+        connection.busy_timeout(BUSY)?;
+        Ok(Self { connection })
+    }
+
     /// Which product has this name.
     pub fn key(&self, id: &str) -> Result<Option<ProductKey>, CatalogueError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq FROM products WHERE id = ?1")?;
-        Ok(statement
-            .query_row([id], |row| row.get(0).map(ProductKey))
-            .optional()?)
+        write::key(&self.connection, id)
     }
 
     /// A stored product with the keys of its pictures, in their order; none once it is gone.
     pub fn product(&self, key: ProductKey) -> Result<Option<(Product, Vec<PictureKey>)>, CatalogueError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, title, attributes, created_at, updated_at FROM products WHERE seq = ?1",
-        )?;
-        let found = statement
-            .query_row([key.0], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                ))
-            })
-            .optional()?;
-        let Some((id, title, attributes, created_at, updated_at)) = found else {
-            return Ok(None);
-        };
-        let attributes = serde_json::from_str(&attributes)
-            .map_err(|error| damaged(format!("attributes of product {id}: {error}")))?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT seq, id, content_type, width, height, length(bytes) FROM pictures
-             WHERE product = ?1 ORDER BY seq",
-        )?;
-        let rows = statement.query_map([key.0], |row| {
-            let bytes: i64 = row.get(5)?;
-            let shown = ProductPicture {
-                id: row.get(1)?,
-                content_type: row.get(2)?,
-                width: row.get(3)?,
-                height: row.get(4)?,
-                bytes: u64::try_from(bytes).unwrap_or(0),
-            };
-            Ok((PictureKey(row.get(0)?), shown))
-        })?;
-        let pictures: Vec<(PictureKey, ProductPicture)> = rows.collect::<Result<_, _>>()?;
-        let (keys, pictures) = pictures.into_iter().unzip();
-        let product = Product {
-            id,
-            title,
-            attributes,
-            pictures,
-            created_at,
-            updated_at,
-        };
-        Ok(Some((product, keys)))
+        write::product(&self.connection, key)
     }
 
     /// The file of one of a product's pictures, and its content type.
@@ -335,12 +296,12 @@ fn write_origin(connection: &Connection, origin: &Origin) -> Result<(), Catalogu
     Ok(())
 }
 
-fn damaged(what: impl Into<String>) -> CatalogueError {
+pub(super) fn damaged(what: impl Into<String>) -> CatalogueError {
     CatalogueError::Damaged { what: what.into() }
 }
 
 /// The narrowest width that holds every value, and the values in it, little-endian.
-fn packed(values: &[i32]) -> (u8, Vec<u8>) {
+pub(super) fn packed(values: &[i32]) -> (u8, Vec<u8>) {
     fn all<T: TryFrom<i32>>(values: &[i32]) -> Option<Vec<T>> {
         let narrowed = values.iter().map(|&value| T::try_from(value).ok());
         narrowed.collect()

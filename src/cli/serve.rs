@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -215,11 +215,27 @@ async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<(
         result = &mut loading => return result,
     }
     tracing::info!("draining");
+    let started = Instant::now();
     service.drain();
     drop(stop);
     match tokio::time::timeout(config.drain, server).await {
         Ok(ended) => ended??,
         Err(_) => tracing::warn!("some requests did not end in time"),
+    }
+    // What was not kept in time is only rebuilt at the next start.
+    let left = (started + config.drain).saturating_duration_since(Instant::now());
+    let (finish, finished) = oneshot::channel();
+    let writing = Arc::clone(&service);
+    std::thread::spawn(move || {
+        writing.finish();
+        // Nobody waits any more once the time is over.
+        let _ = finish.send(());
+    });
+    if tokio::time::timeout(left.max(Duration::from_millis(500)), finished)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the index could not be kept in time");
     }
     tracing::info!("stopped");
     Ok(())

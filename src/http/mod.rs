@@ -47,9 +47,19 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/embeddings", post(search::embeddings))
         .route("/v1/search", post(search::search))
         .route("/v1/products", get(products::list))
-        .route("/v1/products/{id}", get(products::get))
+        .route(
+            "/v1/products/{id}",
+            get(products::get)
+                .put(products::put)
+                .patch(products::patch)
+                .delete(products::delete),
+        )
         .route("/v1/products/{id}/similar", get(products::similar))
-        .route("/v1/products/{id}/pictures/{picture_id}", get(products::picture))
+        .route("/v1/products/{id}/pictures", post(products::add_picture))
+        .route(
+            "/v1/products/{id}/pictures/{picture_id}",
+            get(products::picture).delete(products::delete_picture),
+        )
         .route("/v1/model", get(model::model))
         .route("/v1/chip", get(model::chip))
         .route("/healthz", get(healthz))

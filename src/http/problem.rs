@@ -14,6 +14,8 @@ pub enum Code {
     InvalidRequest,
     NotFound,
     MethodNotAllowed,
+    Conflict,
+    PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
     UndecodableImage,
@@ -22,15 +24,18 @@ pub enum Code {
     NotReady,
     ShuttingDown,
     DeadlineExceeded,
+    StorageFull,
     Internal,
 }
 
 impl Code {
     /// Every code, in the contract's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::UndecodableImage,
@@ -39,6 +44,7 @@ impl Code {
         Self::NotReady,
         Self::ShuttingDown,
         Self::DeadlineExceeded,
+        Self::StorageFull,
         Self::Internal,
     ];
 
@@ -55,6 +61,16 @@ impl Code {
                 "method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This method is not served here",
+            ),
+            Self::Conflict => (
+                "conflict",
+                StatusCode::CONFLICT,
+                "The stored state does not allow it",
+            ),
+            Self::PreconditionFailed => (
+                "precondition_failed",
+                StatusCode::PRECONDITION_FAILED,
+                "The request's condition does not hold",
             ),
             Self::TooLarge => (
                 "too_large",
@@ -95,6 +111,11 @@ impl Code {
                 "deadline_exceeded",
                 StatusCode::GATEWAY_TIMEOUT,
                 "The request took too long",
+            ),
+            Self::StorageFull => (
+                "storage_full",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "There is no room to store it",
             ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
         }
@@ -221,9 +242,6 @@ impl From<ServiceError> for Problem {
             ServiceError::Embedding(_) => Self::field("probe", detail),
             ServiceError::Dimensions { .. } => Self::field("embedding", detail),
             ServiceError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
-            ServiceError::NoProduct { .. } | ServiceError::NoPicture { .. } => {
-                Self::new(Code::NotFound, detail)
-            }
             ServiceError::Overloaded => Self {
                 retry_after_s: Some(1),
                 ..Self::new(Code::Overloaded, detail)
@@ -237,12 +255,40 @@ impl From<ServiceError> for Problem {
                 ..Self::new(Code::ShuttingDown, detail)
             },
             ServiceError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
-            ServiceError::Catalogue(CatalogueError::Invalid { field, reason }) => Self::field(field, reason),
-            ServiceError::Catalogue(_)
-            | ServiceError::Neighbours(_)
+            ServiceError::Catalogue(error) => Self::from(error),
+            ServiceError::Neighbours(_)
             | ServiceError::File { .. }
             | ServiceError::OtherOrigin { .. }
             | ServiceError::WorkerPanicked => {
+                tracing::error!(error = %detail, "a request failed");
+                Self::new(Code::Internal, "the cause is in the server's log")
+            }
+        }
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CatalogueError::Invalid { field, reason } => Self::field(field, reason),
+            CatalogueError::NoProduct { .. } | CatalogueError::NoPicture { .. } => {
+                Self::new(Code::NotFound, detail)
+            }
+            CatalogueError::Exists { .. } => Self::new(Code::PreconditionFailed, detail),
+            CatalogueError::PicturesFull { .. } | CatalogueError::LastPicture { .. } => {
+                Self::new(Code::Conflict, detail)
+            }
+            CatalogueError::Full { .. } => Self::new(
+                Code::StorageFull,
+                "the disk, or what this server may use of it, is full; nothing of the write was stored",
+            ),
+            CatalogueError::Folder { .. }
+            | CatalogueError::InUse { .. }
+            | CatalogueError::NewerSchema { .. }
+            | CatalogueError::Database(_)
+            | CatalogueError::NotStored { .. }
+            | CatalogueError::Damaged { .. } => {
                 tracing::error!(error = %detail, "a request failed");
                 Self::new(Code::Internal, "the cause is in the server's log")
             }

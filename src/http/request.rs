@@ -11,8 +11,8 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
-use crate::catalogue::ProductKey;
 use crate::catalogue::filter::Filter;
+use crate::catalogue::{Attributes, ProductKey};
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
 use crate::picture::Mode;
@@ -33,6 +33,8 @@ pub struct Request {
     pub filter: Option<Filter>,
     pub limit: Option<usize>,
     pub after: Option<ProductKey>,
+    pub title: Option<String>,
+    pub attributes: Option<Attributes>,
 }
 
 impl Request {
@@ -55,6 +57,9 @@ pub enum Endpoint {
     Search,
     Similar,
     Products,
+    PutProduct,
+    PatchProduct,
+    AddPicture,
     /// One that takes no options.
     Nothing,
 }
@@ -76,6 +81,9 @@ impl Endpoint {
             ],
             Self::Similar => &["k", "min_score", "exact", "filter"],
             Self::Products => &["limit", "after", "filter"],
+            Self::PutProduct => &["image", "title", "attributes", "prepare"],
+            Self::PatchProduct => &["title", "attributes"],
+            Self::AddPicture => &["image", "prepare"],
             Self::Nothing => &[],
         }
     }
@@ -83,6 +91,9 @@ impl Endpoint {
 
 /// Picture content types of the raw way.
 const PICTURES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
+
+/// What RFC 7396 calls the JSON of a merge.
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A body beyond its limit is read on up to this many times the limit, so that the client hears the refusal.
 const DRAINED: usize = 8;
@@ -134,9 +145,9 @@ pub async fn read(
         .unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
-    if PICTURES.contains(&essence.as_str()) {
+    if PICTURES.contains(&essence.as_str()) && endpoint.fields().contains(&"image") {
         request.image = Some(whole(body, limit).await?);
-    } else if essence == "application/json" {
+    } else if essence == "application/json" || essence == MERGE_PATCH && endpoint == Endpoint::PatchProduct {
         let body = whole(body, limit).await?;
         read_json(&mut fields, &mut request, &body)?;
     } else if essence == "multipart/form-data" {
@@ -148,12 +159,16 @@ pub async fn read(
         } else {
             format!("the Content-Type is {essence:?}")
         };
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            format!(
-                "{given}; send a picture as {}, a form as multipart/form-data, or application/json",
+        let taken = match endpoint {
+            Endpoint::PatchProduct => "application/json, or a form as multipart/form-data".to_owned(),
+            _ => format!(
+                "a picture as {}, a form as multipart/form-data, or application/json",
                 PICTURES.join(", ")
             ),
+        };
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("{given}; send {taken}"),
         ));
     }
     Ok(request)
@@ -301,6 +316,8 @@ impl Fields {
             }
             "exact" => request.exact = Some(truth(given).map_err(refuse)?),
             "filter" => request.filter = Some(filter(given)?),
+            "title" => request.title = Some(text(given).map_err(refuse)?),
+            "attributes" => request.attributes = Some(attributes(given).map_err(refuse)?),
             "trace" => request.trace = Some(truth(given).map_err(refuse)?),
             other => unreachable!("{other} is in the endpoint's table"),
         }
@@ -349,6 +366,27 @@ fn filter(given: Given<'_>) -> Result<Filter, Problem> {
         }
     };
     read.map_err(|error| Problem::field(error.path, error.reason))
+}
+
+/// Any text, as it is.
+fn text(given: Given<'_>) -> Result<String, String> {
+    match given {
+        Given::Text(text) => Ok(text.to_owned()),
+        Given::Json(Value::String(text)) => Ok(text.clone()),
+        Given::Json(_) => Err("must be a string".to_owned()),
+    }
+}
+
+/// A JSON field, or its text in a parameter or form field; what its values may be is the catalogue's to say.
+fn attributes(given: Given<'_>) -> Result<Attributes, String> {
+    let value = match given {
+        Given::Json(value) => value.clone(),
+        Given::Text(text) => serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?,
+    };
+    match value {
+        Value::Object(attributes) => Ok(attributes),
+        _ => Err("must be an object, like {\"category\": \"bag\"}".to_owned()),
+    }
 }
 
 fn image(given: Given<'_>) -> Result<Bytes, String> {

@@ -1,9 +1,11 @@
 //! Pictures into the catalogue: embedded on all threads, committed batch by batch.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::embed::{Embedder, RunOptions};
 use super::model::Model;
+use super::rates::Took;
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::store::Store;
 use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
@@ -65,7 +67,7 @@ pub fn ingest(
         let pictures = in_parallel(model, &fresh, threads, |embedder, product| {
             let new = new_picture(embedder, &product.picture, options);
             progress.advance(1);
-            new
+            new.map(|(picture, _)| picture)
         });
         let mut products = Vec::with_capacity(fresh.len());
         for (product, picture) in fresh.into_iter().zip(pictures) {
@@ -102,19 +104,24 @@ pub fn embed_anew(
         if batch.is_empty() {
             break;
         }
-        let values = in_parallel(model, &batch, threads, |embedder, (_, bytes)| {
-            let embedded = embedder.embed(bytes, options);
+        let values = in_parallel(model, &batch, threads, |embedder, picture| {
+            let options = RunOptions {
+                mode: picture.prepare,
+                ..options
+            };
+            let embedded = embedder.embed(&picture.bytes, options);
             progress.advance(1);
             embedded.map(|embedded| embedded.embedding.values)
         });
-        for ((key, _), values) in batch.into_iter().zip(values) {
-            embeddings.push((key, values?));
+        for (picture, values) in batch.into_iter().zip(values) {
+            embeddings.push((picture.key, values?));
         }
     }
     Ok(store.replace_embeddings(origin, &embeddings)?)
 }
 
-fn options(model: &Model, origin: &Origin) -> RunOptions {
+/// How a picture of the catalogue is run.
+pub fn options(model: &Model, origin: &Origin) -> RunOptions {
     RunOptions {
         time_steps: origin.time_steps.into(),
         probe: origin.probe,
@@ -122,23 +129,32 @@ fn options(model: &Model, origin: &Origin) -> RunOptions {
     }
 }
 
-fn new_picture(
+/// Embeds a picture that is to be stored, and says what it took; one without an embedding is refused.
+pub fn new_picture(
     embedder: &mut Embedder,
     bytes: &[u8],
     options: RunOptions,
-) -> Result<NewPicture, ServiceError> {
+) -> Result<(NewPicture, Took), ServiceError> {
+    let start = Instant::now();
     let (decoded, picture) = embedder.prepare(bytes, options.mode)?;
-    let embedding = embedder.embed_picture(&picture, options)?.embedding;
-    if is_zero(&embedding.values) {
+    let decoding = start.elapsed();
+    let embedded = embedder.embed_picture(&picture, options)?;
+    let took = Took {
+        decoding,
+        ..embedded.took()
+    };
+    if is_zero(&embedded.embedding.values) {
         return Err(ServiceError::EmptyEmbedding);
     }
-    Ok(NewPicture {
+    let new = NewPicture {
         content_type: decoded.format().content_type().to_owned(),
         width: decoded.width(),
         height: decoded.height(),
         bytes: bytes.to_vec(),
-        embedding: embedding.values,
-    })
+        prepare: options.mode,
+        embedding: embedded.embedding.values,
+    };
+    Ok((new, took))
 }
 
 /// `each` over all items on `threads` threads with a chip each; results stand in the items' order.

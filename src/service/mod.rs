@@ -6,6 +6,7 @@ pub mod describe;
 pub mod embed;
 pub mod index;
 pub mod ingest;
+pub mod kept;
 pub mod model;
 pub mod pool;
 pub mod products;
@@ -13,9 +14,13 @@ pub mod rates;
 pub mod sample;
 pub mod search;
 pub mod trace;
+pub mod writer;
+pub mod writes;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -33,6 +38,7 @@ use model::Model;
 use pool::Pool;
 use rates::{Rates, Work};
 use search::{Match, SearchOptions};
+use writer::{SharedIndex, Writes, lend};
 
 /// Why a request, or the service, failed.
 #[derive(Debug, Error)]
@@ -62,10 +68,6 @@ pub enum ServiceError {
     OtherOrigin { found: Origin },
     #[error("every emulator is busy and the queue is full")]
     Overloaded,
-    #[error("there is no product {id:?}")]
-    NoProduct { id: String },
-    #[error("product {product:?} has no picture {picture:?}")]
-    NoPicture { product: String, picture: String },
     #[error("not ready: {why}")]
     NotReady { why: String },
     #[error("the server is shutting down")]
@@ -152,11 +154,12 @@ pub struct ServiceOptions {
 /// A catalogue that is ready to be searched.
 #[derive(Debug)]
 struct Live {
-    index: Index,
+    index: SharedIndex,
     /// One a chip, so that no worker waits for another's read.
     readers: Mutex<Vec<Reader>>,
-    /// The owner of the data directory and its lock.
-    store: Mutex<Store>,
+    /// The data directory, which the writer owns.
+    folder: PathBuf,
+    writes: Writes,
 }
 
 #[derive(Debug)]
@@ -176,6 +179,8 @@ pub struct Service {
     pool: Pool<Embedder>,
     rates: Arc<Rates>,
     phase: RwLock<Phase>,
+    /// The thread that writes, once there is one.
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a search gave.
@@ -219,6 +224,7 @@ impl Service {
             pool,
             rates: Arc::default(),
             phase: RwLock::new(Phase::Loading),
+            writer: Mutex::new(None),
         }))
     }
 
@@ -247,16 +253,35 @@ impl Service {
         let readers = (0..self.options.chips)
             .map(|_| store.reader())
             .collect::<Result<_, _>>()?;
+        let folder = store.folder().to_owned();
+        let index: SharedIndex = Arc::new(RwLock::new(index));
+        let (writes, thread) =
+            writer::start(store, Arc::clone(&index), origin.clone()).map_err(|source| {
+                ServiceError::File {
+                    path: folder.display().to_string(),
+                    source,
+                }
+            })?;
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(Arc::new(Live {
             index,
             readers: Mutex::new(readers),
-            store: Mutex::new(store),
+            folder,
+            writes,
         }))
     }
 
     /// From now on nothing new is taken.
     pub fn drain(&self) {
         self.turn(Phase::Draining);
+    }
+
+    /// Waits until the writer has ended, which it does when the last request has; it keeps the index for the next start.
+    pub fn finish(&self) {
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer panicked");
+        }
     }
 
     /// How many emulated chips there are.
@@ -271,7 +296,7 @@ impl Service {
 
     /// The number of pictures that are searched; none before the service is ready.
     pub fn pictures(&self) -> Option<usize> {
-        self.live().ok().map(|live| live.index.entries.len())
+        self.live().ok().map(|live| live.index().neighbours.live())
     }
 
     fn live(&self) -> Result<Arc<Live>, ServiceError> {
@@ -343,7 +368,7 @@ impl Service {
             };
             let searching = Instant::now();
             let matches =
-                live.with_reader(|reader| search::search(&live.index, reader, &[values], &[], &options))?;
+                live.with_reader(|reader| search::search(&live.index(), reader, &[values], &[], &options))?;
             let mut took = embedded.as_ref().map(Embedded::took).unwrap_or_default();
             took.search = searching.elapsed();
             rates.learn(work, took);
@@ -367,6 +392,10 @@ impl Service {
 }
 
 impl Live {
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        lend(&self.index)
+    }
+
     fn with_reader<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ServiceError>,
@@ -376,11 +405,7 @@ impl Live {
         // A panicking job takes its reader along; a new one is opened in its place.
         let reader = match taken {
             Some(reader) => reader,
-            None => self
-                .store
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .reader()?,
+            None => Reader::open(&self.folder)?,
         };
         let result = read(&reader);
         readers().push(reader);

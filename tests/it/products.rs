@@ -13,6 +13,13 @@ fn ids(products: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Where the first picture of a product is.
+fn first_picture(server: &Server, product: &str) -> String {
+    let product = format!("/v1/products/{product}");
+    let picture = server.get(&product).json()["pictures"][0]["id"].clone();
+    format!("{product}/pictures/{}", picture.as_str().unwrap())
+}
+
 #[test]
 fn products_are_read_one_by_one_and_page_by_page() {
     let folder = catalogue(250, &[]);
@@ -63,7 +70,7 @@ fn products_are_read_one_by_one_and_page_by_page() {
         ("/v1/products?after=abc", 400, Some("after")),
         ("/v1/products?order=title", 400, Some("order")),
         ("/v1/products/fashion-mnist-train-0?k=3", 400, Some("k")),
-        ("/v1/products/fashion-mnist-train-0/pictures/9", 404, None),
+        ("/v1/products/fashion-mnist-train-0/pictures/999", 404, None),
         ("/v1/products/nobody/pictures/1", 404, None),
         ("/v1/products/nobody/similar", 404, None),
     ] {
@@ -78,8 +85,8 @@ fn products_are_read_one_by_one_and_page_by_page() {
 fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
     let folder = catalogue(20, &[]);
     let server = Server::start(folder.path(), &[]).ready();
-    let path = "/v1/products/fashion-mnist-train-3/pictures/1";
-    let picture = server.get(path);
+    let path = first_picture(&server, "fashion-mnist-train-3");
+    let picture = server.get(&path);
     assert_eq!(
         (picture.status, picture.header("content-type")),
         (200, Some("image/png"))
@@ -88,7 +95,7 @@ fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
     let product = server.get("/v1/products/fashion-mnist-train-3").json();
     assert_eq!(product["pictures"][0]["bytes"], picture.body.len());
     let tag = picture.header("etag").unwrap().to_owned();
-    let again = server.ask("GET", path, &[("if-none-match", &tag)], b"");
+    let again = server.ask("GET", &path, &[("if-none-match", &tag)], b"");
     assert_eq!((again.status, again.body.len()), (304, 0));
     assert_eq!(again.header("etag"), Some(tag.as_str()));
 }
@@ -97,7 +104,7 @@ fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
 fn what_is_similar_to_a_product_is_what_its_picture_finds_without_itself() {
     let folder = catalogue(2500, &[]);
     let server = Server::start(folder.path(), &[]).ready();
-    let picture = server.get("/v1/products/fashion-mnist-train-7/pictures/1").body;
+    let picture = server.get(&first_picture(&server, "fashion-mnist-train-7")).body;
     let found = server
         .post("/v1/search?k=11&exact=true", "image/png", &picture)
         .json();
