@@ -4,6 +4,7 @@
 mod api;
 mod chip;
 mod cli;
+mod crash;
 mod documents;
 mod drawing;
 mod emulator;
