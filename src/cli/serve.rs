@@ -18,6 +18,7 @@ use crate::catalogue::Origin;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::config::Config;
+use crate::http::metrics::Requests;
 use crate::http::{App, Limits, router};
 use crate::network::{Probe, TimeSteps};
 use crate::picture::DecodeLimits;
@@ -181,6 +182,7 @@ async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<(
     let app = Arc::new(App {
         service: Arc::clone(&service),
         limits: config.limits,
+        requests: Requests::default(),
     });
     // The loader has a thread of its own: it is long, and it is not the runtime's work.
     let (loaded, loading) = oneshot::channel();

@@ -1,5 +1,6 @@
 //! HTTP: the router and what every request passes through. JSON and status codes live here and nowhere to the left.
 
+pub mod metrics;
 pub mod model;
 pub mod problem;
 pub mod products;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,13 +22,18 @@ use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::service::{Service, ServiceError};
+use metrics::Requests;
 use problem::{Code, Problem};
+use request::Endpoint;
+use search::ModelName;
 
 /// What handlers share.
 #[derive(Debug)]
 pub struct App {
     pub service: Arc<Service>,
     pub limits: Limits,
+    /// Counted for `/metrics`.
+    pub requests: Requests,
 }
 
 /// Bounds of one request.
@@ -46,6 +52,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/embeddings", post(search::embeddings))
         .route("/v1/search", post(search::search))
+        .route("/v1/recommend", post(products::recommend))
         .route("/v1/products", get(products::list))
         .route(
             "/v1/products/{id}",
@@ -62,8 +69,10 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/model", get(model::model))
         .route("/v1/chip", get(model::chip))
+        .route("/v1/stats", get(stats))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/openapi.yaml", get(openapi))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
         // Pictures of others are served as what they are, never as what a browser guesses.
@@ -72,6 +81,22 @@ pub fn router(app: Arc<App>) -> Router {
             HeaderValue::from_static("nosniff"),
         ))
         .with_state(app)
+}
+
+async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    request::parameters(Endpoint::Nothing, &uri)?;
+    let app = &app.service;
+    let stats = app.stats().await?;
+    Ok(axum::Json(json!({
+        "products": stats.products,
+        "pictures": stats.pictures,
+        "index": stats.index,
+        "recall": stats.recall,
+        "model": ModelName::of(&app.model),
+        "probe": app.options.origin.probe,
+        "time_steps": app.options.origin.time_steps.get(),
+    }))
+    .into_response())
 }
 
 async fn healthz() -> Response {
@@ -102,6 +127,7 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let id = request_id(&request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
     let response = match tokio::time::timeout(app.limits.time, answered).await {
         Ok(Ok(response)) => response,
@@ -115,12 +141,15 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    let (status, took) = (response.status().as_u16(), start.elapsed());
+    app.requests
+        .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
     tracing::info!(
         request_id = id,
         %method,
         path,
-        status = response.status().as_u16(),
-        elapsed_ms = start.elapsed().as_secs_f64() * 1e3,
+        status,
+        elapsed_ms = took.as_secs_f64() * 1e3,
         "answered"
     );
     response

@@ -19,6 +19,7 @@ use crate::catalogue::Product;
 use crate::network::Probe;
 use crate::service::Times;
 use crate::service::model::hex;
+use crate::service::recommend::Taste;
 use crate::service::writes::GivenProduct;
 
 /// Products of a page where the client does not say how many.
@@ -33,7 +34,7 @@ pub struct PageAnswer {
     next: Option<String>,
 }
 
-/// The answer of `GET /v1/products/{id}/similar`.
+/// The answer of `GET /v1/products/{id}/similar` and of `POST /v1/recommend`.
 #[derive(Debug, Serialize)]
 pub struct SimilarAnswer {
     matches: Vec<MatchAnswer>,
@@ -228,6 +229,34 @@ pub async fn similar(
     let mut request = request::parameters(Endpoint::Similar, &uri)?;
     let options = request.search_options();
     let (matches, timing) = app.service.similar(id, options, start + app.limits.time).await?;
+    Ok(Json(SimilarAnswer {
+        matches: matches.into_iter().map(MatchAnswer::of).collect(),
+        model: ModelName::of(&app.service.model),
+        probe: app.service.options.origin.probe,
+        timing,
+    }))
+}
+
+/// The products that look like some and unlike others, all of them stored; nothing is emulated.
+pub async fn recommend(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SimilarAnswer>, Problem> {
+    let deadline = Instant::now() + app.limits.time;
+    app.service.ready()?;
+    let mut request = request::read(Endpoint::Recommend, &uri, &headers, body, app.limits.body).await?;
+    let options = request.search_options();
+    let taste = Taste {
+        positive: request.positive.unwrap_or_default(),
+        negative: request.negative.unwrap_or_default(),
+        diversity: request.diversity.unwrap_or_default(),
+    };
+    if taste.positive.is_empty() {
+        return Err(Problem::field("positive", "must name a product at least"));
+    }
+    let (matches, timing) = app.service.recommend(taste, options, deadline).await?;
     Ok(Json(SimilarAnswer {
         matches: matches.into_iter().map(MatchAnswer::of).collect(),
         model: ModelName::of(&app.service.model),

@@ -16,6 +16,7 @@ use crate::catalogue::{Attributes, ProductKey};
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
 use crate::picture::Mode;
+use crate::service::recommend::Taste;
 use crate::service::search::SearchOptions;
 
 /// What a client sent, every field checked by itself.
@@ -35,6 +36,9 @@ pub struct Request {
     pub after: Option<ProductKey>,
     pub title: Option<String>,
     pub attributes: Option<Attributes>,
+    pub positive: Option<Vec<String>>,
+    pub negative: Option<Vec<String>>,
+    pub diversity: Option<f64>,
 }
 
 impl Request {
@@ -56,6 +60,7 @@ pub enum Endpoint {
     Embeddings,
     Search,
     Similar,
+    Recommend,
     Products,
     PutProduct,
     PatchProduct,
@@ -80,6 +85,15 @@ impl Endpoint {
                 "filter",
             ],
             Self::Similar => &["k", "min_score", "exact", "filter"],
+            Self::Recommend => &[
+                "positive",
+                "negative",
+                "diversity",
+                "k",
+                "min_score",
+                "exact",
+                "filter",
+            ],
             Self::Products => &["limit", "after", "filter"],
             Self::PutProduct => &["image", "title", "attributes", "prepare"],
             Self::PatchProduct => &["title", "attributes"],
@@ -160,6 +174,7 @@ pub async fn read(
             format!("the Content-Type is {essence:?}")
         };
         let taken = match endpoint {
+            Endpoint::Recommend => "application/json".to_owned(),
             Endpoint::PatchProduct => "application/json, or a form as multipart/form-data".to_owned(),
             _ => format!(
                 "a picture as {}, a form as multipart/form-data, or application/json",
@@ -308,12 +323,10 @@ impl Fields {
                     )
                 })?);
             }
-            "min_score" => {
-                let score = word(given).map_err(refuse)?;
-                let parsed = score.parse().ok().filter(|score| (-1.0..=1.0).contains(score));
-                request.min_score =
-                    Some(parsed.ok_or_else(|| refuse(format!("is {score}; it must be from -1 to 1")))?);
-            }
+            "min_score" => request.min_score = Some(figure(given, -1.0, 1.0).map_err(refuse)?),
+            "diversity" => request.diversity = Some(figure(given, 0.0, 1.0).map_err(refuse)?),
+            "positive" => request.positive = Some(ids(given).map_err(refuse)?),
+            "negative" => request.negative = Some(ids(given).map_err(refuse)?),
             "exact" => request.exact = Some(truth(given).map_err(refuse)?),
             "filter" => request.filter = Some(filter(given)?),
             "title" => request.title = Some(text(given).map_err(refuse)?),
@@ -337,6 +350,27 @@ fn word(given: Given<'_>) -> Result<String, String> {
         return Err(format!("has {} bytes; its values are short", text.len()));
     }
     Ok(text.to_owned())
+}
+
+/// A number within bounds.
+fn figure(given: Given<'_>, least: f64, most: f64) -> Result<f64, String> {
+    let text = word(given)?;
+    let parsed = text.parse().ok();
+    let parsed = parsed.filter(|figure| (least..=most).contains(figure));
+    parsed.ok_or_else(|| format!("is {text}; it must be from {least} to {most}"))
+}
+
+/// Some products' ids.
+fn ids(given: Given<'_>) -> Result<Vec<String>, String> {
+    let ids = match given {
+        Given::Json(Value::Array(ids)) => ids.iter().map(|id| id.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    let ids: Vec<String> = ids.ok_or("must be a list of product ids, in a JSON body")?;
+    if ids.len() > Taste::MOST {
+        return Err(format!("names {} products; at most {}", ids.len(), Taste::MOST));
+    }
+    Ok(ids)
 }
 
 /// How many products are wanted.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::embed::{Embedder, RunOptions};
+use super::embed::{Embedded, Embedder, RunOptions};
 use super::model::Model;
-use super::rates::Took;
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::store::Store;
 use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
@@ -129,20 +128,17 @@ pub fn options(model: &Model, origin: &Origin) -> RunOptions {
     }
 }
 
-/// Embeds a picture that is to be stored, and says what it took; one without an embedding is refused.
+/// Embeds a picture that is to be stored; one without an embedding is refused. Gives the run as well.
 pub fn new_picture(
     embedder: &mut Embedder,
     bytes: &[u8],
     options: RunOptions,
-) -> Result<(NewPicture, Took), ServiceError> {
+) -> Result<(NewPicture, Embedded), ServiceError> {
     let start = Instant::now();
     let (decoded, picture) = embedder.prepare(bytes, options.mode)?;
-    let decoding = start.elapsed();
-    let embedded = embedder.embed_picture(&picture, options)?;
-    let took = Took {
-        decoding,
-        ..embedded.took()
-    };
+    let decode_time = start.elapsed();
+    let mut embedded = embedder.embed_picture(&picture, options)?;
+    embedded.decode_time = decode_time;
     if is_zero(&embedded.embedding.values) {
         return Err(ServiceError::EmptyEmbedding);
     }
@@ -152,9 +148,9 @@ pub fn new_picture(
         height: decoded.height(),
         bytes: bytes.to_vec(),
         prepare: options.mode,
-        embedding: embedded.embedding.values,
+        embedding: embedded.embedding.values.clone(),
     };
-    Ok((new, took))
+    Ok((new, embedded))
 }
 
 /// `each` over all items on `threads` threads with a chip each; results stand in the items' order.

@@ -2,6 +2,7 @@
 //!
 //! In: a model, a data directory and requests. Out: answers. Absent: HTTP and its status codes.
 
+pub mod counters;
 pub mod describe;
 pub mod embed;
 pub mod index;
@@ -11,8 +12,10 @@ pub mod model;
 pub mod pool;
 pub mod products;
 pub mod rates;
+pub mod recommend;
 pub mod sample;
 pub mod search;
+pub mod stats;
 pub mod trace;
 pub mod writer;
 pub mod writes;
@@ -32,12 +35,14 @@ use crate::embedding::EmbeddingError;
 use crate::emulator::EmulatorError;
 use crate::neighbours::NeighboursError;
 use crate::picture::{DecodeLimits, PictureError};
+use counters::Counters;
 use embed::{Embedded, Embedder, RunOptions};
 use index::Index;
 use model::Model;
 use pool::Pool;
 use rates::{Rates, Work};
 use search::{Match, SearchOptions};
+use stats::Recall;
 use writer::{SharedIndex, Writes, lend};
 
 /// Why a request, or the service, failed.
@@ -176,8 +181,11 @@ pub struct Service {
     pub model: Arc<Model>,
     pub options: ServiceOptions,
     pub progress: Progress,
+    pub counters: Arc<Counters>,
     pool: Pool<Embedder>,
     rates: Arc<Rates>,
+    /// Measured for those who watch, and when.
+    recall: Mutex<Option<(Recall, Instant)>>,
     phase: RwLock<Phase>,
     /// The thread that writes, once there is one.
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -221,8 +229,10 @@ impl Service {
             model,
             options,
             progress: Progress::default(),
+            counters: Arc::default(),
             pool,
             rates: Arc::default(),
+            recall: Mutex::new(None),
             phase: RwLock::new(Phase::Loading),
             writer: Mutex::new(None),
         }))
@@ -289,6 +299,16 @@ impl Service {
         self.pool.chips()
     }
 
+    /// Estimated work that waits for the emulators or runs on them.
+    pub fn queued(&self) -> Duration {
+        self.pool.queued()
+    }
+
+    /// The work at which requests are refused.
+    pub fn queue_limit(&self) -> Duration {
+        self.pool.limit()
+    }
+
     /// Whether searches are answered, and if not, why.
     pub fn ready(&self) -> Result<(), ServiceError> {
         self.live().map(|_| ())
@@ -327,8 +347,10 @@ impl Service {
         let start = Instant::now();
         let work = Work::of_picture(picture.as_ref(), options);
         let rates = Arc::clone(&self.rates);
+        let counters = Arc::clone(&self.counters);
         let run = move |embedder: &mut Embedder, queued: Duration| {
             let embedded = embedder.embed(picture.as_ref(), options)?;
+            counters.add(&embedded.emulation);
             rates.learn(work, embedded.took());
             Ok((embedded, queued))
         };
@@ -358,11 +380,13 @@ impl Service {
         };
         work.searches = true;
         let rates = Arc::clone(&self.rates);
+        let counters = Arc::clone(&self.counters);
         let run = move |embedder: &mut Embedder, queued: Duration| {
             let (values, embedded) = match query {
                 Query::Embedding(values) => (values, None),
                 Query::Picture(bytes, run) => {
                     let embedded = embedder.embed(bytes.as_ref(), run)?;
+                    counters.add(&embedded.emulation);
                     (embedded.embedding.values.clone(), Some(embedded))
                 }
             };

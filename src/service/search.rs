@@ -47,6 +47,8 @@ impl Default for SearchOptions {
 pub struct Match {
     pub product: Product,
     pub picture_id: String,
+    /// Where that picture is in the index.
+    pub row: usize,
     /// Cosine, -1 to 1.
     pub score: f64,
 }
@@ -151,6 +153,7 @@ fn products(
         if let Some(place) = pictures.iter().position(|key| *key == picture) {
             matches.push(Match {
                 picture_id: product.pictures[place].id.clone(),
+                row: neighbour.index,
                 product,
                 score: neighbour.similarity,
             });

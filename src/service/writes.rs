@@ -1,5 +1,6 @@
 //! Writes of products and pictures: a picture is embedded on a chip, then the writer stores it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::embed::{Embedder, RunOptions};
@@ -126,10 +127,12 @@ impl Service {
         };
         let work = Work::of_picture(picture.as_ref(), options);
         let estimate = self.rates.estimate(work);
-        let rates = std::sync::Arc::clone(&self.rates);
+        let rates = Arc::clone(&self.rates);
+        let counters = Arc::clone(&self.counters);
         let run = move |embedder: &mut Embedder, _| {
-            let (new, took) = new_picture(embedder, picture.as_ref(), options)?;
-            rates.learn(work, took);
+            let (new, embedded) = new_picture(embedder, picture.as_ref(), options)?;
+            counters.add(&embedded.emulation);
+            rates.learn(work, embedded.took());
             Ok(new)
         };
         self.pool.run(estimate, deadline, run).await

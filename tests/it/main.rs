@@ -10,6 +10,7 @@ mod drawing;
 mod emulator;
 mod golden;
 mod layering;
+mod metrics;
 mod openapi;
 mod products;
 mod server;

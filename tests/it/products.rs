@@ -118,3 +118,95 @@ fn what_is_similar_to_a_product_is_what_its_picture_finds_without_itself() {
     let graph = server.get("/v1/products/fashion-mnist-train-7/similar").json();
     assert_eq!(graph["matches"].as_array().unwrap().len(), 10);
 }
+
+#[test]
+fn what_is_recommended_is_like_the_liked_unlike_the_disliked_and_as_varied_as_asked() {
+    let folder = catalogue(2500, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let ask = |body: Value| server.post("/v1/recommend", "application/json", body.to_string().as_bytes());
+    let recommend = |body: Value| {
+        let answer = ask(body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["matches"].as_array().unwrap().clone()
+    };
+    let names = |matches: &[Value]| -> Vec<String> {
+        let names = matches.iter().map(|found| found["product_id"].as_str().unwrap());
+        names.map(str::to_owned).collect()
+    };
+    let one = "fashion-mnist-train-7";
+    let similar = server.get(&format!("/v1/products/{one}/similar?k=10&exact=true"));
+    let similar = similar.json()["matches"].as_array().unwrap().clone();
+    let alone = recommend(json!({"positive": [one], "exact": true}));
+    assert_eq!(
+        names(&alone),
+        names(&similar),
+        "one product alone is what is similar to it"
+    );
+
+    // Away from the second best: it is left out, and what is like it falls back.
+    let disliked = names(&alone)[1].clone();
+    let away = recommend(json!({"positive": [one], "negative": [disliked], "k": 20}));
+    assert_eq!(away.len(), 20);
+    assert!(!names(&away).contains(&disliked) && !names(&away).contains(&one.to_owned()));
+    assert_ne!(names(&away)[..9], names(&alone)[..9]);
+
+    // Varied: fewer alike, the nearest still first.
+    let varied = recommend(json!({"positive": [one], "diversity": 0.7, "exact": true}));
+    assert_eq!((varied.len(), &varied[0]), (10, &alone[0]));
+    assert_ne!(names(&varied), names(&alone));
+    let total = |matches: &[Value]| -> f64 { matches.iter().map(|m| m["score"].as_f64().unwrap()).sum() };
+    assert!(total(&varied) < total(&alone));
+    let bags =
+        recommend(json!({"positive": [one, "fashion-mnist-train-8"], "filter": {"category": "Bag"}, "k": 3}));
+    assert!(bags.len() == 3 && bags.iter().all(|bag| bag["product"]["title"] == "Bag"));
+
+    for (body, status, field) in [
+        (json!({}), 400, Some("positive")),
+        (json!({"positive": []}), 400, Some("positive")),
+        (json!({"positive": "x"}), 400, Some("positive")),
+        (
+            json!({"positive": [one], "diversity": 1.5}),
+            400,
+            Some("diversity"),
+        ),
+        (json!({"positive": [one], "image": "x"}), 400, Some("image")),
+        (json!({"positive": ["nobody"]}), 404, None),
+    ] {
+        let refusal = ask(body.clone());
+        assert_eq!(refusal.problem().0, status, "{body}");
+        assert_eq!(refusal.json()["errors"][0]["field"].as_str(), field, "{body}");
+    }
+    assert_eq!(server.post("/v1/recommend", "image/png", b"x").problem().0, 415);
+}
+
+#[test]
+fn the_state_of_the_catalogue_is_told_and_recall_is_measured() {
+    let folder = catalogue(2200, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let stats = server.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["products"], &stats["pictures"]),
+        (&json!(2200), &json!(2200))
+    );
+    assert_eq!(stats["index"]["search"], "graph");
+    assert_eq!(stats["recall"]["queries"], 20);
+    assert!(stats["recall"]["recall"].as_f64().unwrap() >= 0.98, "{stats}");
+    assert_eq!(
+        server
+            .ask("DELETE", "/v1/products/fashion-mnist-train-5", &[], b"")
+            .status,
+        204
+    );
+    let stats = server.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["products"], &stats["index"]["removed"]),
+        (&json!(2199), &json!(1))
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let server = Server::start(empty.path(), &[]).ready();
+    let stats = server.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["products"], &stats["recall"]["recall"]),
+        (&json!(0), &Value::Null)
+    );
+}
