@@ -18,6 +18,7 @@ use crate::catalogue::Origin;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::config::Config;
+use crate::http::keys::Keys;
 use crate::http::metrics::Requests;
 use crate::http::{App, Limits, router};
 use crate::network::{Probe, TimeSteps};
@@ -77,6 +78,14 @@ pub struct Serve {
     #[arg(long, value_name = "MS", default_value_t = 10_000, env = "SPIKELENS_REQUEST_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     request_timeout_ms: u64,
+    /// File of keys, one a line: `read KEY name` or `write KEY name`; read again on SIGHUP
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SPIKELENS_API_KEYS",
+        conflicts_with = "no_auth"
+    )]
+    api_keys: Option<PathBuf>,
     /// Serve on an address that others reach although there are no keys
     #[arg(long, env = "SPIKELENS_NO_AUTH")]
     no_auth: bool,
@@ -94,12 +103,15 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> Result<()> {
         self.start_logging();
-        if !self.listen.ip().is_loopback() && !self.no_auth {
-            bail!(
-                "{} can be reached by others, and there are no keys: listen on 127.0.0.1, or say --no-auth",
+        let keys = match &self.api_keys {
+            Some(path) => Some(Arc::new(Keys::read(path)?)),
+            None if self.listen.ip().is_loopback() || self.no_auth => None,
+            None => bail!(
+                "{} can be reached by others, and there are no keys: name a file with --api-keys, listen on \
+                 127.0.0.1, or say --no-auth",
                 self.listen
-            );
-        }
+            ),
+        };
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = Store::open(&self.data_dir)?;
         let config = self.config(&model, store.origin()?.as_ref());
@@ -114,6 +126,7 @@ impl Serve {
             max_body_bytes = config.limits.body,
             max_pixels = config.service.limits.max_pixels,
             request_timeout_ms = config.limits.time.as_millis(),
+            keys = keys.is_some(),
             "configuration"
         );
         if store.products()? == 0 {
@@ -126,7 +139,7 @@ impl Serve {
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
-            .block_on(listen(config, service, store))
+            .block_on(listen(config, keys, service, store))
     }
 
     fn config(&self, model: &Model, before: Option<&Origin>) -> Config {
@@ -168,7 +181,7 @@ impl Serve {
 }
 
 /// Serves until a signal comes or the catalogue cannot be brought up.
-async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<()> {
+async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, store: Store) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| {
@@ -182,8 +195,12 @@ async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<(
     let app = Arc::new(App {
         service: Arc::clone(&service),
         limits: config.limits,
+        keys: keys.clone(),
         requests: Requests::default(),
     });
+    if let Some(keys) = keys {
+        tokio::spawn(reread_at_hangup(keys)?);
+    }
     // The loader has a thread of its own: it is long, and it is not the runtime's work.
     let (loaded, loading) = oneshot::channel();
     let loader = Arc::clone(&service);
@@ -241,6 +258,20 @@ async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads the keys again at each SIGHUP.
+fn reread_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match keys.reread() {
+                Ok(count) => tracing::info!(count, "the keys were read again"),
+                Err(error) => tracing::error!(%error, "the keys stay as they were"),
+            }
+        }
+    })
 }
 
 /// Resolves at SIGTERM or SIGINT.

@@ -1,5 +1,6 @@
 //! HTTP: the router and what every request passes through. JSON and status codes live here and nowhere to the left.
 
+pub mod keys;
 pub mod metrics;
 pub mod model;
 pub mod problem;
@@ -22,6 +23,7 @@ use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::service::{Service, ServiceError};
+use keys::Keys;
 use metrics::Requests;
 use problem::{Code, Problem};
 use request::Endpoint;
@@ -32,6 +34,8 @@ use search::ModelName;
 pub struct App {
     pub service: Arc<Service>,
     pub limits: Limits,
+    /// None where anybody may do everything.
+    pub keys: Option<Arc<Keys>>,
     /// Counted for `/metrics`.
     pub requests: Requests,
 }
@@ -121,21 +125,31 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, content_type)], document).into_response()
 }
 
-/// Around every request: its id, its time limit, a net for panics, problem documents, the access log.
+/// Around every request: its id, its key, its time limit, a net for panics, problem documents, the access log.
 async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(app.limits.time, answered).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
-            tracing::error!(request_id = id, %method, path, "a handler panicked");
-            Problem::new(Code::Internal, "the cause is in the server's log").into_response()
+    let admitted = match &app.keys {
+        None => Ok(None),
+        Some(keys) => keys.admit(&method, &path, request.headers()),
+    };
+    let (response, key) = match admitted {
+        Err(refusal) => (refusal.into_response(), None),
+        Ok(key) => {
+            let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+            let response = match tokio::time::timeout(app.limits.time, answered).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(_)) => {
+                    tracing::error!(request_id = id, %method, path, "a handler panicked");
+                    Problem::new(Code::Internal, "the cause is in the server's log").into_response()
+                }
+                Err(_) => Problem::from(ServiceError::DeadlineExceeded).into_response(),
+            };
+            (response, key)
         }
-        Err(_) => Problem::from(ServiceError::DeadlineExceeded).into_response(),
     };
     let mut response = as_problem(response, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -148,6 +162,7 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         request_id = id,
         %method,
         path,
+        key = key.as_deref(),
         status,
         elapsed_ms = took.as_secs_f64() * 1e3,
         "answered"

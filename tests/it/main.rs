@@ -9,6 +9,7 @@ mod documents;
 mod drawing;
 mod emulator;
 mod golden;
+mod keys;
 mod layering;
 mod metrics;
 mod openapi;

@@ -116,6 +116,11 @@ impl Server {
         self.address
     }
 
+    /// The process, for signals.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[], b"")
     }
