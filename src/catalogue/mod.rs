@@ -4,6 +4,7 @@
 //! room. Absent: search (`crate::neighbours`) and how an embedding is made (`crate::emulator`).
 
 pub mod filter;
+pub mod imports;
 pub mod schema;
 pub mod store;
 pub mod write;
@@ -36,6 +37,8 @@ pub enum CatalogueError {
     NoProduct { id: String },
     #[error("product {product:?} has no picture {picture:?}")]
     NoPicture { product: String, picture: String },
+    #[error("there is no import {id:?}")]
+    NoImport { id: String },
     #[error("there is a product {id:?} already")]
     Exists { id: String },
     #[error("product {id:?} has {} pictures, which is the most", Product::MOST_PICTURES)]

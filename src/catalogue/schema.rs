@@ -7,6 +7,7 @@ use super::CatalogueError;
 const STEPS: &[&str] = &[
     include_str!("../../migrations/0001_products.sql"),
     include_str!("../../migrations/0002_prepare.sql"),
+    include_str!("../../migrations/0003_imports.sql"),
 ];
 
 /// Brings a database up to date; refuses one that is ahead.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::imports;
 use super::write::{self, Write, Written};
 use super::{Attributes, CatalogueError, NewProduct, Origin, PictureKey, Product, ProductKey, schema};
 use crate::network::TimeSteps;
@@ -71,6 +72,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection, &path.display().to_string())?;
+        imports::drop_broken(&connection)?;
         Ok(Self {
             folder: folder.to_owned(),
             connection,
@@ -256,6 +258,10 @@ impl Store {
 }
 
 impl Reader {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Opens one over a data directory whose [`Store`] is open.
     pub fn open(folder: &Path) -> Result<Self, CatalogueError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::imports::{self, ImportStep};
 use super::store::{damaged, packed};
 use super::{
     Attributes, CatalogueError, NewPicture, NewProduct, PictureKey, Product, ProductKey, ProductPicture,
@@ -36,6 +37,11 @@ pub enum Write {
         id: String,
         picture: String,
     },
+    /// A step of the import of that name.
+    Import {
+        id: String,
+        step: ImportStep,
+    },
 }
 
 /// What a write left behind.
@@ -51,6 +57,7 @@ pub struct Written {
 /// What of a write concerns searches.
 #[derive(Debug, Clone)]
 pub enum Change {
+    Nothing,
     /// All that the product has.
     Put {
         product: ProductKey,
@@ -168,6 +175,7 @@ pub(super) fn apply(connection: &Connection, write: Write) -> Result<Written, Ca
             };
             written(connection, product, false, change)
         }
+        Write::Import { id, step } => imports::apply(connection, &id, step),
     }
 }
 

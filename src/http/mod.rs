@@ -1,5 +1,6 @@
 //! HTTP: the router and what every request passes through. JSON and status codes live here and nowhere to the left.
 
+pub mod imports;
 pub mod keys;
 pub mod metrics;
 pub mod model;
@@ -51,6 +52,9 @@ pub struct Limits {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Where imports are sent: streams of any length, which have a time limit for every piece instead of one for all.
+const IMPORTS: &str = "/v1/imports";
+
 /// Every route, with what all of them pass through.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -71,6 +75,8 @@ pub fn router(app: Arc<App>) -> Router {
             "/v1/products/{id}/pictures/{picture_id}",
             get(products::picture).delete(products::delete_picture),
         )
+        .route(IMPORTS, post(imports::create))
+        .route("/v1/imports/{id}", get(imports::get))
         .route("/v1/model", get(model::model))
         .route("/v1/chip", get(model::chip))
         .route("/v1/stats", get(stats))
@@ -140,7 +146,11 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         Err(refusal) => (refusal.into_response(), None),
         Ok(key) => {
             let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-            let response = match tokio::time::timeout(app.limits.time, answered).await {
+            let limit = match path.as_str() {
+                IMPORTS => Duration::MAX,
+                _ => app.limits.time,
+            };
+            let response = match tokio::time::timeout(limit, answered).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => {
                     tracing::error!(request_id = id, %method, path, "a handler panicked");

@@ -282,9 +282,9 @@ impl From<CatalogueError> for Problem {
         let detail = error.to_string();
         match error {
             CatalogueError::Invalid { field, reason } => Self::field(field, reason),
-            CatalogueError::NoProduct { .. } | CatalogueError::NoPicture { .. } => {
-                Self::new(Code::NotFound, detail)
-            }
+            CatalogueError::NoProduct { .. }
+            | CatalogueError::NoPicture { .. }
+            | CatalogueError::NoImport { .. } => Self::new(Code::NotFound, detail),
             CatalogueError::Exists { .. } => Self::new(Code::PreconditionFailed, detail),
             CatalogueError::PicturesFull { .. } | CatalogueError::LastPicture { .. } => {
                 Self::new(Code::Conflict, detail)

@@ -171,7 +171,7 @@ fn only_new(headers: &HeaderMap) -> Result<bool, Problem> {
 }
 
 /// An address on this server; what is not plain in its parts is escaped.
-fn location(parts: &[&str]) -> HeaderValue {
+pub fn location(parts: &[&str]) -> HeaderValue {
     let mut path = String::new();
     for part in parts {
         path.push('/');

@@ -6,7 +6,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri, header};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ use crate::catalogue::{Attributes, ProductKey};
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
 use crate::picture::Mode;
+use crate::service::manifest;
 use crate::service::recommend::Taste;
 use crate::service::search::SearchOptions;
 
@@ -429,20 +430,7 @@ fn image(given: Given<'_>) -> Result<Bytes, String> {
         Given::Json(Value::String(text)) => text.as_str(),
         Given::Json(_) => return Err("must be a string: base64 or a data: URL".to_owned()),
     };
-    let base64 = match text.strip_prefix("data:") {
-        None => text,
-        Some(url) => {
-            let (kind, data) = url.split_once(',').ok_or("is a data: URL without a comma")?;
-            if !kind.ends_with(";base64") {
-                return Err("is a data: URL that is not base64".to_owned());
-            }
-            data
-        }
-    };
-    STANDARD
-        .decode(base64.trim())
-        .map(Bytes::from)
-        .map_err(|error| format!("is not base64: {error}"))
+    manifest::picture(text).map(Bytes::from)
 }
 
 fn embedding(given: Given<'_>) -> Result<Vec<i32>, String> {

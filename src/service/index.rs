@@ -195,6 +195,7 @@ impl Index {
                     listed.attributes = attributes;
                 }
             }
+            Change::Nothing => {}
             Change::Deleted { product } => self.forget(product),
             Change::PictureAdded {
                 product,

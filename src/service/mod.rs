@@ -5,9 +5,11 @@
 pub mod counters;
 pub mod describe;
 pub mod embed;
+pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod kept;
+pub mod manifest;
 pub mod model;
 pub mod pool;
 pub mod products;
@@ -37,6 +39,7 @@ use crate::neighbours::NeighboursError;
 use crate::picture::{DecodeLimits, PictureError};
 use counters::Counters;
 use embed::{Embedded, Embedder, RunOptions};
+use imports::Importer;
 use index::Index;
 use model::Model;
 use pool::Pool;
@@ -165,6 +168,7 @@ struct Live {
     /// The data directory, which the writer owns.
     folder: PathBuf,
     writes: Writes,
+    importer: Importer,
 }
 
 #[derive(Debug)]
@@ -244,7 +248,7 @@ impl Service {
         let _ = self.model.sample();
         let result = self.bring_up(store);
         match &result {
-            Ok(live) => self.turn(Phase::Ready(Arc::clone(live))),
+            Ok(live) => self.begin(Arc::clone(live)),
             Err(error) => self.turn(Phase::Failed(error.to_string())),
         }
         result.map(|_| ())
@@ -273,16 +277,32 @@ impl Service {
                 }
             })?;
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let importer = Importer::start(imports::Work {
+            reader: Reader::open(&folder)?,
+            writes: writes.clone(),
+            embedder: Embedder::new(Arc::clone(&self.model), self.options.limits),
+            limits: self.options.limits,
+            options: ingest::options(&self.model, origin),
+            counters: Arc::clone(&self.counters),
+        });
+        let importer = importer.map_err(|source| ServiceError::File {
+            path: folder.display().to_string(),
+            source,
+        })?;
         Ok(Arc::new(Live {
             index,
             readers: Mutex::new(readers),
             folder,
             writes,
+            importer,
         }))
     }
 
     /// From now on nothing new is taken.
     pub fn drain(&self) {
+        if let Ok(live) = self.live() {
+            live.importer.stop();
+        }
         self.turn(Phase::Draining);
     }
 
@@ -330,6 +350,16 @@ impl Service {
                     why: format!("{} ({done} of {total})", stage.describe()),
                 })
             }
+        }
+    }
+
+    /// Answers from now on, unless a signal came first.
+    fn begin(&self, live: Arc<Live>) {
+        let mut phase = self.phase.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*phase, Phase::Draining) {
+            live.importer.stop();
+        } else {
+            *phase = Phase::Ready(live);
         }
     }
 

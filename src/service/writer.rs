@@ -34,7 +34,8 @@ type Answer = Result<Written, ServiceError>;
 #[derive(Debug)]
 struct Job {
     write: Write,
-    reply: oneshot::Sender<Answer>,
+    /// None where nobody wants to know.
+    reply: Option<oneshot::Sender<Answer>>,
 }
 
 /// Where writes are handed in; the thread ends once the last of these is gone.
@@ -46,7 +47,10 @@ impl Writes {
     pub async fn write(&self, write: Write, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.0
-            .try_send(Job { write, reply })
+            .try_send(Job {
+                write,
+                reply: Some(reply),
+            })
             .map_err(|error| match error {
                 TrySendError::Full(_) => ServiceError::Overloaded,
                 TrySendError::Disconnected(_) => ServiceError::WorkerPanicked,
@@ -58,6 +62,36 @@ impl Writes {
         }
     }
 }
+
+impl Writes {
+    /// Hands a write in from a thread that may wait for its turn.
+    pub fn hand_in(&self, write: Write) -> Result<Pending, ServiceError> {
+        let (reply, answer) = oneshot::channel();
+        let reply = Some(reply);
+        self.0
+            .send(Job { write, reply })
+            .map_err(|_| ServiceError::WorkerPanicked)?;
+        Ok(Pending(answer))
+    }
+
+    /// Waits for the answer to what was handed in, on a thread that may.
+    pub fn wait(pending: Pending) -> Answer {
+        pending
+            .0
+            .blocking_recv()
+            .unwrap_or(Err(ServiceError::WorkerPanicked))
+    }
+
+    /// Hands a write in, if there is room, whose answer nobody waits for.
+    pub fn tell(&self, write: Write) {
+        // Without room nothing happens; the caller has said that it bears that.
+        let _ = self.0.try_send(Job { write, reply: None });
+    }
+}
+
+/// An answer that is to come.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Answer>);
 
 /// Starts the thread; it keeps the index beside the store when it ends.
 pub fn start(store: Store, index: SharedIndex, origin: Origin) -> std::io::Result<(Writes, JoinHandle<()>)> {
@@ -128,7 +162,8 @@ impl Writer {
     fn commit(&mut self, group: Vec<Job>) {
         let (mut writes, mut replies) = (Vec::new(), Vec::new());
         // Who has left or is late is not served any more.
-        for job in group.into_iter().filter(|job| !job.reply.is_closed()) {
+        let left = |job: &Job| job.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
+        for job in group.into_iter().filter(|job| !left(job)) {
             writes.push(job.write);
             replies.push(job.reply);
         }
@@ -157,8 +192,10 @@ impl Writer {
             }
         }
         for (reply, answer) in replies.into_iter().zip(answers) {
-            // Nobody may be there any more; the write stands.
-            let _ = reply.send(answer.map_err(ServiceError::from));
+            if let Some(reply) = reply {
+                // Nobody may be there any more; the write stands.
+                let _ = reply.send(answer.map_err(ServiceError::from));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod documents;
 mod drawing;
 mod emulator;
 mod golden;
+mod imports;
 mod keys;
 mod layering;
 mod metrics;
