@@ -3,6 +3,7 @@
 //! This file holds the words and their limits; [`store`] keeps them in SQLite, which is the truth. No SQL leaves this
 //! room. Absent: search (`crate::neighbours`) and how an embedding is made (`crate::emulator`).
 
+pub mod check;
 pub mod filter;
 pub mod imports;
 pub mod schema;

@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::imports;
 use super::write::{self, Write, Written};
@@ -68,6 +68,8 @@ impl Store {
         let path = folder.join(DATABASE);
         let mut connection = Connection::open(&path)?;
         connection.busy_timeout(BUSY)?;
+        // More statements than rusqlite keeps unasked are in turn.
+        connection.set_prepared_statement_cache_capacity(64);
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -78,6 +80,52 @@ impl Store {
             connection,
             _lock: lock,
         })
+    }
+
+    /// Whether a folder holds a catalogue.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(DATABASE).is_file()
+    }
+
+    /// Puts a backup into a data directory that holds no catalogue yet, whole or not at all, and opens it.
+    pub fn restore(folder: &Path, backup: &Path, least_number: i64) -> Result<Self, CatalogueError> {
+        let failed = |path: &Path, source| CatalogueError::Folder {
+            path: path.display().to_string(),
+            source,
+        };
+        let database = folder.join(DATABASE);
+        if database.exists() {
+            let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(failed(&database, source));
+        }
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let version: u32 = Connection::open_with_flags(backup, read_only)?.pragma_query_value(
+            None,
+            "user_version",
+            |row| row.get(0),
+        )?;
+        if version == 0 {
+            return Err(damaged(format!("{} is no backup of one", backup.display())));
+        }
+        std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        let fresh = database.with_extension("new");
+        std::fs::copy(backup, &fresh).map_err(|source| failed(backup, source))?;
+        let synced = File::open(&fresh).and_then(|file| file.sync_all());
+        synced.map_err(|source| failed(&fresh, source))?;
+        std::fs::rename(&fresh, &database).map_err(|source| failed(&database, source))?;
+        let restored = Self::open(folder).and_then(|mut store| {
+            store.number_pictures_from(least_number)?;
+            Ok(store)
+        });
+        if restored.is_err() {
+            // The refusal is what matters; what stays behind could only be refused again.
+            let _ = std::fs::remove_file(&database);
+        }
+        restored
+    }
+
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// The data directory.
@@ -100,26 +148,7 @@ impl Store {
 
     /// What made the stored embeddings; none before the first.
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        let setting = |key: &str| -> Result<Option<String>, CatalogueError> {
-            let mut statement = self
-                .connection
-                .prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
-            Ok(statement.query_row([key], |row| row.get(0)).optional()?)
-        };
-        let (Some(model_id), Some(probe), Some(time_steps)) =
-            (setting("model_id")?, setting("probe")?, setting("time_steps")?)
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Origin {
-            model_id,
-            probe: probe
-                .parse()
-                .map_err(|error| damaged(format!("settings.probe: {error}")))?,
-            time_steps: time_steps
-                .parse::<TimeSteps>()
-                .map_err(|error| damaged(format!("settings.time_steps: {error}")))?,
-        }))
+        origin(&self.connection)
     }
 
     /// Records what makes the embeddings of an empty catalogue.
@@ -216,24 +245,7 @@ impl Store {
         after: Option<PictureKey>,
         count: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT seq, prepare, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let after = after.map_or(0, |key| key.0);
-        let limit = i64::try_from(count).unwrap_or(i64::MAX);
-        let mut rows = statement.query([after, limit])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let prepare: String = row.get(1)?;
-            found.push(StoredPicture {
-                key: PictureKey(row.get(0)?),
-                prepare: prepare
-                    .parse()
-                    .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
-                bytes: row.get(2)?,
-            });
-        }
-        Ok(found)
+        pictures_after(&self.connection, after, count)
     }
 
     /// Replaces every embedding and what made them, at once: other embeddings are never mixed with these.
@@ -244,13 +256,8 @@ impl Store {
     ) -> Result<(), CatalogueError> {
         let transaction = self.connection.transaction()?;
         transaction.execute("DELETE FROM embeddings", [])?;
-        {
-            let mut row =
-                transaction.prepare("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?;
-            for (key, values) in embeddings {
-                let (width, data) = packed(values);
-                row.execute(params![key.0, width, data])?;
-            }
+        for (key, values) in embeddings {
+            write::add_embedding(&transaction, *key, values)?;
         }
         write_origin(&transaction, origin)?;
         Ok(transaction.commit()?)
@@ -260,6 +267,20 @@ impl Store {
 impl Reader {
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// What made the stored embeddings; none before the first.
+    pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        origin(&self.connection)
+    }
+
+    /// The pictures whose number is above `after`, in stored order, at most `count`.
+    pub fn pictures_after(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        pictures_after(&self.connection, after, count)
     }
 
     /// Opens one over a data directory whose [`Store`] is open.
@@ -289,6 +310,53 @@ impl Reader {
         let row = statement.query_row([product, picture], |row| Ok((row.get(0)?, row.get(1)?)));
         Ok(row.optional()?)
     }
+}
+
+/// The pictures whose number is above `after`, in stored order, at most `count`.
+fn pictures_after(
+    connection: &Connection,
+    after: Option<PictureKey>,
+    count: usize,
+) -> Result<Vec<StoredPicture>, CatalogueError> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, prepare, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let after = after.map_or(0, |key| key.0);
+    let limit = i64::try_from(count).unwrap_or(i64::MAX);
+    let mut rows = statement.query([after, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let prepare: String = row.get(1)?;
+        found.push(StoredPicture {
+            key: PictureKey(row.get(0)?),
+            prepare: prepare
+                .parse()
+                .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
+            bytes: row.get(2)?,
+        });
+    }
+    Ok(found)
+}
+
+/// What made the stored embeddings; none before the first.
+fn origin(connection: &Connection) -> Result<Option<Origin>, CatalogueError> {
+    let setting = |key: &str| -> Result<Option<String>, CatalogueError> {
+        let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    };
+    let (Some(model_id), Some(probe), Some(time_steps)) =
+        (setting("model_id")?, setting("probe")?, setting("time_steps")?)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Origin {
+        model_id,
+        probe: probe
+            .parse()
+            .map_err(|error| damaged(format!("settings.probe: {error}")))?,
+        time_steps: time_steps
+            .parse::<TimeSteps>()
+            .map_err(|error| damaged(format!("settings.time_steps: {error}")))?,
+    }))
 }
 
 fn write_origin(connection: &Connection, origin: &Origin) -> Result<(), CatalogueError> {
@@ -321,7 +389,7 @@ pub(super) fn packed(values: &[i32]) -> (u8, Vec<u8>) {
     }
 }
 
-fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
+pub(super) fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
     values.clear();
     match width {
         1 => values.extend(data.iter().map(|&byte| i32::from(byte.cast_signed()))),

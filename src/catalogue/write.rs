@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::check::sum;
 use super::imports::{self, ImportStep};
 use super::store::{damaged, packed};
 use super::{
@@ -115,9 +116,11 @@ pub(super) fn apply(connection: &Connection, write: Write) -> Result<Written, Ca
                 }
             }
             check_attributes(&merged)?;
-            let mut row = connection
-                .prepare_cached("UPDATE products SET title = ?2, attributes = ?3 WHERE seq = ?1")?;
-            row.execute(params![product.0, title.unwrap_or(stored.title), json(&merged)?])?;
+            let (title, attributes) = (title.unwrap_or(stored.title), json(&merged)?);
+            let sum = product_sum(&stored.id, &title, &attributes);
+            connection
+                .prepare_cached("UPDATE products SET title = ?2, attributes = ?3, sum = ?4 WHERE seq = ?1")?
+                .execute(params![product.0, title, attributes, sum])?;
             touch(connection, product)?;
             let change = Change::Attributes {
                 product,
@@ -187,11 +190,12 @@ pub(super) fn put(
     let before = key(connection, product.id.as_str())?;
     let attributes = json(&product.attributes)?;
     let mut row = connection.prepare_cached(
-        "INSERT INTO products (id, title, attributes) VALUES (?1, ?2, ?3)
+        "INSERT INTO products (id, title, attributes, sum) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (id) DO UPDATE SET title = excluded.title, attributes = excluded.attributes,
-         updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') RETURNING seq",
+         sum = excluded.sum, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') RETURNING seq",
     )?;
-    let parameters = params![product.id.as_str(), product.title, attributes];
+    let sum = product_sum(product.id.as_str(), &product.title, &attributes);
+    let parameters = params![product.id.as_str(), product.title, attributes, sum];
     let key = ProductKey(row.query_row(parameters, |row| row.get(0))?);
     if before.is_some() {
         connection
@@ -218,20 +222,42 @@ fn add_picture(
     } = picture;
     let seq: i64 = connection
         .prepare_cached(
-            "INSERT INTO pictures (seq, product, id, content_type, width, height, prepare, bytes)
-             SELECT number, ?1, number, ?2, ?3, ?4, ?5, ?6
+            "INSERT INTO pictures (seq, product, id, content_type, width, height, prepare, bytes, sum)
+             SELECT number, ?1, number, ?2, ?3, ?4, ?5, ?6, ?7
              FROM (SELECT 1 + coalesce(max(seq), 0) AS number FROM sqlite_sequence WHERE name = 'pictures')
              RETURNING seq",
         )?
         .query_row(
-            params![product.0, content_type, width, height, prepare.as_str(), bytes],
+            params![
+                product.0,
+                content_type,
+                width,
+                height,
+                prepare.as_str(),
+                bytes,
+                sum(&[bytes])
+            ],
             |row| row.get(0),
         )?;
+    add_embedding(connection, PictureKey(seq), embedding)?;
+    Ok(PictureKey(seq))
+}
+
+/// Stores what the network made of a picture.
+pub(super) fn add_embedding(
+    connection: &Connection,
+    picture: PictureKey,
+    embedding: &[i32],
+) -> Result<(), CatalogueError> {
     let (width, data) = packed(embedding);
     connection
-        .prepare_cached("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?
-        .execute(params![seq, width, data])?;
-    Ok(PictureKey(seq))
+        .prepare_cached("INSERT INTO embeddings (picture, width, data, sum) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![picture.0, width, data, sum(&[&data])])?;
+    Ok(())
+}
+
+fn product_sum(id: &str, title: &str, attributes: &str) -> [u8; 32] {
+    sum(&[id.as_bytes(), title.as_bytes(), attributes.as_bytes()])
 }
 
 /// Which product has this name.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -45,6 +45,9 @@ pub struct Serve {
     /// The catalogue's folder; made if missing
     #[arg(long, value_name = "DIR", default_value = "data", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
+    /// Start a new data directory from this file of `spikelens backup`
+    #[arg(long, value_name = "FILE", env = "SPIKELENS_RESTORE")]
+    restore: Option<PathBuf>,
     /// Where to listen
     #[arg(
         long,
@@ -113,7 +116,7 @@ impl Serve {
             ),
         };
         let model = files::model(self.model.as_deref(), self.cost_model)?;
-        let store = Store::open(&self.data_dir)?;
+        let store = self.store()?;
         let config = self.config(&model, store.origin()?.as_ref());
         tracing::info!(
             model = model.snn.network.name,
@@ -140,6 +143,24 @@ impl Serve {
             .enable_all()
             .build()?
             .block_on(listen(config, keys, service, store))
+    }
+
+    /// Opens the catalogue, out of a backup where one is named.
+    fn store(&self) -> Result<Store> {
+        let Some(backup) = &self.restore else {
+            return Ok(Store::open(&self.data_dir)?);
+        };
+        if Store::exists(&self.data_dir) {
+            bail!(
+                "{} holds a catalogue already: restore into a new data directory, or leave --restore out",
+                self.data_dir.display()
+            );
+        }
+        // Picture numbers go on from the clock: it has moved on since any restoring before this one.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).context("the clock is far from today")?;
+        Store::restore(&self.data_dir, backup, now)
+            .with_context(|| format!("{} cannot be restored", backup.display()))
     }
 
     fn config(&self, model: &Model, before: Option<&Origin>) -> Config {

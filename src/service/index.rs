@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 use std::path::Path;
 
-use super::kept::{self, KeptRow, row_hash};
+use super::kept::{self, Kept, KeptRow, row_hash};
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
@@ -88,7 +88,11 @@ impl Index {
         progress: &Progress,
     ) -> Result<Self, ServiceError> {
         let folder = kept::folder(store.folder());
-        if let Some(rows) = kept::read(&folder, origin) {
+        let kept = kept::read(&folder, origin);
+        if let Kept::Damaged { why } = &kept {
+            tracing::warn!(why, "the kept index is built anew");
+        }
+        if let Kept::Whole(rows) = kept {
             let contents = Contents::read(store, dimensions, progress, &rows)?;
             match contents.map(|contents| contents.take_up(rows.len(), &folder)) {
                 Some(Ok(index)) if !index.neighbours.wants_rebuilding() => {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::embed::{Embedded, Embedder, RunOptions};
 use super::model::Model;
 use super::{Progress, ServiceError, Stage};
-use crate::catalogue::store::Store;
+use crate::catalogue::store::{Store, StoredPicture};
 use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
 use crate::embedding::is_zero;
 use crate::picture::DecodeLimits;
@@ -104,19 +104,29 @@ pub fn embed_anew(
             break;
         }
         let values = in_parallel(model, &batch, threads, |embedder, picture| {
-            let options = RunOptions {
-                mode: picture.prepare,
-                ..options
-            };
-            let embedded = embedder.embed(&picture.bytes, options);
+            let values = embedding_of(embedder, picture, options);
             progress.advance(1);
-            embedded.map(|embedded| embedded.embedding.values)
+            values
         });
         for (picture, values) in batch.into_iter().zip(values) {
             embeddings.push((picture.key, values?));
         }
     }
     Ok(store.replace_embeddings(origin, &embeddings)?)
+}
+
+/// What the network makes of a stored picture.
+pub fn embedding_of(
+    embedder: &mut Embedder,
+    picture: &StoredPicture,
+    options: RunOptions,
+) -> Result<Vec<i32>, ServiceError> {
+    let options = RunOptions {
+        mode: picture.prepare,
+        ..options
+    };
+    let embedded = embedder.embed(&picture.bytes, options)?;
+    Ok(embedded.embedding.values)
 }
 
 /// How a picture of the catalogue is run.
@@ -154,7 +164,7 @@ pub fn new_picture(
 }
 
 /// `each` over all items on `threads` threads with a chip each; results stand in the items' order.
-fn in_parallel<I: Sync, T: Send>(
+pub fn in_parallel<I: Sync, T: Send>(
     model: &Arc<Model>,
     items: &[I],
     threads: usize,

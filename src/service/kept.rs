@@ -65,29 +65,46 @@ impl Manifest {
     }
 }
 
-/// The rows of the graph that the folder holds, if it is one of these embeddings and unharmed.
-pub fn read(folder: &Path, origin: &Origin) -> Option<Vec<KeptRow>> {
-    let json = std::fs::read(folder.join(MANIFEST)).ok()?;
+/// What a folder holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    None,
+    /// A graph of another format, model, probe or T.
+    Other,
+    Damaged {
+        why: String,
+    },
+    /// The rows of a graph whose files are unharmed.
+    Whole(Vec<KeptRow>),
+}
+
+/// Looks at the kept graph of a folder.
+pub fn read(folder: &Path, origin: &Origin) -> Kept {
+    let Ok(json) = std::fs::read(folder.join(MANIFEST)) else {
+        return Kept::None;
+    };
+    let damaged = |name: &str| Kept::Damaged {
+        why: format!("{} is not what was written", folder.join(name).display()),
+    };
     let Ok(found) = serde_json::from_slice::<Manifest>(&json) else {
-        tracing::warn!("the kept index has a damaged manifest and is built anew");
-        return None;
+        return damaged(MANIFEST);
     };
     if found != Manifest::new(origin, found.files.clone()) {
-        return None;
+        return Kept::Other;
     }
-    let whole = found.files.iter().all(|(name, sha256)| {
+    for (name, sha256) in &found.files {
         let plain = Path::new(name)
             .file_name()
             .is_some_and(|file| file == name.as_str());
-        plain && file_sha256(&folder.join(name)).is_ok_and(|found| found == *sha256)
-    });
-    let rows = std::fs::read(folder.join(ROWS));
-    let rows = rows.ok().filter(|rows| {
-        whole && rows.len().is_multiple_of(16) && found.files.iter().any(|(name, _)| name == ROWS)
-    });
+        if !plain || !file_sha256(&folder.join(name)).is_ok_and(|found| found == *sha256) {
+            return damaged(name);
+        }
+    }
+    let listed = found.files.iter().any(|(name, _)| name == ROWS);
+    let rows = std::fs::read(folder.join(ROWS)).ok();
+    let rows = rows.filter(|rows| listed && rows.len().is_multiple_of(16));
     let Some(rows) = rows else {
-        tracing::warn!("the kept index is damaged and is built anew");
-        return None;
+        return damaged(ROWS);
     };
     let rows = rows.as_chunks::<16>().0.iter().map(|row| {
         let (picture, hash) = row.split_at(8);
@@ -97,7 +114,7 @@ pub fn read(folder: &Path, origin: &Origin) -> Option<Vec<KeptRow>> {
             hash: *hash.first_chunk().expect("8 bytes"),
         }
     });
-    Some(rows.collect())
+    Kept::Whole(rows.collect())
 }
 
 /// Writes graph, rows and manifest into a new folder and puts it in the old one's place.

@@ -2,6 +2,7 @@
 //!
 //! In: a model, a data directory and requests. Out: answers. Absent: HTTP and its status codes.
 
+pub mod check;
 pub mod counters;
 pub mod describe;
 pub mod embed;

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::api::{catalogue, test_png};
-use crate::server::Server;
+use crate::server::{Server, run};
 
 /// What a client knows of a product: every state that the store may be in. One entry: acknowledged. Several: the last
 /// write was not answered, and either holds.
@@ -123,6 +123,8 @@ fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
             drop(server);
         });
     }
+    let checked = run(&["check", "--data-dir", folder.path().to_str().unwrap()]);
+    assert!(checked.status.success(), "{checked:?}");
     let server = Server::start(folder.path(), &[]).ready();
     check(&server, &mut known.lock().unwrap(), &pictures, rounds);
     assert_eq!(server.signal("-TERM").0, Some(0));

@@ -217,3 +217,80 @@ fn a_full_disk_stores_nothing_of_a_group_and_writing_goes_on_when_there_is_room(
     store.write(vec![put("c", &[7, 8, 9]), large]).unwrap();
     assert_eq!(store.products().unwrap(), 3);
 }
+
+#[test]
+fn a_catalogue_of_the_first_schema_is_brought_up_and_every_change_behind_its_back_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+    connection
+        .execute_batch(include_str!("../../../migrations/0001_products.sql"))
+        .unwrap();
+    let rows = "INSERT INTO products (id, title, attributes) VALUES ('a', 'A', '{}');
+        INSERT INTO pictures (product, id, content_type, width, height, bytes)
+        VALUES (1, '1', 'image/png', 2, 3, x'010203');
+        INSERT INTO embeddings VALUES (1, 1, x'010203');
+        PRAGMA user_version = 1;";
+    connection.execute_batch(rows).unwrap();
+    drop(connection);
+    let mut store = Store::open(folder.path()).unwrap();
+    store.write(vec![put("b", &[4, 5, 6])]).unwrap();
+    let findings = |store: &Store| {
+        let mut found = Vec::new();
+        let reader = store.reader().unwrap();
+        let checked = reader.check(Some(3), |finding| found.push(finding)).unwrap();
+        assert_eq!((checked.products, checked.pictures), (2, 2));
+        found
+    };
+    assert_eq!(findings(&store), Vec::<String>::new());
+    for (change, expected) in [
+        (
+            "UPDATE products SET title = 'B' WHERE id = 'a'",
+            "product \"a\": id, title",
+        ),
+        (
+            "UPDATE pictures SET bytes = x'010204' WHERE seq = 2",
+            "picture \"2\" of product \"b\": the file",
+        ),
+        (
+            "UPDATE embeddings SET data = x'040507' WHERE picture = 2",
+            "picture \"2\" of product \"b\": the embedding",
+        ),
+        (
+            "DELETE FROM embeddings WHERE picture = 1",
+            "picture \"1\" of product \"a\": has no embedding",
+        ),
+    ] {
+        store.connection.execute_batch("SAVEPOINT change").unwrap();
+        store.connection.execute_batch(change).unwrap();
+        store.connection.execute_batch("RELEASE change").unwrap();
+        let found = findings(&store);
+        assert!(
+            found.iter().any(|found| found.starts_with(expected)),
+            "{change}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_backup_is_taken_beside_a_writer_and_gives_no_number_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("data")).unwrap();
+    store.write(vec![put("a", &[1, 2, 3])]).unwrap();
+    let backup = folder.path().join("backup");
+    store.reader().unwrap().back_up(&backup).unwrap();
+    store.write(vec![put("b", &[4, 5, 6])]).unwrap();
+    let fresh = folder.path().join("fresh");
+    let mut restored = Store::restore(&fresh, &backup, 1000).unwrap();
+    assert_eq!(restored.products().unwrap(), 1);
+    let written = restored
+        .write(vec![put("c", &[4, 5, 6])])
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    assert_eq!(written.product.unwrap().pictures[0].id, "1001");
+    drop(restored);
+    assert!(
+        Store::restore(&fresh, &backup, 2000).is_err(),
+        "nothing is overwritten"
+    );
+}
