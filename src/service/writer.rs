@@ -21,7 +21,7 @@ use crate::catalogue::{CatalogueError, Origin};
 /// Writes that may wait; they hold their pictures in memory.
 const WAITING: usize = 256;
 /// Rows that searches compare one by one before writes wait for the graph.
-const MOST_UNLINKED: usize = 1024;
+const MOST_UNLINKED: usize = 4096;
 /// How often a thread without work looks whether a rebuilt index is there.
 const LOOK: Duration = Duration::from_millis(20);
 
