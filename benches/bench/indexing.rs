@@ -98,9 +98,9 @@ pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Inde
     let graph_s = start.elapsed().as_secs_f64();
     ensure!(!built.from_cache, "the graph was to be built, it was found");
     ensure!(
-        built.entries.len() == pictures.len(),
+        built.neighbours.live() == pictures.len(),
         "{} of {} pictures are in the index",
-        built.entries.len(),
+        built.neighbours.live(),
         pictures.len()
     );
     drop(built);

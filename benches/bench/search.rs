@@ -95,7 +95,7 @@ pub fn measure(data: &Path, pictures: &[Picture]) -> Result<Search> {
     let mean = recalls.iter().sum::<f64>() / recalls.len() as f64;
     Ok(Search {
         cpu,
-        embeddings: index.entries.len(),
+        embeddings: index.neighbours.live(),
         dimensions: model.snn.network.embedding_dimensions(),
         queries: queries.len(),
         k: K,

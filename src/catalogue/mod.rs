@@ -3,15 +3,19 @@
 //! This file holds the words and their limits; [`store`] keeps them in SQLite, which is the truth. No SQL leaves this
 //! room. Absent: search (`crate::neighbours`) and how an embedding is made (`crate::emulator`).
 
+pub mod check;
 pub mod filter;
+pub mod imports;
 pub mod schema;
 pub mod store;
+pub mod write;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::network::{Probe, TimeSteps};
+use crate::picture::Mode;
 
 /// Why the catalogue refused or failed.
 #[derive(Debug, Error)]
@@ -25,11 +29,45 @@ pub enum CatalogueError {
     )]
     NewerSchema { path: String, found: u32, known: u32 },
     #[error("the catalogue's database: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
+    #[error("there is no room for the write: {reason}; nothing of it was stored")]
+    Full { reason: String },
+    #[error("the write was not stored: {reason}")]
+    NotStored { reason: String },
+    #[error("there is no product {id:?}")]
+    NoProduct { id: String },
+    #[error("product {product:?} has no picture {picture:?}")]
+    NoPicture { product: String, picture: String },
+    #[error("there is no import {id:?}")]
+    NoImport { id: String },
+    #[error("there is a product {id:?} already")]
+    Exists { id: String },
+    #[error("product {id:?} has {} pictures, which is the most", Product::MOST_PICTURES)]
+    PicturesFull { id: String },
+    #[error("it is the only picture of product {id:?}, which must keep one; delete the product instead")]
+    LastPicture { id: String },
     #[error("the catalogue is damaged: {what}")]
     Damaged { what: String },
     #[error("{field} {reason}")]
-    Invalid { field: &'static str, reason: String },
+    Invalid { field: String, reason: String },
+}
+
+impl From<rusqlite::Error> for CatalogueError {
+    fn from(error: rusqlite::Error) -> Self {
+        // A disk, a quota or a file-size limit that is reached: SQLite tells the first apart, the others are failed
+        // writes to it.
+        const FAILED_WRITE: i32 = rusqlite::ffi::SQLITE_IOERR_WRITE;
+        match error.sqlite_error() {
+            Some(code)
+                if code.code == rusqlite::ErrorCode::DiskFull || code.extended_code == FAILED_WRITE =>
+            {
+                Self::Full {
+                    reason: error.to_string(),
+                }
+            }
+            _ => Self::Database(error),
+        }
+    }
 }
 
 /// A product's name: 1 to 200 bytes, no control characters, no surrounding blanks.
@@ -41,7 +79,7 @@ impl ProductId {
     pub fn new(id: &str) -> Result<Self, CatalogueError> {
         let refuse = |reason: &str| {
             Err(CatalogueError::Invalid {
-                field: "id",
+                field: "id".to_owned(),
                 reason: reason.to_owned(),
             })
         };
@@ -67,12 +105,70 @@ pub struct NewPicture {
     pub width: u32,
     pub height: u32,
     pub bytes: Vec<u8>,
+    /// How it is prepared for the network, now and whenever it is embedded anew.
+    pub prepare: Mode,
     /// What the network made of it.
     pub embedding: Vec<i32>,
 }
 
 /// A product's attributes by name. Flat: strings, numbers, booleans, lists of strings.
 pub type Attributes = Map<String, Value>;
+
+/// Refuses attributes that are not flat or are too many, by name.
+pub fn check_attributes(attributes: &Attributes) -> Result<(), CatalogueError> {
+    let refuse = |field: String, reason: String| Err(CatalogueError::Invalid { field, reason });
+    if attributes.len() > Product::MOST_ATTRIBUTES {
+        let (given, most) = (attributes.len(), Product::MOST_ATTRIBUTES);
+        return refuse(
+            "attributes".to_owned(),
+            format!("are {given}; at most {most} are kept"),
+        );
+    }
+    let mut bytes = 0;
+    for (name, value) in attributes {
+        let shown: String = name.chars().take(100).collect();
+        let field = format!("attributes.{shown}");
+        if name.is_empty() || name.len() > 200 {
+            return refuse(field, "must have a name of 1 to 200 bytes".to_owned());
+        }
+        bytes += name.len()
+            + match value {
+                Value::String(text) => text.len(),
+                Value::Number(_) | Value::Bool(_) => 8,
+                Value::Array(texts) if texts.iter().all(Value::is_string) => texts
+                    .iter()
+                    .map(|text| 3 + text.as_str().map_or(0, str::len))
+                    .sum(),
+                _ => {
+                    let reason = "must be a string, a number, true, false or a list of strings";
+                    return refuse(field, reason.to_owned());
+                }
+            };
+    }
+    if bytes > Product::MOST_ATTRIBUTE_BYTES {
+        let most = Product::MOST_ATTRIBUTE_BYTES;
+        return refuse(
+            "attributes".to_owned(),
+            format!("have {bytes} bytes; at most {most} are kept"),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a title that is too long for one.
+pub fn check_title(title: &str) -> Result<(), CatalogueError> {
+    if title.len() <= Product::LONGEST_TITLE {
+        return Ok(());
+    }
+    Err(CatalogueError::Invalid {
+        field: "title".to_owned(),
+        reason: format!(
+            "has {} bytes; at most {} are kept",
+            title.len(),
+            Product::LONGEST_TITLE
+        ),
+    })
+}
 
 /// A product on its way into the catalogue.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +188,17 @@ pub struct Product {
     pub pictures: Vec<ProductPicture>,
     pub created_at: String,
     pub updated_at: String,
+}
+
+impl Product {
+    /// The most pictures that one product has.
+    pub const MOST_PICTURES: usize = 16;
+    /// The most attributes that one product has.
+    pub const MOST_ATTRIBUTES: usize = 100;
+    /// The most bytes of its attributes, names and values together.
+    pub const MOST_ATTRIBUTE_BYTES: usize = 64 << 10;
+    /// The most bytes of its title.
+    pub const LONGEST_TITLE: usize = 1000;
 }
 
 /// A stored picture without its pixels.
@@ -122,6 +229,9 @@ pub struct PictureKey(pub(crate) i64);
 pub struct ProductKey(pub(crate) i64);
 
 impl ProductKey {
+    /// The key of no product.
+    pub const NONE: Self = Self(0);
+
     /// For a client to hand back; it means nothing to it.
     pub fn to_bytes(self) -> [u8; 8] {
         self.0.to_be_bytes()

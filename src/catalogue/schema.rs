@@ -2,9 +2,17 @@
 
 use rusqlite::Connection;
 
-use super::CatalogueError;
+use super::{CatalogueError, check};
 
-const STEPS: &[&str] = &[include_str!("../../migrations/0001_products.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/0001_products.sql"),
+    include_str!("../../migrations/0002_prepare.sql"),
+    include_str!("../../migrations/0003_imports.sql"),
+    include_str!("../../migrations/0004_sums.sql"),
+];
+
+/// The step that gives rows their sums, which SQL alone cannot make.
+const SUMS: u32 = 4;
 
 /// Brings a database up to date; refuses one that is ahead.
 pub fn migrate(connection: &mut Connection, path: &str) -> Result<(), CatalogueError> {
@@ -21,6 +29,9 @@ pub fn migrate(connection: &mut Connection, path: &str) -> Result<(), CatalogueE
     for (step, sql) in (found + 1..).zip(&STEPS[done..]) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
+        if step == SUMS {
+            check::sum_all(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", step)?;
         transaction.commit()?;
     }

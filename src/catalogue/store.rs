@@ -4,17 +4,28 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{
-    Attributes, CatalogueError, NewPicture, NewProduct, Origin, PictureKey, Product, ProductKey,
-    ProductPicture, schema,
-};
+use super::imports;
+use super::write::{self, Write, Written};
+use super::{Attributes, CatalogueError, NewProduct, Origin, PictureKey, Product, ProductKey, schema};
 use crate::network::TimeSteps;
+use crate::picture::Mode;
 
 const DATABASE: &str = "catalogue.sqlite3";
 const LOCK: &str = "lock";
+/// How long a connection waits for another one's moment of exclusive work, like starting the journal anew.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A stored picture, to be embedded anew.
+#[derive(Debug)]
+pub struct StoredPicture {
+    pub key: PictureKey,
+    pub prepare: Mode,
+    pub bytes: Vec<u8>,
+}
 
 /// The open data directory; holds its lock.
 #[derive(Debug)]
@@ -56,15 +67,65 @@ impl Store {
         }
         let path = folder.join(DATABASE);
         let mut connection = Connection::open(&path)?;
+        connection.busy_timeout(BUSY)?;
+        // More statements than rusqlite keeps unasked are in turn.
+        connection.set_prepared_statement_cache_capacity(64);
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection, &path.display().to_string())?;
+        imports::drop_broken(&connection)?;
         Ok(Self {
             folder: folder.to_owned(),
             connection,
             _lock: lock,
         })
+    }
+
+    /// Whether a folder holds a catalogue.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(DATABASE).is_file()
+    }
+
+    /// Puts a backup into a data directory that holds no catalogue yet, whole or not at all, and opens it.
+    pub fn restore(folder: &Path, backup: &Path, least_number: i64) -> Result<Self, CatalogueError> {
+        let failed = |path: &Path, source| CatalogueError::Folder {
+            path: path.display().to_string(),
+            source,
+        };
+        let database = folder.join(DATABASE);
+        if database.exists() {
+            let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(failed(&database, source));
+        }
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let version: u32 = Connection::open_with_flags(backup, read_only)?.pragma_query_value(
+            None,
+            "user_version",
+            |row| row.get(0),
+        )?;
+        if version == 0 {
+            return Err(damaged(format!("{} is no backup of one", backup.display())));
+        }
+        std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        let fresh = database.with_extension("new");
+        std::fs::copy(backup, &fresh).map_err(|source| failed(backup, source))?;
+        let synced = File::open(&fresh).and_then(|file| file.sync_all());
+        synced.map_err(|source| failed(&fresh, source))?;
+        std::fs::rename(&fresh, &database).map_err(|source| failed(&database, source))?;
+        let restored = Self::open(folder).and_then(|mut store| {
+            store.number_pictures_from(least_number)?;
+            Ok(store)
+        });
+        if restored.is_err() {
+            // The refusal is what matters; what stays behind could only be refused again.
+            let _ = std::fs::remove_file(&database);
+        }
+        restored
+    }
+
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// The data directory.
@@ -74,9 +135,7 @@ impl Store {
 
     /// A further connection that only reads.
     pub fn reader(&self) -> Result<Reader, CatalogueError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(self.folder.join(DATABASE), flags)?;
-        Ok(Reader { connection })
+        Reader::open(&self.folder)
     }
 
     /// How many products there are.
@@ -89,26 +148,7 @@ impl Store {
 
     /// What made the stored embeddings; none before the first.
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        let setting = |key: &str| -> Result<Option<String>, CatalogueError> {
-            let mut statement = self
-                .connection
-                .prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
-            Ok(statement.query_row([key], |row| row.get(0)).optional()?)
-        };
-        let (Some(model_id), Some(probe), Some(time_steps)) =
-            (setting("model_id")?, setting("probe")?, setting("time_steps")?)
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Origin {
-            model_id,
-            probe: probe
-                .parse()
-                .map_err(|error| damaged(format!("settings.probe: {error}")))?,
-            time_steps: time_steps
-                .parse::<TimeSteps>()
-                .map_err(|error| damaged(format!("settings.time_steps: {error}")))?,
-        }))
+        origin(&self.connection)
     }
 
     /// Records what makes the embeddings of an empty catalogue.
@@ -129,49 +169,31 @@ impl Store {
     /// Stores products, all or none; one whose name is taken replaces its predecessor.
     pub fn put_all(&mut self, products: &[NewProduct]) -> Result<(), CatalogueError> {
         let transaction = self.connection.transaction()?;
-        {
-            let mut product_row = transaction.prepare_cached(
-                "INSERT INTO products (id, title, attributes) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (id) DO UPDATE SET title = excluded.title, attributes = excluded.attributes,
-                 updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') RETURNING seq",
-            )?;
-            let mut old_pictures = transaction.prepare_cached("DELETE FROM pictures WHERE product = ?1")?;
-            let mut picture_row = transaction.prepare_cached(
-                "INSERT INTO pictures (product, id, content_type, width, height, bytes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
-            let mut embedding_row = transaction
-                .prepare_cached("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?;
-            for product in products {
-                let attributes =
-                    serde_json::to_string(&product.attributes).map_err(|error| damaged(error.to_string()))?;
-                let seq: i64 = product_row
-                    .query_row(params![product.id.as_str(), product.title, attributes], |row| {
-                        row.get(0)
-                    })?;
-                old_pictures.execute([seq])?;
-                for (number, picture) in (1u32..).zip(&product.pictures) {
-                    let NewPicture {
-                        content_type,
-                        width,
-                        height,
-                        bytes,
-                        embedding,
-                    } = picture;
-                    picture_row.execute(params![
-                        seq,
-                        number.to_string(),
-                        content_type,
-                        width,
-                        height,
-                        bytes
-                    ])?;
-                    let (width, data) = packed(embedding);
-                    embedding_row.execute(params![transaction.last_insert_rowid(), width, data])?;
-                }
-            }
+        for product in products {
+            write::put(&transaction, product)?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// Commits a group of writes at once, or none of them; one that the catalogue's rules refuse leaves the others be.
+    /// Once this has returned, what was written is durable.
+    pub fn write(
+        &mut self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        let transaction = self.connection.transaction()?;
+        let mut results = Vec::with_capacity(writes.len());
+        for one in writes {
+            let result = write::apply(&transaction, one);
+            match result {
+                Err(error @ (CatalogueError::Database(_) | CatalogueError::Full { .. })) => {
+                    return Err(error);
+                }
+                result => results.push(result),
+            }
+        }
+        transaction.commit()?;
+        Ok(results)
     }
 
     /// Every embedding in stored order.
@@ -217,19 +239,13 @@ impl Store {
         Ok(())
     }
 
-    /// The pictures whose number is above `after`, in stored order, at most `count`: key and bytes.
+    /// The pictures whose number is above `after`, in stored order, at most `count`.
     pub fn pictures_after(
         &self,
         after: Option<PictureKey>,
         count: usize,
-    ) -> Result<Vec<(PictureKey, Vec<u8>)>, CatalogueError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-        let after = after.map_or(0, |key| key.0);
-        let limit = i64::try_from(count).unwrap_or(i64::MAX);
-        let rows = statement.query_map([after, limit], |row| Ok((PictureKey(row.get(0)?), row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        pictures_after(&self.connection, after, count)
     }
 
     /// Replaces every embedding and what made them, at once: other embeddings are never mixed with these.
@@ -240,13 +256,8 @@ impl Store {
     ) -> Result<(), CatalogueError> {
         let transaction = self.connection.transaction()?;
         transaction.execute("DELETE FROM embeddings", [])?;
-        {
-            let mut row =
-                transaction.prepare("INSERT INTO embeddings (picture, width, data) VALUES (?1, ?2, ?3)")?;
-            for (key, values) in embeddings {
-                let (width, data) = packed(values);
-                row.execute(params![key.0, width, data])?;
-            }
+        for (key, values) in embeddings {
+            write::add_embedding(&transaction, *key, values)?;
         }
         write_origin(&transaction, origin)?;
         Ok(transaction.commit()?)
@@ -254,63 +265,40 @@ impl Store {
 }
 
 impl Reader {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What made the stored embeddings; none before the first.
+    pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        origin(&self.connection)
+    }
+
+    /// The pictures whose number is above `after`, in stored order, at most `count`.
+    pub fn pictures_after(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        pictures_after(&self.connection, after, count)
+    }
+
+    /// Opens one over a data directory whose [`Store`] is open.
+    pub fn open(folder: &Path) -> Result<Self, CatalogueError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
+        connection.busy_timeout(BUSY)?;
+        Ok(Self { connection })
+    }
+
     /// Which product has this name.
     pub fn key(&self, id: &str) -> Result<Option<ProductKey>, CatalogueError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq FROM products WHERE id = ?1")?;
-        Ok(statement
-            .query_row([id], |row| row.get(0).map(ProductKey))
-            .optional()?)
+        write::key(&self.connection, id)
     }
 
     /// A stored product with the keys of its pictures, in their order; none once it is gone.
     pub fn product(&self, key: ProductKey) -> Result<Option<(Product, Vec<PictureKey>)>, CatalogueError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, title, attributes, created_at, updated_at FROM products WHERE seq = ?1",
-        )?;
-        let found = statement
-            .query_row([key.0], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                ))
-            })
-            .optional()?;
-        let Some((id, title, attributes, created_at, updated_at)) = found else {
-            return Ok(None);
-        };
-        let attributes = serde_json::from_str(&attributes)
-            .map_err(|error| damaged(format!("attributes of product {id}: {error}")))?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT seq, id, content_type, width, height, length(bytes) FROM pictures
-             WHERE product = ?1 ORDER BY seq",
-        )?;
-        let rows = statement.query_map([key.0], |row| {
-            let bytes: i64 = row.get(5)?;
-            let shown = ProductPicture {
-                id: row.get(1)?,
-                content_type: row.get(2)?,
-                width: row.get(3)?,
-                height: row.get(4)?,
-                bytes: u64::try_from(bytes).unwrap_or(0),
-            };
-            Ok((PictureKey(row.get(0)?), shown))
-        })?;
-        let pictures: Vec<(PictureKey, ProductPicture)> = rows.collect::<Result<_, _>>()?;
-        let (keys, pictures) = pictures.into_iter().unzip();
-        let product = Product {
-            id,
-            title,
-            attributes,
-            pictures,
-            created_at,
-            updated_at,
-        };
-        Ok(Some((product, keys)))
+        write::product(&self.connection, key)
     }
 
     /// The file of one of a product's pictures, and its content type.
@@ -324,6 +312,53 @@ impl Reader {
     }
 }
 
+/// The pictures whose number is above `after`, in stored order, at most `count`.
+fn pictures_after(
+    connection: &Connection,
+    after: Option<PictureKey>,
+    count: usize,
+) -> Result<Vec<StoredPicture>, CatalogueError> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, prepare, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let after = after.map_or(0, |key| key.0);
+    let limit = i64::try_from(count).unwrap_or(i64::MAX);
+    let mut rows = statement.query([after, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let prepare: String = row.get(1)?;
+        found.push(StoredPicture {
+            key: PictureKey(row.get(0)?),
+            prepare: prepare
+                .parse()
+                .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
+            bytes: row.get(2)?,
+        });
+    }
+    Ok(found)
+}
+
+/// What made the stored embeddings; none before the first.
+fn origin(connection: &Connection) -> Result<Option<Origin>, CatalogueError> {
+    let setting = |key: &str| -> Result<Option<String>, CatalogueError> {
+        let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    };
+    let (Some(model_id), Some(probe), Some(time_steps)) =
+        (setting("model_id")?, setting("probe")?, setting("time_steps")?)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Origin {
+        model_id,
+        probe: probe
+            .parse()
+            .map_err(|error| damaged(format!("settings.probe: {error}")))?,
+        time_steps: time_steps
+            .parse::<TimeSteps>()
+            .map_err(|error| damaged(format!("settings.time_steps: {error}")))?,
+    }))
+}
+
 fn write_origin(connection: &Connection, origin: &Origin) -> Result<(), CatalogueError> {
     let mut row = connection.prepare_cached(
         "INSERT INTO settings (key, value) VALUES (?1, ?2)
@@ -335,12 +370,12 @@ fn write_origin(connection: &Connection, origin: &Origin) -> Result<(), Catalogu
     Ok(())
 }
 
-fn damaged(what: impl Into<String>) -> CatalogueError {
+pub(super) fn damaged(what: impl Into<String>) -> CatalogueError {
     CatalogueError::Damaged { what: what.into() }
 }
 
 /// The narrowest width that holds every value, and the values in it, little-endian.
-fn packed(values: &[i32]) -> (u8, Vec<u8>) {
+pub(super) fn packed(values: &[i32]) -> (u8, Vec<u8>) {
     fn all<T: TryFrom<i32>>(values: &[i32]) -> Option<Vec<T>> {
         let narrowed = values.iter().map(|&value| T::try_from(value).ok());
         narrowed.collect()
@@ -354,7 +389,7 @@ fn packed(values: &[i32]) -> (u8, Vec<u8>) {
     }
 }
 
-fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
+pub(super) fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
     values.clear();
     match width {
         1 => values.extend(data.iter().map(|&byte| i32::from(byte.cast_signed()))),

@@ -16,8 +16,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
-/// Writes a file beside its place and moves it there: nobody ever sees half of it.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+/// A name in a file's own folder to write it under first.
+pub fn beside(path: &Path) -> Result<PathBuf> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -27,7 +27,12 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         .with_context(|| format!("{} names no file", path.display()))?;
     let mut fresh = name.to_owned();
     fresh.push(format!(".{}.new", std::process::id()));
-    let fresh: PathBuf = folder.join(fresh);
+    Ok(folder.join(fresh))
+}
+
+/// Writes a file beside its place and moves it there: nobody ever sees half of it.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fresh = beside(path)?;
     let written = (|| {
         let mut file = std::fs::File::create(&fresh)?;
         file.write_all(bytes)?;

@@ -13,6 +13,7 @@ mod progress;
 mod serve;
 mod train;
 mod tune;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Command {
     Search(catalogue::Search),
     Evaluate(evaluate::Evaluate),
     Serve(serve::Serve),
+    Check(upkeep::Check),
+    Backup(upkeep::Backup),
 }
 
 /// Runs the program.
@@ -58,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Search(search) => search.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Backup(backup) => backup.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -18,6 +18,8 @@ use crate::catalogue::Origin;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::config::Config;
+use crate::http::keys::Keys;
+use crate::http::metrics::Requests;
 use crate::http::{App, Limits, router};
 use crate::network::{Probe, TimeSteps};
 use crate::picture::DecodeLimits;
@@ -43,6 +45,9 @@ pub struct Serve {
     /// The catalogue's folder; made if missing
     #[arg(long, value_name = "DIR", default_value = "data", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
+    /// Start a new data directory from this file of `spikelens backup`
+    #[arg(long, value_name = "FILE", env = "SPIKELENS_RESTORE")]
+    restore: Option<PathBuf>,
     /// Where to listen
     #[arg(
         long,
@@ -76,6 +81,14 @@ pub struct Serve {
     #[arg(long, value_name = "MS", default_value_t = 10_000, env = "SPIKELENS_REQUEST_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     request_timeout_ms: u64,
+    /// File of keys, one a line: `read KEY name` or `write KEY name`; read again on SIGHUP
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SPIKELENS_API_KEYS",
+        conflicts_with = "no_auth"
+    )]
+    api_keys: Option<PathBuf>,
     /// Serve on an address that others reach although there are no keys
     #[arg(long, env = "SPIKELENS_NO_AUTH")]
     no_auth: bool,
@@ -93,14 +106,17 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> Result<()> {
         self.start_logging();
-        if !self.listen.ip().is_loopback() && !self.no_auth {
-            bail!(
-                "{} can be reached by others, and there are no keys: listen on 127.0.0.1, or say --no-auth",
+        let keys = match &self.api_keys {
+            Some(path) => Some(Arc::new(Keys::read(path)?)),
+            None if self.listen.ip().is_loopback() || self.no_auth => None,
+            None => bail!(
+                "{} can be reached by others, and there are no keys: name a file with --api-keys, listen on \
+                 127.0.0.1, or say --no-auth",
                 self.listen
-            );
-        }
+            ),
+        };
         let model = files::model(self.model.as_deref(), self.cost_model)?;
-        let store = Store::open(&self.data_dir)?;
+        let store = self.store()?;
         let config = self.config(&model, store.origin()?.as_ref());
         tracing::info!(
             model = model.snn.network.name,
@@ -113,6 +129,7 @@ impl Serve {
             max_body_bytes = config.limits.body,
             max_pixels = config.service.limits.max_pixels,
             request_timeout_ms = config.limits.time.as_millis(),
+            keys = keys.is_some(),
             "configuration"
         );
         if store.products()? == 0 {
@@ -125,7 +142,25 @@ impl Serve {
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
-            .block_on(listen(config, service, store))
+            .block_on(listen(config, keys, service, store))
+    }
+
+    /// Opens the catalogue, out of a backup where one is named.
+    fn store(&self) -> Result<Store> {
+        let Some(backup) = &self.restore else {
+            return Ok(Store::open(&self.data_dir)?);
+        };
+        if Store::exists(&self.data_dir) {
+            bail!(
+                "{} holds a catalogue already: restore into a new data directory, or leave --restore out",
+                self.data_dir.display()
+            );
+        }
+        // Picture numbers go on from the clock: it has moved on since any restoring before this one.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).context("the clock is far from today")?;
+        Store::restore(&self.data_dir, backup, now)
+            .with_context(|| format!("{} cannot be restored", backup.display()))
     }
 
     fn config(&self, model: &Model, before: Option<&Origin>) -> Config {
@@ -167,7 +202,7 @@ impl Serve {
 }
 
 /// Serves until a signal comes or the catalogue cannot be brought up.
-async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<()> {
+async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, store: Store) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| {
@@ -181,7 +216,12 @@ async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<(
     let app = Arc::new(App {
         service: Arc::clone(&service),
         limits: config.limits,
+        keys: keys.clone(),
+        requests: Requests::default(),
     });
+    if let Some(keys) = keys {
+        tokio::spawn(reread_at_hangup(keys)?);
+    }
     // The loader has a thread of its own: it is long, and it is not the runtime's work.
     let (loaded, loading) = oneshot::channel();
     let loader = Arc::clone(&service);
@@ -215,14 +255,44 @@ async fn listen(config: Config, service: Arc<Service>, store: Store) -> Result<(
         result = &mut loading => return result,
     }
     tracing::info!("draining");
+    let started = Instant::now();
     service.drain();
     drop(stop);
     match tokio::time::timeout(config.drain, server).await {
         Ok(ended) => ended??,
         Err(_) => tracing::warn!("some requests did not end in time"),
     }
+    // What was not kept in time is only rebuilt at the next start.
+    let left = (started + config.drain).saturating_duration_since(Instant::now());
+    let (finish, finished) = oneshot::channel();
+    let writing = Arc::clone(&service);
+    std::thread::spawn(move || {
+        writing.finish();
+        // Nobody waits any more once the time is over.
+        let _ = finish.send(());
+    });
+    if tokio::time::timeout(left.max(Duration::from_millis(500)), finished)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the index could not be kept in time");
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads the keys again at each SIGHUP.
+fn reread_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match keys.reread() {
+                Ok(count) => tracing::info!(count, "the keys were read again"),
+                Err(error) => tracing::error!(%error, "the keys stay as they were"),
+            }
+        }
+    })
 }
 
 /// Resolves at SIGTERM or SIGINT.

@@ -1,5 +1,8 @@
 //! HTTP: the router and what every request passes through. JSON and status codes live here and nowhere to the left.
 
+pub mod imports;
+pub mod keys;
+pub mod metrics;
 pub mod model;
 pub mod problem;
 pub mod products;
@@ -11,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,13 +24,21 @@ use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::service::{Service, ServiceError};
+use keys::Keys;
+use metrics::Requests;
 use problem::{Code, Problem};
+use request::Endpoint;
+use search::ModelName;
 
 /// What handlers share.
 #[derive(Debug)]
 pub struct App {
     pub service: Arc<Service>,
     pub limits: Limits,
+    /// None where anybody may do everything.
+    pub keys: Option<Arc<Keys>>,
+    /// Counted for `/metrics`.
+    pub requests: Requests,
 }
 
 /// Bounds of one request.
@@ -41,19 +52,37 @@ pub struct Limits {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Where imports are sent: streams of any length, which have a time limit for every piece instead of one for all.
+const IMPORTS: &str = "/v1/imports";
+
 /// Every route, with what all of them pass through.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/embeddings", post(search::embeddings))
         .route("/v1/search", post(search::search))
+        .route("/v1/recommend", post(products::recommend))
         .route("/v1/products", get(products::list))
-        .route("/v1/products/{id}", get(products::get))
+        .route(
+            "/v1/products/{id}",
+            get(products::get)
+                .put(products::put)
+                .patch(products::patch)
+                .delete(products::delete),
+        )
         .route("/v1/products/{id}/similar", get(products::similar))
-        .route("/v1/products/{id}/pictures/{picture_id}", get(products::picture))
+        .route("/v1/products/{id}/pictures", post(products::add_picture))
+        .route(
+            "/v1/products/{id}/pictures/{picture_id}",
+            get(products::picture).delete(products::delete_picture),
+        )
+        .route(IMPORTS, post(imports::create))
+        .route("/v1/imports/{id}", get(imports::get))
         .route("/v1/model", get(model::model))
         .route("/v1/chip", get(model::chip))
+        .route("/v1/stats", get(stats))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/openapi.yaml", get(openapi))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
         // Pictures of others are served as what they are, never as what a browser guesses.
@@ -62,6 +91,22 @@ pub fn router(app: Arc<App>) -> Router {
             HeaderValue::from_static("nosniff"),
         ))
         .with_state(app)
+}
+
+async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    request::parameters(Endpoint::Nothing, &uri)?;
+    let app = &app.service;
+    let stats = app.stats().await?;
+    Ok(axum::Json(json!({
+        "products": stats.products,
+        "pictures": stats.pictures,
+        "index": stats.index,
+        "recall": stats.recall,
+        "model": ModelName::of(&app.model),
+        "probe": app.options.origin.probe,
+        "time_steps": app.options.origin.time_steps.get(),
+    }))
+    .into_response())
 }
 
 async fn healthz() -> Response {
@@ -86,31 +131,50 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, content_type)], document).into_response()
 }
 
-/// Around every request: its id, its time limit, a net for panics, problem documents, the access log.
+/// Around every request: its id, its key, its time limit, a net for panics, problem documents, the access log.
 async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(app.limits.time, answered).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
-            tracing::error!(request_id = id, %method, path, "a handler panicked");
-            Problem::new(Code::Internal, "the cause is in the server's log").into_response()
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let admitted = match &app.keys {
+        None => Ok(None),
+        Some(keys) => keys.admit(&method, &path, request.headers()),
+    };
+    let (response, key) = match admitted {
+        Err(refusal) => (refusal.into_response(), None),
+        Ok(key) => {
+            let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+            let limit = match path.as_str() {
+                IMPORTS => Duration::MAX,
+                _ => app.limits.time,
+            };
+            let response = match tokio::time::timeout(limit, answered).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(_)) => {
+                    tracing::error!(request_id = id, %method, path, "a handler panicked");
+                    Problem::new(Code::Internal, "the cause is in the server's log").into_response()
+                }
+                Err(_) => Problem::from(ServiceError::DeadlineExceeded).into_response(),
+            };
+            (response, key)
         }
-        Err(_) => Problem::from(ServiceError::DeadlineExceeded).into_response(),
     };
     let mut response = as_problem(response, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    let (status, took) = (response.status().as_u16(), start.elapsed());
+    app.requests
+        .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
     tracing::info!(
         request_id = id,
         %method,
         path,
-        status = response.status().as_u16(),
-        elapsed_ms = start.elapsed().as_secs_f64() * 1e3,
+        key = key.as_deref(),
+        status,
+        elapsed_ms = took.as_secs_f64() * 1e3,
         "answered"
     );
     response

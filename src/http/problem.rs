@@ -12,8 +12,12 @@ use crate::service::ServiceError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     InvalidRequest,
+    Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
+    Conflict,
+    PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
     UndecodableImage,
@@ -22,15 +26,20 @@ pub enum Code {
     NotReady,
     ShuttingDown,
     DeadlineExceeded,
+    StorageFull,
     Internal,
 }
 
 impl Code {
     /// Every code, in the contract's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::UndecodableImage,
@@ -39,6 +48,7 @@ impl Code {
         Self::NotReady,
         Self::ShuttingDown,
         Self::DeadlineExceeded,
+        Self::StorageFull,
         Self::Internal,
     ];
 
@@ -50,11 +60,23 @@ impl Code {
                 StatusCode::BAD_REQUEST,
                 "The request is not valid",
             ),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A key is needed"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The key does not open this"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is nothing here"),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This method is not served here",
+            ),
+            Self::Conflict => (
+                "conflict",
+                StatusCode::CONFLICT,
+                "The stored state does not allow it",
+            ),
+            Self::PreconditionFailed => (
+                "precondition_failed",
+                StatusCode::PRECONDITION_FAILED,
+                "The request's condition does not hold",
             ),
             Self::TooLarge => (
                 "too_large",
@@ -95,6 +117,11 @@ impl Code {
                 "deadline_exceeded",
                 StatusCode::GATEWAY_TIMEOUT,
                 "The request took too long",
+            ),
+            Self::StorageFull => (
+                "storage_full",
+                StatusCode::INSUFFICIENT_STORAGE,
+                "There is no room to store it",
             ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
         }
@@ -195,6 +222,10 @@ impl Problem {
         let body = serde_json::to_vec(&document).expect("a problem is plain data");
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, content_type)], body).into_response();
+        if self.code == Code::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         if let Some(seconds) = self.retry_after_s {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -221,9 +252,6 @@ impl From<ServiceError> for Problem {
             ServiceError::Embedding(_) => Self::field("probe", detail),
             ServiceError::Dimensions { .. } => Self::field("embedding", detail),
             ServiceError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
-            ServiceError::NoProduct { .. } | ServiceError::NoPicture { .. } => {
-                Self::new(Code::NotFound, detail)
-            }
             ServiceError::Overloaded => Self {
                 retry_after_s: Some(1),
                 ..Self::new(Code::Overloaded, detail)
@@ -237,12 +265,40 @@ impl From<ServiceError> for Problem {
                 ..Self::new(Code::ShuttingDown, detail)
             },
             ServiceError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
-            ServiceError::Catalogue(CatalogueError::Invalid { field, reason }) => Self::field(field, reason),
-            ServiceError::Catalogue(_)
-            | ServiceError::Neighbours(_)
+            ServiceError::Catalogue(error) => Self::from(error),
+            ServiceError::Neighbours(_)
             | ServiceError::File { .. }
             | ServiceError::OtherOrigin { .. }
             | ServiceError::WorkerPanicked => {
+                tracing::error!(error = %detail, "a request failed");
+                Self::new(Code::Internal, "the cause is in the server's log")
+            }
+        }
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CatalogueError::Invalid { field, reason } => Self::field(field, reason),
+            CatalogueError::NoProduct { .. }
+            | CatalogueError::NoPicture { .. }
+            | CatalogueError::NoImport { .. } => Self::new(Code::NotFound, detail),
+            CatalogueError::Exists { .. } => Self::new(Code::PreconditionFailed, detail),
+            CatalogueError::PicturesFull { .. } | CatalogueError::LastPicture { .. } => {
+                Self::new(Code::Conflict, detail)
+            }
+            CatalogueError::Full { .. } => Self::new(
+                Code::StorageFull,
+                "the disk, or what this server may use of it, is full; nothing of the write was stored",
+            ),
+            CatalogueError::Folder { .. }
+            | CatalogueError::InUse { .. }
+            | CatalogueError::NewerSchema { .. }
+            | CatalogueError::Database(_)
+            | CatalogueError::NotStored { .. }
+            | CatalogueError::Damaged { .. } => {
                 tracing::error!(error = %detail, "a request failed");
                 Self::new(Code::Internal, "the cause is in the server's log")
             }

@@ -6,16 +6,18 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri, header};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
-use crate::catalogue::ProductKey;
 use crate::catalogue::filter::Filter;
+use crate::catalogue::{Attributes, ProductKey};
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
 use crate::picture::Mode;
+use crate::service::manifest;
+use crate::service::recommend::Taste;
 use crate::service::search::SearchOptions;
 
 /// What a client sent, every field checked by itself.
@@ -33,6 +35,11 @@ pub struct Request {
     pub filter: Option<Filter>,
     pub limit: Option<usize>,
     pub after: Option<ProductKey>,
+    pub title: Option<String>,
+    pub attributes: Option<Attributes>,
+    pub positive: Option<Vec<String>>,
+    pub negative: Option<Vec<String>>,
+    pub diversity: Option<f64>,
 }
 
 impl Request {
@@ -54,7 +61,11 @@ pub enum Endpoint {
     Embeddings,
     Search,
     Similar,
+    Recommend,
     Products,
+    PutProduct,
+    PatchProduct,
+    AddPicture,
     /// One that takes no options.
     Nothing,
 }
@@ -75,7 +86,19 @@ impl Endpoint {
                 "filter",
             ],
             Self::Similar => &["k", "min_score", "exact", "filter"],
+            Self::Recommend => &[
+                "positive",
+                "negative",
+                "diversity",
+                "k",
+                "min_score",
+                "exact",
+                "filter",
+            ],
             Self::Products => &["limit", "after", "filter"],
+            Self::PutProduct => &["image", "title", "attributes", "prepare"],
+            Self::PatchProduct => &["title", "attributes"],
+            Self::AddPicture => &["image", "prepare"],
             Self::Nothing => &[],
         }
     }
@@ -83,6 +106,9 @@ impl Endpoint {
 
 /// Picture content types of the raw way.
 const PICTURES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
+
+/// What RFC 7396 calls the JSON of a merge.
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A body beyond its limit is read on up to this many times the limit, so that the client hears the refusal.
 const DRAINED: usize = 8;
@@ -134,9 +160,9 @@ pub async fn read(
         .unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
-    if PICTURES.contains(&essence.as_str()) {
+    if PICTURES.contains(&essence.as_str()) && endpoint.fields().contains(&"image") {
         request.image = Some(whole(body, limit).await?);
-    } else if essence == "application/json" {
+    } else if essence == "application/json" || essence == MERGE_PATCH && endpoint == Endpoint::PatchProduct {
         let body = whole(body, limit).await?;
         read_json(&mut fields, &mut request, &body)?;
     } else if essence == "multipart/form-data" {
@@ -148,12 +174,17 @@ pub async fn read(
         } else {
             format!("the Content-Type is {essence:?}")
         };
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            format!(
-                "{given}; send a picture as {}, a form as multipart/form-data, or application/json",
+        let taken = match endpoint {
+            Endpoint::Recommend => "application/json".to_owned(),
+            Endpoint::PatchProduct => "application/json, or a form as multipart/form-data".to_owned(),
+            _ => format!(
+                "a picture as {}, a form as multipart/form-data, or application/json",
                 PICTURES.join(", ")
             ),
+        };
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("{given}; send {taken}"),
         ));
     }
     Ok(request)
@@ -293,14 +324,14 @@ impl Fields {
                     )
                 })?);
             }
-            "min_score" => {
-                let score = word(given).map_err(refuse)?;
-                let parsed = score.parse().ok().filter(|score| (-1.0..=1.0).contains(score));
-                request.min_score =
-                    Some(parsed.ok_or_else(|| refuse(format!("is {score}; it must be from -1 to 1")))?);
-            }
+            "min_score" => request.min_score = Some(figure(given, -1.0, 1.0).map_err(refuse)?),
+            "diversity" => request.diversity = Some(figure(given, 0.0, 1.0).map_err(refuse)?),
+            "positive" => request.positive = Some(ids(given).map_err(refuse)?),
+            "negative" => request.negative = Some(ids(given).map_err(refuse)?),
             "exact" => request.exact = Some(truth(given).map_err(refuse)?),
             "filter" => request.filter = Some(filter(given)?),
+            "title" => request.title = Some(text(given).map_err(refuse)?),
+            "attributes" => request.attributes = Some(attributes(given).map_err(refuse)?),
             "trace" => request.trace = Some(truth(given).map_err(refuse)?),
             other => unreachable!("{other} is in the endpoint's table"),
         }
@@ -320,6 +351,27 @@ fn word(given: Given<'_>) -> Result<String, String> {
         return Err(format!("has {} bytes; its values are short", text.len()));
     }
     Ok(text.to_owned())
+}
+
+/// A number within bounds.
+fn figure(given: Given<'_>, least: f64, most: f64) -> Result<f64, String> {
+    let text = word(given)?;
+    let parsed = text.parse().ok();
+    let parsed = parsed.filter(|figure| (least..=most).contains(figure));
+    parsed.ok_or_else(|| format!("is {text}; it must be from {least} to {most}"))
+}
+
+/// Some products' ids.
+fn ids(given: Given<'_>) -> Result<Vec<String>, String> {
+    let ids = match given {
+        Given::Json(Value::Array(ids)) => ids.iter().map(|id| id.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    let ids: Vec<String> = ids.ok_or("must be a list of product ids, in a JSON body")?;
+    if ids.len() > Taste::MOST {
+        return Err(format!("names {} products; at most {}", ids.len(), Taste::MOST));
+    }
+    Ok(ids)
 }
 
 /// How many products are wanted.
@@ -351,26 +403,34 @@ fn filter(given: Given<'_>) -> Result<Filter, Problem> {
     read.map_err(|error| Problem::field(error.path, error.reason))
 }
 
+/// Any text, as it is.
+fn text(given: Given<'_>) -> Result<String, String> {
+    match given {
+        Given::Text(text) => Ok(text.to_owned()),
+        Given::Json(Value::String(text)) => Ok(text.clone()),
+        Given::Json(_) => Err("must be a string".to_owned()),
+    }
+}
+
+/// A JSON field, or its text in a parameter or form field; what its values may be is the catalogue's to say.
+fn attributes(given: Given<'_>) -> Result<Attributes, String> {
+    let value = match given {
+        Given::Json(value) => value.clone(),
+        Given::Text(text) => serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?,
+    };
+    match value {
+        Value::Object(attributes) => Ok(attributes),
+        _ => Err("must be an object, like {\"category\": \"bag\"}".to_owned()),
+    }
+}
+
 fn image(given: Given<'_>) -> Result<Bytes, String> {
     let text = match given {
         Given::Text(text) => text,
         Given::Json(Value::String(text)) => text.as_str(),
         Given::Json(_) => return Err("must be a string: base64 or a data: URL".to_owned()),
     };
-    let base64 = match text.strip_prefix("data:") {
-        None => text,
-        Some(url) => {
-            let (kind, data) = url.split_once(',').ok_or("is a data: URL without a comma")?;
-            if !kind.ends_with(";base64") {
-                return Err("is a data: URL that is not base64".to_owned());
-            }
-            data
-        }
-    };
-    STANDARD
-        .decode(base64.trim())
-        .map(Bytes::from)
-        .map_err(|error| format!("is not base64: {error}"))
+    manifest::picture(text).map(Bytes::from)
 }
 
 fn embedding(given: Given<'_>) -> Result<Vec<i32>, String> {

@@ -191,7 +191,8 @@ fn run_options(request: &Request, default: RunOptions) -> RunOptions {
     }
 }
 
-fn no_image() -> Problem {
+/// The refusal of a request that has no picture.
+pub fn no_image() -> Problem {
     Problem::field(
         "image",
         "is missing; send a picture as the body, as the form field `image`, or as JSON in base64",

@@ -1,26 +1,24 @@
-//! Who is nearest: embeddings in, [`Neighbour`]s by cosine out.
+//! Who is nearest: embeddings in, [`Neighbour`]s by cosine out; embeddings come and go while others search.
 //!
-//! A graph (`hnsw_rs`) over 8-bit copies proposes candidates; [`exact`] re-ranks them in whole numbers, so that a
-//! similarity never depends on the graph. The graph is a cache of the stored embeddings. Absent: products, and every
-//! file but the graph library's own dump.
-//!
-//! The library exits or panics on NaN, unequal lengths and damaged dumps. None can reach it: values are integers,
-//! lengths are compared before, zero vectors get a defined distance, and a dump is loaded only after its caller has
-//! verified that it is, byte for byte, one that this module wrote.
+//! A graph over 8-bit copies proposes candidates; [`exact`] re-ranks them in whole numbers, so that a similarity never
+//! depends on the graph. The graph is a cache of the stored embeddings. An embedding is a row. A new row is compared
+//! exactly until it is linked into the graph, so that it is found at once; a removed row stays where it is and is passed
+//! over, because graphs cannot forget, until its owner builds neighbours without it. Absent: products, and every file but
+//! the graph library's own dump.
 
 pub mod exact;
+mod graph;
 pub mod products;
 pub mod quality;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hnsw_rs::anndists::dist::Distance;
-use hnsw_rs::api::AnnT;
-use hnsw_rs::hnsw::Hnsw;
-use hnsw_rs::hnswio::HnswIo;
 use thiserror::Error;
 
-use exact::{Vectors, dot_i8, nearest_first};
+use exact::{Vectors, nearest_first};
+use graph::Graph;
 
 /// A stored embedding and how near it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,76 +38,89 @@ pub enum NeighboursError {
     Load { reason: String },
 }
 
-/// Links of each entry; twice as many in the lowest layer (Malkov and Yashunin 2018, section 4.1: 5 to 48).
-pub const LINKS: usize = 16;
-/// Candidates that are looked at for each insertion.
-pub const CANDIDATES_AT_BUILD: usize = 120;
 /// Candidates that a search looks at, at least; all are re-ranked.
 pub const CANDIDATES_AT_SEARCH: usize = 96;
-/// The library's own largest number of layers.
-const GRAPH_LAYERS: usize = 16;
 /// Below this many embeddings the exact search is as quick as the graph.
 pub const EXACT_BELOW: usize = 2048;
+/// So many removed rows are never worth building anew for.
+const FEW_REMOVED: usize = 1024;
 
 /// Changes whenever an older dump must not be loaded.
-pub const GRAPH_FORMAT: &str = "hnsw_rs-0.3 i8+norm M16 ef120";
+pub const GRAPH_FORMAT: &str = "hnsw_rs-0.3 i8+norm M16 ef120 rows";
 
 /// Stored embeddings with their graph.
+#[derive(Debug)]
 pub struct Neighbours {
     vectors: Vectors,
+    /// Row by row, whether it was removed.
+    removed: Vec<bool>,
+    /// How many rows were not.
+    live: usize,
     /// None while there are few.
-    graph: Option<Hnsw<'static, i8, QuantisedCosine>>,
+    graph: Option<Arc<Graph>>,
+    /// Rows before this one are in the graph; those behind it are compared one by one.
+    linked: AtomicUsize,
 }
 
-impl std::fmt::Debug for Neighbours {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Neighbours")
-            .field("embeddings", &self.vectors.len())
-            .field("dimensions", &self.vectors.dimensions())
-            .field("graph", &self.graph.is_some())
-            .finish()
+/// A row that is not in the graph yet, to be linked without keeping anybody from searching or pushing.
+#[derive(Debug)]
+pub struct Unlinked {
+    graph: Arc<Graph>,
+    values: Vec<i32>,
+    row: usize,
+}
+
+impl Unlinked {
+    /// Links it; [`Neighbours::linked`] then has to hear of it.
+    pub fn link(&self) {
+        self.graph.insert(&self.values, self.row);
     }
 }
 
 impl Neighbours {
     /// Builds the graph on `threads` threads; `progress` is told of every embedding that is in.
     pub fn build(vectors: Vectors, threads: usize, progress: &(dyn Fn(usize) + Sync)) -> Self {
-        if vectors.len() < EXACT_BELOW {
-            progress(vectors.len());
-            return Self { vectors, graph: None };
+        let rows = vectors.len();
+        let graph = (rows >= EXACT_BELOW).then(|| Arc::new(Graph::new(rows)));
+        if graph.is_none() {
+            progress(rows);
         }
-        let graph = Hnsw::new(
-            LINKS,
-            vectors.len(),
-            GRAPH_LAYERS,
-            CANDIDATES_AT_BUILD,
-            QuantisedCosine,
-        );
-        // The first thousand go in one by one: threads that start on an empty graph would miss one another.
-        let alone = 1000.min(vectors.len());
-        for index in 0..alone {
-            graph.insert((&quantised(&vectors.row(index)), index));
-            progress(1);
-        }
-        let next = std::sync::atomic::AtomicUsize::new(alone);
-        std::thread::scope(|scope| {
-            for _ in 0..threads.max(1) {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        if index >= vectors.len() {
-                            break;
-                        }
-                        graph.insert((&quantised(&vectors.row(index)), index));
-                        progress(1);
-                    }
-                });
-            }
-        });
-        Self {
+        let built = Self {
+            removed: vec![false; rows],
+            live: rows,
             vectors,
-            graph: Some(graph),
+            graph,
+            linked: AtomicUsize::new(0),
+        };
+        built.link_all(threads, progress);
+        built
+    }
+
+    /// Takes up a graph that [`Neighbours::dump`] wrote: it holds the first `linked` of these rows, of which some were
+    /// removed since. The caller has verified the files.
+    pub fn load(
+        vectors: Vectors,
+        removed: Vec<bool>,
+        linked: usize,
+        folder: &Path,
+    ) -> Result<Self, NeighboursError> {
+        let graph = Graph::load(folder)?;
+        if graph.len() != linked || removed.len() != vectors.len() || linked > vectors.len() {
+            return Err(NeighboursError::Load {
+                reason: format!(
+                    "it has {} entries for {linked} of {} embeddings",
+                    graph.len(),
+                    vectors.len()
+                ),
+            });
         }
+        Ok(Self {
+            live: removed.iter().filter(|removed| !**removed).count(),
+            vectors,
+            removed,
+            graph: Some(Arc::new(graph)),
+            linked: AtomicUsize::new(linked),
+        })
     }
 
     /// The stored embeddings.
@@ -117,24 +128,124 @@ impl Neighbours {
         &self.vectors
     }
 
+    /// How many embeddings are searched.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// How many rows there are, removed ones included.
+    pub fn rows(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// Whether row `index` is searched.
+    pub fn is_live(&self, index: usize) -> bool {
+        !self.removed[index]
+    }
+
     /// Whether searches go through a graph; few embeddings are searched exactly.
     pub fn has_graph(&self) -> bool {
         self.graph.is_some()
     }
 
+    /// Stores an embedding, to be found at once; gives its row.
+    ///
+    /// # Panics
+    /// If its length is not that of the others: callers have compared it.
+    pub fn push(&mut self, values: &[i32]) -> usize {
+        self.vectors.push(values);
+        self.removed.push(false);
+        self.live += 1;
+        self.vectors.len() - 1
+    }
+
+    /// Removes a row: no search finds it from now on.
+    pub fn remove(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.removed[index], true) {
+            self.live -= 1;
+        }
+    }
+
+    /// How many rows wait for the graph.
+    pub fn unlinked(&self) -> usize {
+        match self.graph {
+            Some(_) => self.rows() - self.linked.load(Ordering::Acquire),
+            None => 0,
+        }
+    }
+
+    /// The next row to link, if there is one. One thread links at a time.
+    pub fn next_unlinked(&self) -> Option<Unlinked> {
+        let graph = self.graph.as_ref()?;
+        let row = self.linked.load(Ordering::Acquire);
+        (row < self.rows()).then(|| Unlinked {
+            graph: Arc::clone(graph),
+            values: self.vectors.row(row),
+            row,
+        })
+    }
+
+    /// From now on the graph answers for that row.
+    pub fn linked(&self, row: &Unlinked) {
+        self.linked.store(row.row + 1, Ordering::Release);
+    }
+
+    /// Links every row on `threads` threads; `progress` is told of each.
+    pub fn link_all(&self, threads: usize, progress: &(dyn Fn(usize) + Sync)) {
+        let Some(graph) = &self.graph else { return };
+        let first = self.linked.load(Ordering::Acquire);
+        let link = |row: usize| {
+            graph.insert(&self.vectors.row(row), row);
+            progress(1);
+        };
+        // The first thousand go in one by one: threads that start on an empty graph would miss one another.
+        let alone = self.rows().min(first.max(1000));
+        (first..alone).for_each(link);
+        let next = AtomicUsize::new(alone);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let row = next.fetch_add(1, Ordering::Relaxed);
+                        if row >= self.rows() {
+                            break;
+                        }
+                        link(row);
+                    }
+                });
+            }
+        });
+        self.linked.store(self.rows(), Ordering::Release);
+    }
+
+    /// Whether neighbours built of the live rows alone would be worth their price: many rows are removed, or there are
+    /// enough for a graph and there is none.
+    pub fn wants_rebuilding(&self) -> bool {
+        let removed = self.rows() - self.live;
+        removed > FEW_REMOVED + self.live / 3 || (self.graph.is_none() && self.live >= EXACT_BELOW)
+    }
+
     /// The `k` nearest embeddings, found through the graph and re-ranked exactly.
     pub fn nearest(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
-        let query = self.vectors.query(values);
-        let Some(graph) = &self.graph else {
-            return self.vectors.nearest(&query, k, |_| true);
+        let graph = match &self.graph {
+            Some(graph) if self.live >= EXACT_BELOW => graph,
+            _ => return self.nearest_exact(values, k),
         };
-        let candidates = CANDIDATES_AT_SEARCH.max(2 * k);
+        let query = self.vectors.query(values);
+        let linked = self.linked.load(Ordering::Acquire);
+        // Removed rows take places among the candidates.
+        let wanted = CANDIDATES_AT_SEARCH.max(k.saturating_mul(2));
+        let removed = self.rows() - self.live;
+        let wanted = wanted.saturating_add(wanted.saturating_mul(removed) / self.live);
         let found = graph
-            .search(&quantised(values), candidates, candidates)
-            .into_iter()
-            .map(|candidate| Neighbour {
-                index: candidate.d_id,
-                similarity: self.vectors.cosine(&query, candidate.d_id),
+            .candidates(values, wanted.min(self.rows()))
+            // A row that is being linked is among those behind as well.
+            .filter(|row| *row < linked)
+            .chain(linked..self.rows())
+            .filter(|row| self.is_live(*row))
+            .map(|row| Neighbour {
+                index: row,
+                similarity: self.vectors.cosine(&query, row),
             });
         nearest_first(found.collect(), k)
     }
@@ -147,96 +258,21 @@ impl Neighbours {
     /// The `k` nearest embeddings of those that pass, compared with every one of them.
     pub fn nearest_among(&self, values: &[i32], k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
         let query = self.vectors.query(values);
-        self.vectors.nearest(&query, k, passes)
+        self.vectors
+            .nearest(&query, k, |row| self.is_live(row) && passes(row))
     }
 
-    /// Lets the graph library write its two files into `folder`; gives their names, none where there is no graph.
+    /// Lets the graph library write its two files into `folder`, every row being linked; gives their names, none where
+    /// there is no graph.
     pub fn dump(&self, folder: &Path) -> Result<Vec<String>, NeighboursError> {
-        let Some(graph) = &self.graph else {
-            return Ok(Vec::new());
-        };
-        let name = graph
-            .file_dump(folder, "graph")
-            .map_err(|error| NeighboursError::Dump {
-                reason: error.to_string(),
-            })?;
-        Ok(["graph", "data"]
-            .map(|part| format!("{name}.hnsw.{part}"))
-            .to_vec())
-    }
-
-    /// Takes up a graph that [`Neighbours::dump`] wrote over the same embeddings. The caller has verified the files.
-    pub fn load(vectors: Vectors, folder: &Path) -> Result<Self, NeighboursError> {
-        // The library ties a graph to its reader's lifetime, though the graph owns its data: the reader, some hundred
-        // bytes, is left for the life of the process.
-        let reader: &'static mut HnswIo = Box::leak(Box::new(HnswIo::new(folder, "graph")));
-        let graph: Hnsw<'static, i8, QuantisedCosine> =
-            reader
-                .load_hnsw_with_dist(QuantisedCosine)
-                .map_err(|error| NeighboursError::Load {
-                    reason: error.to_string(),
-                })?;
-        if graph.get_nb_point() != vectors.len() {
-            return Err(NeighboursError::Load {
-                reason: format!(
-                    "it has {} entries for {} embeddings",
-                    graph.get_nb_point(),
-                    vectors.len()
-                ),
-            });
+        match &self.graph {
+            None => Ok(Vec::new()),
+            Some(_) if self.unlinked() > 0 => Err(NeighboursError::Dump {
+                reason: format!("{} rows are not linked yet", self.unlinked()),
+            }),
+            Some(graph) => graph.dump(folder),
         }
-        Ok(Self {
-            vectors,
-            graph: Some(graph),
-        })
     }
-}
-
-/// Bytes that hold the norm behind the values of a quantised vector.
-const NORM_BYTES: usize = 4;
-
-/// Cosine distance of two quantised vectors: 0 for one direction, 2 for opposite ones, 1 where either is all zeros.
-#[derive(Clone, Copy, Default)]
-struct QuantisedCosine;
-
-impl Distance<i8> for QuantisedCosine {
-    fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
-        let (a, a_norm) = split(a);
-        let (b, b_norm) = split(b);
-        let scale = a_norm * b_norm;
-        if scale == 0.0 {
-            return 1.0;
-        }
-        // The library wants no negative distances; rounding could give one for equal directions.
-        let cosine = dot_i8(a, b) as f32 / scale;
-        (1.0 - cosine).max(0.0)
-    }
-}
-
-fn split(vector: &[i8]) -> (&[i8], f32) {
-    let (values, norm) = vector
-        .split_last_chunk::<NORM_BYTES>()
-        .expect("every quantised vector ends with its norm");
-    (values, f32::from_le_bytes(norm.map(i8::cast_unsigned)))
-}
-
-/// An embedding scaled into 8 bits, its norm behind it. Small whole numbers, like spike counts, stay as they are.
-fn quantised(values: &[i32]) -> Vec<i8> {
-    let largest = values.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0);
-    let scale = if largest <= 127 {
-        1.0
-    } else {
-        127.0 / f64::from(largest)
-    };
-    let mut vector: Vec<i8> = values
-        .iter()
-        // At most 127 in magnitude by the choice of the scale.
-        .map(|&value| (f64::from(value) * scale).round() as i8)
-        .collect();
-    let square: i64 = vector.iter().map(|&value| i64::from(value).pow(2)).sum();
-    let norm = (square as f64).sqrt() as f32;
-    vector.extend(norm.to_le_bytes().map(u8::cast_signed));
-    vector
 }
 
 #[cfg(test)]
@@ -284,19 +320,137 @@ mod tests {
         let built = Neighbours::build(spread(2500, 8), 1, &|_| {});
         let names = built.dump(folder.path()).unwrap();
         assert_eq!(names.len(), 2);
-        let loaded = Neighbours::load(spread(2500, 8), folder.path()).unwrap();
+        let loaded = Neighbours::load(spread(2500, 8), vec![false; 2500], 2500, folder.path()).unwrap();
         for index in [0, 77, 2499] {
             let query = built.vectors().row(index);
             assert_eq!(built.nearest(&query, 20), loaded.nearest(&query, 20));
         }
-        assert!(Neighbours::load(spread(2501, 8), folder.path()).is_err());
+        assert!(Neighbours::load(spread(2501, 8), vec![false; 2501], 2501, folder.path()).is_err());
+    }
+
+    /// How much of the exact answer the graph gives, over some of the live rows as queries.
+    fn recall(neighbours: &Neighbours) -> f64 {
+        let queries: Vec<usize> = (0..neighbours.rows())
+            .step_by(97)
+            .filter(|row| neighbours.is_live(*row))
+            .collect();
+        let hits: usize = queries
+            .iter()
+            .map(|row| {
+                let query = neighbours.vectors().row(*row);
+                let found = neighbours.nearest(&query, 10);
+                assert!(found.iter().all(|found| neighbours.is_live(found.index)));
+                let exact = neighbours.nearest_exact(&query, 10);
+                // Equally near ones may stand for one another.
+                let least = exact.last().unwrap().similarity;
+                found.iter().filter(|found| found.similarity >= least).count()
+            })
+            .sum();
+        hits as f64 / (10 * queries.len()) as f64
     }
 
     #[test]
-    fn zero_vectors_have_a_defined_distance() {
-        let zeros = quantised(&[0; 8]);
-        let ones = quantised(&[1; 8]);
-        assert_eq!(QuantisedCosine.eval(&zeros, &ones), 1.0);
-        assert_eq!(QuantisedCosine.eval(&ones, &ones), 0.0);
+    fn rows_that_come_and_go_are_found_and_gone_at_once_and_recall_stays() {
+        let mut neighbours = Neighbours::build(scattered(4000, 0), 1, &|_| {});
+        let fresh = scattered(2000, 4000);
+        for round in 0..2000 {
+            neighbours.remove(2 * round);
+            let values = fresh.row(round);
+            let row = neighbours.push(&values);
+            let nearest = neighbours.nearest(&values, 1)[0];
+            assert_eq!((nearest.index, nearest.similarity), (row, 1.0));
+            if round % 3 == 0
+                && let Some(unlinked) = neighbours.next_unlinked()
+            {
+                unlinked.link();
+                neighbours.linked(&unlinked);
+            }
+        }
+        assert_eq!((neighbours.live(), neighbours.rows()), (4000, 6000));
+        assert!(neighbours.unlinked() > 1000);
+        assert!(recall(&neighbours) >= 0.98);
+        neighbours.link_all(2, &|_| {});
+        assert_eq!(neighbours.unlinked(), 0);
+        assert!(recall(&neighbours) >= 0.98);
+        // Every live row being asked for, none that was removed comes back.
+        let all = neighbours.nearest(&fresh.row(0), 6000);
+        assert!(all.iter().all(|found| neighbours.is_live(found.index)));
+        assert_eq!(neighbours.nearest_exact(&fresh.row(0), 6000).len(), 4000);
+    }
+
+    /// The figure that is promised: `cargo test --release --lib recall_after -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "some minutes; the test above is its small sister"]
+    fn recall_after_twenty_thousand_deletes_and_inserts() {
+        let mut neighbours = Neighbours::build(scattered(60_000, 0), 2, &|_| {});
+        let fresh = scattered(20_000, 60_000);
+        for row in 0..20_000 {
+            neighbours.remove(3 * row);
+            neighbours.push(&fresh.row(row));
+        }
+        neighbours.link_all(1, &|_| {});
+        let recall = recall(&neighbours);
+        println!("recall@10 {recall:.4} after 20,000 deletes and 20,000 inserts");
+        assert!(recall >= 0.98);
+    }
+
+    #[test]
+    fn a_graph_that_lost_rows_is_taken_up_with_its_gaps() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut built = Neighbours::build(scattered(3000, 0), 1, &|_| {});
+        built.dump(folder.path()).unwrap();
+        let mut vectors = built.vectors().clone();
+        let mut removed = vec![false; 3000];
+        for row in (0..3000).step_by(5) {
+            removed[row] = true;
+            built.remove(row);
+        }
+        for row in 0..10 {
+            let values = scattered(10, 3000).row(row);
+            vectors.push(&values);
+            removed.push(false);
+            built.push(&values);
+        }
+        assert!(built.dump(folder.path()).is_err(), "ten rows are not linked");
+        let loaded = Neighbours::load(vectors, removed, 3000, folder.path()).unwrap();
+        assert_eq!((loaded.live(), loaded.unlinked()), (2410, 10));
+        for row in [1, 78, 3001] {
+            let query = built.vectors().row(row);
+            assert_eq!(built.nearest(&query, 20), loaded.nearest(&query, 20));
+        }
+    }
+
+    #[test]
+    fn building_anew_is_wanted_when_many_are_gone_or_enough_have_come() {
+        let mut neighbours = Neighbours::build(scattered(2000, 0), 1, &|_| {});
+        assert!(!neighbours.wants_rebuilding() && !neighbours.has_graph());
+        for row in 0..100 {
+            neighbours.push(&scattered(100, 2000).row(row));
+        }
+        assert!(neighbours.wants_rebuilding());
+        let mut neighbours = Neighbours::build(scattered(2100, 0), 1, &|_| {});
+        assert!(!neighbours.wants_rebuilding());
+        (0..1500).for_each(|row| neighbours.remove(row));
+        assert!(neighbours.wants_rebuilding());
+        // Few live ones are compared one by one, whatever the graph holds.
+        assert_eq!(neighbours.nearest(&scattered(1, 0).row(0), 1000).len(), 600);
+    }
+
+    /// Rows in all directions, reproducible: numbers of a linear congruential generator (Knuth, MMIX).
+    fn scattered(count: usize, first: u64) -> Vectors {
+        let mut vectors = Vectors::new(16);
+        for index in 0..u64::try_from(count).unwrap() {
+            let mut state = (first + index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let row: Vec<i32> = (0..16)
+                .map(|_| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    i32::try_from(state >> 57).unwrap() - 40
+                })
+                .collect();
+            vectors.push(&row);
+        }
+        vectors
     }
 }

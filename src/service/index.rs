@@ -1,74 +1,81 @@
-//! The neighbours of a catalogue: read from the store, their graph built once and kept beside it.
+//! The neighbours of a catalogue, and whose they are: read from the store, then changed with every write.
 //!
-//! The kept graph is a cache. It is taken up only if its files are, byte for byte, those that were written, over the
-//! very embeddings that the store holds now; otherwise it is built anew.
+//! One thread changes it (`super::writer`), any number search. A row of the neighbours is one picture's embedding; a
+//! product knows its rows.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::ops::{Bound, Deref};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use super::model::hex;
+use super::kept::{self, Kept, KeptRow, row_hash};
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
+use crate::catalogue::write::Change;
 use crate::catalogue::{Attributes, Origin, PictureKey, ProductKey};
+use crate::neighbours::Neighbours;
 use crate::neighbours::exact::Vectors;
-use crate::neighbours::{GRAPH_FORMAT, Neighbours};
 
-const FOLDER: &str = "index";
-const MANIFEST: &str = "manifest.json";
+/// Rows that are copied while nobody else may change the index.
+const ROWS_AT_ONCE: usize = 256;
 
 /// Embeddings with their graph, and whose they are.
 #[derive(Debug)]
 pub struct Index {
     pub neighbours: Neighbours,
-    /// Entry by entry: which picture of which product.
-    pub entries: Vec<Entry>,
-    /// What filters ask about, product by product.
-    products: Vec<(ProductKey, Attributes)>,
+    /// Row by row: which picture of which product; removed rows keep their entry.
+    entries: Vec<Entry>,
+    products: BTreeMap<ProductKey, Listed>,
     /// Whether the graph was taken up rather than built.
     pub from_cache: bool,
 }
 
-/// One embedding of the index.
+/// One row of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub picture: PictureKey,
     pub product: ProductKey,
-    /// Where the product's attributes are.
-    attributes: usize,
 }
 
-/// The entries whose products pass a filter.
+/// What filters ask about, and where the product's embeddings are.
+#[derive(Debug)]
+struct Listed {
+    attributes: Attributes,
+    rows: Vec<usize>,
+}
+
+/// The rows whose products pass a filter.
 #[derive(Debug)]
 pub struct Passing {
-    entries: Vec<bool>,
+    rows: Vec<bool>,
     /// How many they are.
     pub count: usize,
 }
 
 impl Passing {
-    /// Whether entry `index` is among them.
+    /// Whether row `index` is among them.
     pub fn has(&self, index: usize) -> bool {
-        self.entries[index]
+        self.rows[index]
     }
 }
 
-/// What a kept graph was built over, and what its files must be.
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    format: String,
-    model_id: String,
-    probe: String,
-    time_steps: u32,
-    entries: usize,
-    /// SHA-256 over keys and values of every entry, in order.
-    embeddings_sha256: String,
-    /// File names with their SHA-256.
-    files: Vec<(String, String)>,
+/// An index without its removed rows, on its way to take the place of the one that it was made from.
+#[derive(Debug)]
+pub struct Rebuilt {
+    neighbours: Neighbours,
+    entries: Vec<Entry>,
+    /// Which row of the old index each row was.
+    old_rows: Vec<usize>,
+    /// Rows of the old index that were looked at.
+    seen: usize,
+}
+
+/// What the store holds, in the order of its rows.
+struct Contents {
+    vectors: Vectors,
+    entries: Vec<Entry>,
+    removed: Vec<bool>,
+    products: BTreeMap<ProductKey, Listed>,
 }
 
 impl Index {
@@ -80,66 +87,62 @@ impl Index {
         threads: usize,
         progress: &Progress,
     ) -> Result<Self, ServiceError> {
-        progress.enter(Stage::Reading, store.products()?);
-        let mut products = Vec::new();
-        let mut places = HashMap::new();
-        store.attributes(|product, attributes| {
-            places.insert(product, products.len());
-            products.push((product, attributes));
-        })?;
-        let mut vectors = Vectors::new(dimensions);
-        let mut entries = Vec::new();
-        let mut hash = Sha256::new();
-        store.embeddings(dimensions, |picture, product, values| {
-            hash.update(picture.0.to_le_bytes());
-            for value in values {
-                hash.update(value.to_le_bytes());
-            }
-            vectors.push(values);
-            entries.push(Entry {
-                picture,
-                product,
-                // Both tables are read by the one process that may write them: every picture's product is there.
-                attributes: places[&product],
-            });
-            progress.advance(1);
-        })?;
-        let mut manifest = Manifest {
-            format: GRAPH_FORMAT.to_owned(),
-            model_id: origin.model_id.clone(),
-            probe: origin.probe.to_string(),
-            time_steps: origin.time_steps.get(),
-            entries: entries.len(),
-            embeddings_sha256: hex(&hash.finalize()),
-            files: Vec::new(),
-        };
-        let folder = store.folder().join(FOLDER);
-        if kept(&folder, &mut manifest) {
-            // `load` takes the vectors; should it fail, the store has them still.
-            match Neighbours::load(vectors.clone(), &folder) {
-                Ok(neighbours) => {
-                    return Ok(Self {
-                        neighbours,
-                        entries,
-                        products,
-                        from_cache: true,
-                    });
+        let folder = kept::folder(store.folder());
+        let kept = kept::read(&folder, origin);
+        if let Kept::Damaged { why } = &kept {
+            tracing::warn!(why, "the kept index is built anew");
+        }
+        if let Kept::Whole(rows) = kept {
+            let contents = Contents::read(store, dimensions, progress, &rows)?;
+            match contents.map(|contents| contents.take_up(rows.len(), &folder)) {
+                Some(Ok(index)) if !index.neighbours.wants_rebuilding() => {
+                    progress.enter(Stage::Indexing, index.neighbours.unlinked());
+                    if index.neighbours.unlinked() > 0 {
+                        let advance = |count| progress.advance(count);
+                        index.neighbours.link_all(threads, &advance);
+                        index.keep(&folder, origin);
+                    }
+                    return Ok(index);
                 }
-                Err(error) => tracing::warn!(%error, "the kept index is built anew"),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => tracing::warn!(%error, "the kept index is built anew"),
+                None => tracing::warn!("the kept index is of other embeddings and is built anew"),
             }
         }
-        progress.enter(Stage::Indexing, vectors.len());
-        let neighbours = Neighbours::build(vectors, threads, &|count| progress.advance(count));
-        if let Err(error) = keep(&folder, &neighbours, manifest) {
+        let contents = Contents::read(store, dimensions, progress, &[])?;
+        let contents = contents.expect("nothing kept, nothing that could differ");
+        progress.enter(Stage::Indexing, contents.vectors.len());
+        let index = Self {
+            neighbours: Neighbours::build(contents.vectors, threads, &|count| progress.advance(count)),
+            entries: contents.entries,
+            products: contents.products,
+            from_cache: false,
+        };
+        index.keep(&folder, origin);
+        Ok(index)
+    }
+
+    /// Writes the graph beside the store, for the next start.
+    pub fn keep(&self, folder: &Path, origin: &Origin) {
+        let vectors = self.neighbours.vectors();
+        let rows = self.entries.iter().enumerate().map(|(row, entry)| KeptRow {
+            picture: entry.picture,
+            hash: row_hash(&vectors.row(row)),
+        });
+        if let Err(error) = kept::keep(folder, origin, &self.neighbours, rows) {
             // A search does not need the cache; the next start is slower.
             tracing::warn!(%error, "the index could not be kept");
         }
-        Ok(Self {
-            neighbours,
-            entries,
-            products,
-            from_cache: false,
-        })
+    }
+
+    /// Whose embedding a row is.
+    pub fn entry(&self, row: usize) -> Entry {
+        self.entries[row]
+    }
+
+    /// The number of products.
+    pub fn products(&self) -> usize {
+        self.products.len()
     }
 
     /// The products after `after`, in stored order, that pass.
@@ -148,103 +151,228 @@ impl Index {
         after: Option<ProductKey>,
         filter: Option<&Filter>,
     ) -> impl Iterator<Item = ProductKey> {
-        let first = after.map_or(0, |after| self.products.partition_point(|(key, _)| *key <= after));
-        self.products[first..]
-            .iter()
-            .filter(move |(_, attributes)| filter.is_none_or(|filter| filter.holds(attributes)))
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.products
+            .range((from, Bound::Unbounded))
+            .filter(move |(_, listed)| filter.is_none_or(|filter| filter.holds(&listed.attributes)))
             .map(|(key, _)| *key)
     }
 
     /// The embeddings of a product's pictures.
     pub fn embeddings_of(&self, product: ProductKey) -> Vec<Vec<i32>> {
-        let own = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.product == product);
-        own.map(|(index, _)| self.neighbours.vectors().row(index))
-            .collect()
+        let rows = self.products.get(&product).map(|listed| listed.rows.as_slice());
+        let rows = rows.unwrap_or_default().iter();
+        rows.map(|row| self.neighbours.vectors().row(*row)).collect()
     }
 
     /// Asks every product once.
     pub fn passing(&self, filter: &Filter) -> Passing {
-        let products: Vec<bool> = self
-            .products
-            .iter()
-            .map(|(_, attributes)| filter.holds(attributes))
-            .collect();
-        let entries: Vec<bool> = self
-            .entries
-            .iter()
-            .map(|entry| products[entry.attributes])
-            .collect();
-        let count = entries.iter().filter(|passes| **passes).count();
-        Passing { entries, count }
-    }
-}
-
-/// Whether the folder holds, unharmed, a graph over what `wanted` describes; completes `wanted`'s files.
-fn kept(folder: &Path, wanted: &mut Manifest) -> bool {
-    let Ok(json) = std::fs::read(folder.join(MANIFEST)) else {
-        return false;
-    };
-    let Ok(found) = serde_json::from_slice::<Manifest>(&json) else {
-        tracing::warn!("the kept index has a damaged manifest and is built anew");
-        return false;
-    };
-    wanted.files = found.files.clone();
-    if found != *wanted || found.files.is_empty() {
-        return false;
-    }
-    let whole = found.files.iter().all(|(name, sha256)| {
-        let plain = Path::new(name)
-            .file_name()
-            .is_some_and(|file| file == name.as_str());
-        plain && file_sha256(&folder.join(name)).is_ok_and(|found| found == *sha256)
-    });
-    if !whole {
-        tracing::warn!("the kept index is damaged and is built anew");
-    }
-    whole
-}
-
-/// Writes graph and manifest into a new folder and puts it in the old one's place.
-fn keep(folder: &Path, neighbours: &Neighbours, mut manifest: Manifest) -> Result<(), ServiceError> {
-    if !neighbours.has_graph() {
-        return Ok(());
-    }
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| ServiceError::File { path, source }
-    };
-    let fresh: PathBuf = folder.with_extension("new");
-    match std::fs::remove_dir_all(&fresh) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed(&fresh)(error));
+        let mut rows = vec![false; self.entries.len()];
+        let mut count = 0;
+        for listed in self.products.values() {
+            if filter.holds(&listed.attributes) {
+                count += listed.rows.len();
+                listed.rows.iter().for_each(|row| rows[*row] = true);
+            }
         }
-        _ => {}
+        Passing { rows, count }
     }
-    std::fs::create_dir_all(&fresh).map_err(failed(&fresh))?;
-    manifest.files = neighbours
-        .dump(&fresh)?
-        .into_iter()
-        .map(|name| {
-            let path = fresh.join(&name);
-            let sha256 = file_sha256(&path).map_err(failed(&path))?;
-            Ok((name, sha256))
-        })
-        .collect::<Result<_, ServiceError>>()?;
-    let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
-    let path = fresh.join(MANIFEST);
-    std::fs::write(&path, json).map_err(failed(&path))?;
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(failed(folder))?;
+
+    /// Follows a committed write; from now on searches answer by it.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put {
+                product,
+                attributes,
+                pictures,
+            } => {
+                self.forget(product);
+                let rows = pictures.into_iter().map(|(picture, embedding)| {
+                    self.entries.push(Entry { picture, product });
+                    self.neighbours.push(&embedding)
+                });
+                let rows = rows.collect();
+                self.products.insert(product, Listed { attributes, rows });
+            }
+            Change::Attributes { product, attributes } => {
+                if let Some(listed) = self.products.get_mut(&product) {
+                    listed.attributes = attributes;
+                }
+            }
+            Change::Nothing => {}
+            Change::Deleted { product } => self.forget(product),
+            Change::PictureAdded {
+                product,
+                picture,
+                embedding,
+            } => {
+                if let Some(listed) = self.products.get_mut(&product) {
+                    self.entries.push(Entry { picture, product });
+                    listed.rows.push(self.neighbours.push(&embedding));
+                }
+            }
+            Change::PictureDeleted { product, picture } => {
+                if let Some(listed) = self.products.get_mut(&product) {
+                    let (entries, neighbours) = (&self.entries, &mut self.neighbours);
+                    listed.rows.retain(|row| {
+                        let gone = entries[*row].picture == picture;
+                        if gone {
+                            neighbours.remove(*row);
+                        }
+                        !gone
+                    });
+                }
+            }
+        }
     }
-    std::fs::rename(&fresh, folder).map_err(failed(folder))
+
+    fn forget(&mut self, product: ProductKey) {
+        let rows = self.products.remove(&product).map(|listed| listed.rows);
+        for row in rows.unwrap_or_default() {
+            self.neighbours.remove(row);
+        }
+    }
+
+    /// The live ones of the next few rows behind the first `seen`, with their embeddings; and how many are seen then.
+    fn live_rows(&self, seen: usize) -> (Vec<(usize, Entry, Vec<i32>)>, usize) {
+        let end = self.entries.len().min(seen + ROWS_AT_ONCE);
+        let rows = (seen..end)
+            .filter(|row| self.neighbours.is_live(*row))
+            .map(|row| (row, self.entries[row], self.neighbours.vectors().row(row)));
+        (rows.collect(), end)
+    }
+
+    /// Lets a rebuilt index take this one's place, once it has caught up with the last writes.
+    pub fn replace(&mut self, mut rebuilt: Rebuilt) {
+        while rebuilt.catch_up(self) > 0 {}
+        let mut new_rows = vec![None; self.entries.len()];
+        for (row, old_row) in rebuilt.old_rows.iter().enumerate() {
+            if self.neighbours.is_live(*old_row) {
+                new_rows[*old_row] = Some(row);
+            } else {
+                rebuilt.neighbours.remove(row);
+            }
+        }
+        for listed in self.products.values_mut() {
+            listed.rows = listed.rows.iter().filter_map(|row| new_rows[*row]).collect();
+        }
+        self.neighbours = rebuilt.neighbours;
+        self.entries = rebuilt.entries;
+    }
 }
 
-fn file_sha256(path: &Path) -> std::io::Result<String> {
-    let mut hash = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
-    Ok(hex(&hash.finalize()))
+impl Rebuilt {
+    /// Builds the graph anew over the live rows; `with` lends the index, for moments at a time.
+    pub fn of<G: Deref<Target = Index>>(with: impl Fn() -> G) -> Self {
+        let dimensions = with().neighbours.vectors().dimensions();
+        let mut vectors = Vectors::new(dimensions);
+        let mut entries = Vec::new();
+        let mut old_rows = Vec::new();
+        let mut seen = 0;
+        loop {
+            let (rows, end) = with().live_rows(seen);
+            for (row, entry, values) in rows {
+                vectors.push(&values);
+                entries.push(entry);
+                old_rows.push(row);
+            }
+            if std::mem::replace(&mut seen, end) == end {
+                break;
+            }
+        }
+        // One thread: searches and writes go on beside it.
+        let mut rebuilt = Self {
+            neighbours: Neighbours::build(vectors, 1, &|_| {}),
+            entries,
+            old_rows,
+            seen,
+        };
+        // What was written meanwhile follows, until so little is left that the swap can wait for it.
+        while rebuilt.catch_up(&with()) == ROWS_AT_ONCE {
+            rebuilt.neighbours.link_all(1, &|_| {});
+        }
+        rebuilt
+    }
+
+    /// Takes up the next few rows of the index that it is made from; gives how many it looked at.
+    fn catch_up(&mut self, index: &Index) -> usize {
+        let (rows, end) = index.live_rows(self.seen);
+        for (row, entry, values) in rows {
+            self.neighbours.push(&values);
+            self.entries.push(entry);
+            self.old_rows.push(row);
+        }
+        end - std::mem::replace(&mut self.seen, end)
+    }
+}
+
+impl Contents {
+    /// Reads the store so that its first rows are those of a kept graph, gaps for what is gone; none if the graph was
+    /// made of other embeddings.
+    fn read(
+        store: &Store,
+        dimensions: usize,
+        progress: &Progress,
+        kept: &[KeptRow],
+    ) -> Result<Option<Self>, ServiceError> {
+        progress.enter(Stage::Reading, store.products()?);
+        let mut read = Self {
+            vectors: Vectors::new(dimensions),
+            entries: Vec::new(),
+            removed: Vec::new(),
+            products: BTreeMap::new(),
+        };
+        store.attributes(|product, attributes| {
+            let rows = Vec::new();
+            read.products.insert(product, Listed { attributes, rows });
+        })?;
+        let mut differs = false;
+        // Both are in the order in which pictures were stored.
+        let mut next = 0;
+        store.embeddings(dimensions, |picture, product, values| {
+            while next < kept.len() && kept[next].picture < picture {
+                read.gap(kept[next].picture);
+                next += 1;
+            }
+            if let Some(row) = kept.get(next) {
+                differs |= row.picture != picture || row.hash != row_hash(values);
+                next += 1;
+            }
+            read.push(Entry { picture, product }, values);
+            progress.advance(1);
+        })?;
+        for row in &kept[next..] {
+            read.gap(row.picture);
+        }
+        Ok((!differs).then_some(read))
+    }
+
+    fn push(&mut self, entry: Entry, values: &[i32]) {
+        if let Some(listed) = self.products.get_mut(&entry.product) {
+            listed.rows.push(self.entries.len());
+        }
+        self.vectors.push(values);
+        self.entries.push(entry);
+        self.removed.push(false);
+    }
+
+    /// A row of the graph whose picture is gone.
+    fn gap(&mut self, picture: PictureKey) {
+        let zeros = vec![0; self.vectors.dimensions()];
+        self.vectors.push(&zeros);
+        self.entries.push(Entry {
+            picture,
+            product: ProductKey::NONE,
+        });
+        self.removed.push(true);
+    }
+
+    fn take_up(self, linked: usize, folder: &Path) -> Result<Index, ServiceError> {
+        Ok(Index {
+            neighbours: Neighbours::load(self.vectors, self.removed, linked, folder)?,
+            entries: self.entries,
+            products: self.products,
+            from_cache: true,
+        })
+    }
 }

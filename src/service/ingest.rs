@@ -1,11 +1,12 @@
 //! Pictures into the catalogue: embedded on all threads, committed batch by batch.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::embed::{Embedder, RunOptions};
+use super::embed::{Embedded, Embedder, RunOptions};
 use super::model::Model;
 use super::{Progress, ServiceError, Stage};
-use crate::catalogue::store::Store;
+use crate::catalogue::store::{Store, StoredPicture};
 use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
 use crate::embedding::is_zero;
 use crate::picture::DecodeLimits;
@@ -65,7 +66,7 @@ pub fn ingest(
         let pictures = in_parallel(model, &fresh, threads, |embedder, product| {
             let new = new_picture(embedder, &product.picture, options);
             progress.advance(1);
-            new
+            new.map(|(picture, _)| picture)
         });
         let mut products = Vec::with_capacity(fresh.len());
         for (product, picture) in fresh.into_iter().zip(pictures) {
@@ -102,19 +103,34 @@ pub fn embed_anew(
         if batch.is_empty() {
             break;
         }
-        let values = in_parallel(model, &batch, threads, |embedder, (_, bytes)| {
-            let embedded = embedder.embed(bytes, options);
+        let values = in_parallel(model, &batch, threads, |embedder, picture| {
+            let values = embedding_of(embedder, picture, options);
             progress.advance(1);
-            embedded.map(|embedded| embedded.embedding.values)
+            values
         });
-        for ((key, _), values) in batch.into_iter().zip(values) {
-            embeddings.push((key, values?));
+        for (picture, values) in batch.into_iter().zip(values) {
+            embeddings.push((picture.key, values?));
         }
     }
     Ok(store.replace_embeddings(origin, &embeddings)?)
 }
 
-fn options(model: &Model, origin: &Origin) -> RunOptions {
+/// What the network makes of a stored picture.
+pub fn embedding_of(
+    embedder: &mut Embedder,
+    picture: &StoredPicture,
+    options: RunOptions,
+) -> Result<Vec<i32>, ServiceError> {
+    let options = RunOptions {
+        mode: picture.prepare,
+        ..options
+    };
+    let embedded = embedder.embed(&picture.bytes, options)?;
+    Ok(embedded.embedding.values)
+}
+
+/// How a picture of the catalogue is run.
+pub fn options(model: &Model, origin: &Origin) -> RunOptions {
     RunOptions {
         time_steps: origin.time_steps.into(),
         probe: origin.probe,
@@ -122,27 +138,33 @@ fn options(model: &Model, origin: &Origin) -> RunOptions {
     }
 }
 
-fn new_picture(
+/// Embeds a picture that is to be stored; one without an embedding is refused. Gives the run as well.
+pub fn new_picture(
     embedder: &mut Embedder,
     bytes: &[u8],
     options: RunOptions,
-) -> Result<NewPicture, ServiceError> {
+) -> Result<(NewPicture, Embedded), ServiceError> {
+    let start = Instant::now();
     let (decoded, picture) = embedder.prepare(bytes, options.mode)?;
-    let embedding = embedder.embed_picture(&picture, options)?.embedding;
-    if is_zero(&embedding.values) {
+    let decode_time = start.elapsed();
+    let mut embedded = embedder.embed_picture(&picture, options)?;
+    embedded.decode_time = decode_time;
+    if is_zero(&embedded.embedding.values) {
         return Err(ServiceError::EmptyEmbedding);
     }
-    Ok(NewPicture {
+    let new = NewPicture {
         content_type: decoded.format().content_type().to_owned(),
         width: decoded.width(),
         height: decoded.height(),
         bytes: bytes.to_vec(),
-        embedding: embedding.values,
-    })
+        prepare: options.mode,
+        embedding: embedded.embedding.values.clone(),
+    };
+    Ok((new, embedded))
 }
 
 /// `each` over all items on `threads` threads with a chip each; results stand in the items' order.
-fn in_parallel<I: Sync, T: Send>(
+pub fn in_parallel<I: Sync, T: Send>(
     model: &Arc<Model>,
     items: &[I],
     threads: usize,

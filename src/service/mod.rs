@@ -2,20 +2,31 @@
 //!
 //! In: a model, a data directory and requests. Out: answers. Absent: HTTP and its status codes.
 
+pub mod check;
+pub mod counters;
 pub mod describe;
 pub mod embed;
+pub mod imports;
 pub mod index;
 pub mod ingest;
+pub mod kept;
+pub mod manifest;
 pub mod model;
 pub mod pool;
 pub mod products;
 pub mod rates;
+pub mod recommend;
 pub mod sample;
 pub mod search;
+pub mod stats;
 pub mod trace;
+pub mod writer;
+pub mod writes;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -27,12 +38,16 @@ use crate::embedding::EmbeddingError;
 use crate::emulator::EmulatorError;
 use crate::neighbours::NeighboursError;
 use crate::picture::{DecodeLimits, PictureError};
+use counters::Counters;
 use embed::{Embedded, Embedder, RunOptions};
+use imports::Importer;
 use index::Index;
 use model::Model;
 use pool::Pool;
 use rates::{Rates, Work};
 use search::{Match, SearchOptions};
+use stats::Recall;
+use writer::{SharedIndex, Writes, lend};
 
 /// Why a request, or the service, failed.
 #[derive(Debug, Error)]
@@ -62,10 +77,6 @@ pub enum ServiceError {
     OtherOrigin { found: Origin },
     #[error("every emulator is busy and the queue is full")]
     Overloaded,
-    #[error("there is no product {id:?}")]
-    NoProduct { id: String },
-    #[error("product {product:?} has no picture {picture:?}")]
-    NoPicture { product: String, picture: String },
     #[error("not ready: {why}")]
     NotReady { why: String },
     #[error("the server is shutting down")]
@@ -152,11 +163,13 @@ pub struct ServiceOptions {
 /// A catalogue that is ready to be searched.
 #[derive(Debug)]
 struct Live {
-    index: Index,
+    index: SharedIndex,
     /// One a chip, so that no worker waits for another's read.
     readers: Mutex<Vec<Reader>>,
-    /// The owner of the data directory and its lock.
-    store: Mutex<Store>,
+    /// The data directory, which the writer owns.
+    folder: PathBuf,
+    writes: Writes,
+    importer: Importer,
 }
 
 #[derive(Debug)]
@@ -173,9 +186,14 @@ pub struct Service {
     pub model: Arc<Model>,
     pub options: ServiceOptions,
     pub progress: Progress,
+    pub counters: Arc<Counters>,
     pool: Pool<Embedder>,
     rates: Arc<Rates>,
+    /// Measured for those who watch, and when.
+    recall: Mutex<Option<(Recall, Instant)>>,
     phase: RwLock<Phase>,
+    /// The thread that writes, once there is one.
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a search gave.
@@ -216,9 +234,12 @@ impl Service {
             model,
             options,
             progress: Progress::default(),
+            counters: Arc::default(),
             pool,
             rates: Arc::default(),
+            recall: Mutex::new(None),
             phase: RwLock::new(Phase::Loading),
+            writer: Mutex::new(None),
         }))
     }
 
@@ -228,7 +249,7 @@ impl Service {
         let _ = self.model.sample();
         let result = self.bring_up(store);
         match &result {
-            Ok(live) => self.turn(Phase::Ready(Arc::clone(live))),
+            Ok(live) => self.begin(Arc::clone(live)),
             Err(error) => self.turn(Phase::Failed(error.to_string())),
         }
         result.map(|_| ())
@@ -247,21 +268,66 @@ impl Service {
         let readers = (0..self.options.chips)
             .map(|_| store.reader())
             .collect::<Result<_, _>>()?;
+        let folder = store.folder().to_owned();
+        let index: SharedIndex = Arc::new(RwLock::new(index));
+        let (writes, thread) =
+            writer::start(store, Arc::clone(&index), origin.clone()).map_err(|source| {
+                ServiceError::File {
+                    path: folder.display().to_string(),
+                    source,
+                }
+            })?;
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let importer = Importer::start(imports::Work {
+            reader: Reader::open(&folder)?,
+            writes: writes.clone(),
+            embedder: Embedder::new(Arc::clone(&self.model), self.options.limits),
+            limits: self.options.limits,
+            options: ingest::options(&self.model, origin),
+            counters: Arc::clone(&self.counters),
+        });
+        let importer = importer.map_err(|source| ServiceError::File {
+            path: folder.display().to_string(),
+            source,
+        })?;
         Ok(Arc::new(Live {
             index,
             readers: Mutex::new(readers),
-            store: Mutex::new(store),
+            folder,
+            writes,
+            importer,
         }))
     }
 
     /// From now on nothing new is taken.
     pub fn drain(&self) {
+        if let Ok(live) = self.live() {
+            live.importer.stop();
+        }
         self.turn(Phase::Draining);
+    }
+
+    /// Waits until the writer has ended, which it does when the last request has; it keeps the index for the next start.
+    pub fn finish(&self) {
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer panicked");
+        }
     }
 
     /// How many emulated chips there are.
     pub fn chips(&self) -> usize {
         self.pool.chips()
+    }
+
+    /// Estimated work that waits for the emulators or runs on them.
+    pub fn queued(&self) -> Duration {
+        self.pool.queued()
+    }
+
+    /// The work at which requests are refused.
+    pub fn queue_limit(&self) -> Duration {
+        self.pool.limit()
     }
 
     /// Whether searches are answered, and if not, why.
@@ -271,7 +337,7 @@ impl Service {
 
     /// The number of pictures that are searched; none before the service is ready.
     pub fn pictures(&self) -> Option<usize> {
-        self.live().ok().map(|live| live.index.entries.len())
+        self.live().ok().map(|live| live.index().neighbours.live())
     }
 
     fn live(&self) -> Result<Arc<Live>, ServiceError> {
@@ -285,6 +351,16 @@ impl Service {
                     why: format!("{} ({done} of {total})", stage.describe()),
                 })
             }
+        }
+    }
+
+    /// Answers from now on, unless a signal came first.
+    fn begin(&self, live: Arc<Live>) {
+        let mut phase = self.phase.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*phase, Phase::Draining) {
+            live.importer.stop();
+        } else {
+            *phase = Phase::Ready(live);
         }
     }
 
@@ -302,8 +378,10 @@ impl Service {
         let start = Instant::now();
         let work = Work::of_picture(picture.as_ref(), options);
         let rates = Arc::clone(&self.rates);
+        let counters = Arc::clone(&self.counters);
         let run = move |embedder: &mut Embedder, queued: Duration| {
             let embedded = embedder.embed(picture.as_ref(), options)?;
+            counters.add(&embedded.emulation);
             rates.learn(work, embedded.took());
             Ok((embedded, queued))
         };
@@ -333,17 +411,19 @@ impl Service {
         };
         work.searches = true;
         let rates = Arc::clone(&self.rates);
+        let counters = Arc::clone(&self.counters);
         let run = move |embedder: &mut Embedder, queued: Duration| {
             let (values, embedded) = match query {
                 Query::Embedding(values) => (values, None),
                 Query::Picture(bytes, run) => {
                     let embedded = embedder.embed(bytes.as_ref(), run)?;
+                    counters.add(&embedded.emulation);
                     (embedded.embedding.values.clone(), Some(embedded))
                 }
             };
             let searching = Instant::now();
             let matches =
-                live.with_reader(|reader| search::search(&live.index, reader, &[values], &[], &options))?;
+                live.with_reader(|reader| search::search(&live.index(), reader, &[values], &[], &options))?;
             let mut took = embedded.as_ref().map(Embedded::took).unwrap_or_default();
             took.search = searching.elapsed();
             rates.learn(work, took);
@@ -367,6 +447,10 @@ impl Service {
 }
 
 impl Live {
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        lend(&self.index)
+    }
+
     fn with_reader<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ServiceError>,
@@ -376,11 +460,7 @@ impl Live {
         // A panicking job takes its reader along; a new one is opened in its place.
         let reader = match taken {
             Some(reader) => reader,
-            None => self
-                .store
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .reader()?,
+            None => Reader::open(&self.folder)?,
         };
         let result = read(&reader);
         readers().push(reader);

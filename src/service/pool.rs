@@ -94,6 +94,16 @@ impl<W: 'static> Pool<W> {
         self.workers.len()
     }
 
+    /// Estimated work that waits or runs.
+    pub fn queued(&self) -> Duration {
+        Duration::from_nanos(self.backlog.0.load(Ordering::Acquire))
+    }
+
+    /// With that much work nothing more is taken.
+    pub fn limit(&self) -> Duration {
+        self.most
+    }
+
     /// Runs `job`, which will take about `estimate`, on the next free worker; it is told how long it waited.
     pub async fn run<T: Send + 'static>(
         &self,

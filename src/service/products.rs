@@ -8,7 +8,7 @@ use super::search::{self, Match, SearchOptions};
 use super::{Live, Service, ServiceError, Times, milliseconds};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Reader;
-use crate::catalogue::{Product, ProductKey};
+use crate::catalogue::{CatalogueError, Product, ProductKey};
 
 /// Some products in stored order.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Service {
                 Some(key) => reader.product(key)?,
                 None => None,
             };
-            let (product, _) = product.ok_or(ServiceError::NoProduct { id })?;
+            let (product, _) = product.ok_or(CatalogueError::NoProduct { id })?;
             Ok(product)
         })
         .await
@@ -47,7 +47,8 @@ impl Service {
         filter: Option<Filter>,
     ) -> Result<Page, ServiceError> {
         self.read(move |live, reader| {
-            let mut keys = live.index.products_after(after, filter.as_ref());
+            let index = live.index();
+            let mut keys = index.products_after(after, filter.as_ref());
             let mut page = Page {
                 products: Vec::with_capacity(limit),
                 next: None,
@@ -69,8 +70,8 @@ impl Service {
     pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, ServiceError> {
         self.read(move |_, reader| match reader.picture(&product, &picture)? {
             Some((content_type, bytes)) => Ok(PictureFile { content_type, bytes }),
-            None if reader.key(&product)?.is_none() => Err(ServiceError::NoProduct { id: product }),
-            None => Err(ServiceError::NoPicture { product, picture }),
+            None if reader.key(&product)?.is_none() => Err(CatalogueError::NoProduct { id: product }.into()),
+            None => Err(CatalogueError::NoPicture { product, picture }.into()),
         })
         .await
     }
@@ -93,9 +94,10 @@ impl Service {
         let run = move |_: &mut _, queued| {
             let searching = Instant::now();
             let matches = live.with_reader(|reader| {
-                let key = reader.key(&id)?.ok_or(ServiceError::NoProduct { id })?;
-                let embeddings = live.index.embeddings_of(key);
-                search::search(&live.index, reader, &embeddings, &[key], &options)
+                let key = reader.key(&id)?.ok_or(CatalogueError::NoProduct { id })?;
+                let index = live.index();
+                let embeddings = index.embeddings_of(key);
+                search::search(&index, reader, &embeddings, &[key], &options)
             })?;
             let took = Took {
                 search: searching.elapsed(),
@@ -115,7 +117,7 @@ impl Service {
     }
 
     /// Reads from the store on a thread that may wait for the disk.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Live, &Reader) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {

@@ -47,6 +47,8 @@ impl Default for SearchOptions {
 pub struct Match {
     pub product: Product,
     pub picture_id: String,
+    /// Where that picture is in the index.
+    pub row: usize,
     /// Cosine, -1 to 1.
     pub score: f64,
 }
@@ -72,12 +74,12 @@ pub fn search(
             return Err(ServiceError::EmptyEmbedding);
         }
     }
-    let entries = index.entries.len();
+    let entries = index.neighbours.live();
     let passing = options.filter.as_ref().map(|filter| index.passing(filter));
     let among = passing.as_ref().map_or(entries, |passing| passing.count);
     let passes = |entry: usize| {
         passing.as_ref().is_none_or(|passing| passing.has(entry))
-            && !without.contains(&index.entries[entry].product)
+            && !without.contains(&index.entry(entry).product)
     };
     let mut exact = options.exact || among < entries / RARE;
     let mut wanted = options.k;
@@ -106,7 +108,7 @@ pub fn search(
         let floor = known_from.max(options.min_score.unwrap_or(f64::NEG_INFINITY));
         let found = nearest_first(found, usize::MAX);
         let known = found.partition_point(|neighbour| neighbour.similarity >= floor);
-        let matches = products(index, reader, &found[..known], options.k)?;
+        let matches = products(index, reader, &found[..known], options)?;
         let all_known = floor > known_from || known_from == f64::NEG_INFINITY;
         if matches.len() == options.k || all_known || (exact && wanted >= among) {
             return Ok(matches);
@@ -123,15 +125,17 @@ fn products(
     index: &Index,
     reader: &Reader,
     found: &[Neighbour],
-    k: usize,
+    options: &SearchOptions,
 ) -> Result<Vec<Match>, ServiceError> {
+    let SearchOptions { k, filter, .. } = options;
+    let k = *k;
     let mut matches: Vec<Match> = Vec::with_capacity(k);
     let mut seen = Vec::with_capacity(k);
     for neighbour in found {
         if matches.len() == k {
             break;
         }
-        let Entry { picture, product, .. } = index.entries[neighbour.index];
+        let Entry { picture, product } = index.entry(neighbour.index);
         if seen.contains(&product) {
             continue;
         }
@@ -139,9 +143,17 @@ fn products(
         let Some((product, pictures)) = reader.product(product)? else {
             continue;
         };
+        // A write may have been committed that the index has not heard of yet: what is given is as it is stored now.
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !filter.holds(&product.attributes))
+        {
+            continue;
+        }
         if let Some(place) = pictures.iter().position(|key| *key == picture) {
             matches.push(Match {
                 picture_id: product.pictures[place].id.clone(),
+                row: neighbour.index,
                 product,
                 score: neighbour.similarity,
             });

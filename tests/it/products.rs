@@ -13,6 +13,13 @@ fn ids(products: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Where the first picture of a product is.
+fn first_picture(server: &Server, product: &str) -> String {
+    let product = format!("/v1/products/{product}");
+    let picture = server.get(&product).json()["pictures"][0]["id"].clone();
+    format!("{product}/pictures/{}", picture.as_str().unwrap())
+}
+
 #[test]
 fn products_are_read_one_by_one_and_page_by_page() {
     let folder = catalogue(250, &[]);
@@ -63,7 +70,7 @@ fn products_are_read_one_by_one_and_page_by_page() {
         ("/v1/products?after=abc", 400, Some("after")),
         ("/v1/products?order=title", 400, Some("order")),
         ("/v1/products/fashion-mnist-train-0?k=3", 400, Some("k")),
-        ("/v1/products/fashion-mnist-train-0/pictures/9", 404, None),
+        ("/v1/products/fashion-mnist-train-0/pictures/999", 404, None),
         ("/v1/products/nobody/pictures/1", 404, None),
         ("/v1/products/nobody/similar", 404, None),
     ] {
@@ -78,8 +85,8 @@ fn products_are_read_one_by_one_and_page_by_page() {
 fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
     let folder = catalogue(20, &[]);
     let server = Server::start(folder.path(), &[]).ready();
-    let path = "/v1/products/fashion-mnist-train-3/pictures/1";
-    let picture = server.get(path);
+    let path = first_picture(&server, "fashion-mnist-train-3");
+    let picture = server.get(&path);
     assert_eq!(
         (picture.status, picture.header("content-type")),
         (200, Some("image/png"))
@@ -88,7 +95,7 @@ fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
     let product = server.get("/v1/products/fashion-mnist-train-3").json();
     assert_eq!(product["pictures"][0]["bytes"], picture.body.len());
     let tag = picture.header("etag").unwrap().to_owned();
-    let again = server.ask("GET", path, &[("if-none-match", &tag)], b"");
+    let again = server.ask("GET", &path, &[("if-none-match", &tag)], b"");
     assert_eq!((again.status, again.body.len()), (304, 0));
     assert_eq!(again.header("etag"), Some(tag.as_str()));
 }
@@ -97,7 +104,7 @@ fn a_picture_comes_back_as_it_was_stored_and_only_when_it_is_not_known() {
 fn what_is_similar_to_a_product_is_what_its_picture_finds_without_itself() {
     let folder = catalogue(2500, &[]);
     let server = Server::start(folder.path(), &[]).ready();
-    let picture = server.get("/v1/products/fashion-mnist-train-7/pictures/1").body;
+    let picture = server.get(&first_picture(&server, "fashion-mnist-train-7")).body;
     let found = server
         .post("/v1/search?k=11&exact=true", "image/png", &picture)
         .json();
@@ -110,4 +117,96 @@ fn what_is_similar_to_a_product_is_what_its_picture_finds_without_itself() {
     assert!(similar.get("emulation").is_none());
     let graph = server.get("/v1/products/fashion-mnist-train-7/similar").json();
     assert_eq!(graph["matches"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn what_is_recommended_is_like_the_liked_unlike_the_disliked_and_as_varied_as_asked() {
+    let folder = catalogue(2500, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let ask = |body: Value| server.post("/v1/recommend", "application/json", body.to_string().as_bytes());
+    let recommend = |body: Value| {
+        let answer = ask(body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["matches"].as_array().unwrap().clone()
+    };
+    let names = |matches: &[Value]| -> Vec<String> {
+        let names = matches.iter().map(|found| found["product_id"].as_str().unwrap());
+        names.map(str::to_owned).collect()
+    };
+    let one = "fashion-mnist-train-7";
+    let similar = server.get(&format!("/v1/products/{one}/similar?k=10&exact=true"));
+    let similar = similar.json()["matches"].as_array().unwrap().clone();
+    let alone = recommend(json!({"positive": [one], "exact": true}));
+    assert_eq!(
+        names(&alone),
+        names(&similar),
+        "one product alone is what is similar to it"
+    );
+
+    // Away from the second best: it is left out, and what is like it falls back.
+    let disliked = names(&alone)[1].clone();
+    let away = recommend(json!({"positive": [one], "negative": [disliked], "k": 20}));
+    assert_eq!(away.len(), 20);
+    assert!(!names(&away).contains(&disliked) && !names(&away).contains(&one.to_owned()));
+    assert_ne!(names(&away)[..9], names(&alone)[..9]);
+
+    // Varied: fewer alike, the nearest still first.
+    let varied = recommend(json!({"positive": [one], "diversity": 0.7, "exact": true}));
+    assert_eq!((varied.len(), &varied[0]), (10, &alone[0]));
+    assert_ne!(names(&varied), names(&alone));
+    let total = |matches: &[Value]| -> f64 { matches.iter().map(|m| m["score"].as_f64().unwrap()).sum() };
+    assert!(total(&varied) < total(&alone));
+    let bags =
+        recommend(json!({"positive": [one, "fashion-mnist-train-8"], "filter": {"category": "Bag"}, "k": 3}));
+    assert!(bags.len() == 3 && bags.iter().all(|bag| bag["product"]["title"] == "Bag"));
+
+    for (body, status, field) in [
+        (json!({}), 400, Some("positive")),
+        (json!({"positive": []}), 400, Some("positive")),
+        (json!({"positive": "x"}), 400, Some("positive")),
+        (
+            json!({"positive": [one], "diversity": 1.5}),
+            400,
+            Some("diversity"),
+        ),
+        (json!({"positive": [one], "image": "x"}), 400, Some("image")),
+        (json!({"positive": ["nobody"]}), 404, None),
+    ] {
+        let refusal = ask(body.clone());
+        assert_eq!(refusal.problem().0, status, "{body}");
+        assert_eq!(refusal.json()["errors"][0]["field"].as_str(), field, "{body}");
+    }
+    assert_eq!(server.post("/v1/recommend", "image/png", b"x").problem().0, 415);
+}
+
+#[test]
+fn the_state_of_the_catalogue_is_told_and_recall_is_measured() {
+    let folder = catalogue(2200, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let stats = server.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["products"], &stats["pictures"]),
+        (&json!(2200), &json!(2200))
+    );
+    assert_eq!(stats["index"]["search"], "graph");
+    assert_eq!(stats["recall"]["queries"], 20);
+    assert!(stats["recall"]["recall"].as_f64().unwrap() >= 0.98, "{stats}");
+    assert_eq!(
+        server
+            .ask("DELETE", "/v1/products/fashion-mnist-train-5", &[], b"")
+            .status,
+        204
+    );
+    let stats = server.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["products"], &stats["index"]["removed"]),
+        (&json!(2199), &json!(1))
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let server = Server::start(empty.path(), &[]).ready();
+    let stats = server.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["products"], &stats["recall"]["recall"]),
+        (&json!(0), &Value::Null)
+    );
 }

@@ -78,8 +78,14 @@ impl Answer {
 impl Server {
     /// Starts a server over `data_dir` and waits until it listens.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_by(spikelens(&[]), data_dir, arguments)
+    }
+
+    /// As [`Server::start`], by a command that passes its arguments on to the executable.
+    pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
         let data_dir = data_dir.to_str().unwrap();
-        let mut child = spikelens(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir])
+        let mut child = command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir])
             .args(["--log-format", "json"])
             .args(arguments)
             .stderr(Stdio::piped())
@@ -114,6 +120,11 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The process, for signals.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn get(&self, path: &str) -> Answer {

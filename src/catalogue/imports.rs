@@ -1,0 +1,272 @@
+//! Imports in the store: what has come, what became of it, and what waits.
+//!
+//! A line is there until it is a product or an error; both happen in one transaction, so that a restart repeats nothing
+//! and loses nothing.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::store::{Reader, damaged};
+use super::write::{Change, Written, put};
+use super::{CatalogueError, NewProduct};
+
+/// The most errors of one import that are kept by line; further ones are only counted.
+pub const MOST_ERRORS: u32 = 1000;
+
+/// One step of an import.
+#[derive(Debug, Clone)]
+pub enum ImportStep {
+    /// It has a name, and lines will come.
+    Begun,
+    /// Some lines as they came, by their numbers.
+    Received(Vec<(u64, Vec<u8>)>),
+    /// All lines are there.
+    Whole,
+    /// Its lines did not come to an end; those that came are dropped.
+    Broken,
+    /// A line became a product.
+    Stored { line: u64, product: NewProduct },
+    /// A line became an error.
+    Refused {
+        line: u64,
+        product: Option<String>,
+        detail: String,
+    },
+    /// No line waits any more.
+    Done,
+}
+
+/// Where an import stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportState {
+    Receiving,
+    Running,
+    Done,
+    Failed,
+}
+
+impl ImportState {
+    const ALL: [Self; 4] = [Self::Receiving, Self::Running, Self::Done, Self::Failed];
+
+    /// As answers call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of a line that is no product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportError {
+    pub line: u64,
+    /// The product's id, where the line had one.
+    pub id: Option<String>,
+    pub detail: String,
+}
+
+/// An import as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    pub state: ImportState,
+    /// Lines, blank ones left out.
+    pub received: u64,
+    pub stored: u64,
+    pub failed: u64,
+    /// The first of them.
+    pub errors: Vec<ImportError>,
+}
+
+/// Some lines of an import, the next ones to work on.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The import's name.
+    pub import: String,
+    /// None left: the import is done.
+    pub lines: Vec<(u64, Vec<u8>)>,
+}
+
+/// Does one step within the caller's transaction.
+pub(super) fn apply(connection: &Connection, id: &str, step: ImportStep) -> Result<Written, CatalogueError> {
+    if matches!(step, ImportStep::Begun) {
+        connection
+            .prepare_cached("INSERT INTO imports (id, state) VALUES (?1, 'receiving')")?
+            .execute([id])?;
+        return Ok(nothing());
+    }
+    let seq: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM imports WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let seq = seq.ok_or_else(|| CatalogueError::NoImport { id: id.to_owned() })?;
+    match step {
+        ImportStep::Begun => {}
+        ImportStep::Received(lines) => {
+            let mut row = connection
+                .prepare_cached("INSERT INTO import_lines (import, line, data) VALUES (?1, ?2, ?3)")?;
+            for (line, data) in &lines {
+                row.execute(params![seq, whole(*line)?, data])?;
+            }
+            let count = i64::try_from(lines.len()).map_err(|_| damaged("too many lines"))?;
+            connection
+                .prepare_cached("UPDATE imports SET received = received + ?2 WHERE seq = ?1")?
+                .execute([seq, count])?;
+        }
+        ImportStep::Whole => turn(connection, seq, ImportState::Running)?,
+        ImportStep::Done => turn(connection, seq, ImportState::Done)?,
+        ImportStep::Broken => {
+            connection
+                .prepare_cached("DELETE FROM import_lines WHERE import = ?1")?
+                .execute([seq])?;
+            turn(connection, seq, ImportState::Failed)?;
+        }
+        ImportStep::Stored { line, product } => {
+            if !take(connection, seq, line)? {
+                return Ok(nothing());
+            }
+            let (key, created, keys) = put(connection, &product)?;
+            connection
+                .prepare_cached("UPDATE imports SET stored = stored + 1 WHERE seq = ?1")?
+                .execute([seq])?;
+            let embeddings = product.pictures.into_iter().map(|picture| picture.embedding);
+            return Ok(Written {
+                product: None,
+                created,
+                change: Change::Put {
+                    product: key,
+                    attributes: product.attributes,
+                    pictures: keys.into_iter().zip(embeddings).collect(),
+                },
+            });
+        }
+        ImportStep::Refused {
+            line,
+            product,
+            detail,
+        } => {
+            if !take(connection, seq, line)? {
+                return Ok(nothing());
+            }
+            connection
+                .prepare_cached("UPDATE imports SET failed = failed + 1 WHERE seq = ?1")?
+                .execute([seq])?;
+            connection
+                .prepare_cached(
+                    "INSERT INTO import_errors (import, line, product, detail) SELECT ?1, ?2, ?3, ?4
+                     WHERE (SELECT failed FROM imports WHERE seq = ?1) <= ?5",
+                )?
+                .execute(params![seq, whole(line)?, product, detail, MOST_ERRORS])?;
+        }
+    }
+    Ok(nothing())
+}
+
+/// Imports whose lines were still coming when the server ended have no client any more.
+pub(super) fn drop_broken(connection: &Connection) -> Result<(), CatalogueError> {
+    connection.execute_batch(
+        "DELETE FROM import_lines WHERE import IN (SELECT seq FROM imports WHERE state = 'receiving');
+         UPDATE imports SET state = 'failed' WHERE state = 'receiving';",
+    )?;
+    Ok(())
+}
+
+fn turn(connection: &Connection, seq: i64, state: ImportState) -> Result<(), CatalogueError> {
+    connection
+        .prepare_cached("UPDATE imports SET state = ?2 WHERE seq = ?1")?
+        .execute(params![seq, state.as_str()])?;
+    Ok(())
+}
+
+/// Takes a line out of those that wait; false where it is gone already.
+fn take(connection: &Connection, seq: i64, line: u64) -> Result<bool, CatalogueError> {
+    let gone = connection
+        .prepare_cached("DELETE FROM import_lines WHERE import = ?1 AND line = ?2")?
+        .execute([seq, whole(line)?])?;
+    Ok(gone == 1)
+}
+
+fn nothing() -> Written {
+    Written {
+        product: None,
+        created: false,
+        change: Change::Nothing,
+    }
+}
+
+fn whole(number: u64) -> Result<i64, CatalogueError> {
+    i64::try_from(number).map_err(|_| damaged("a line number beyond 63 bits"))
+}
+
+fn counted(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let count: i64 = row.get(column)?;
+    u64::try_from(count).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, count))
+}
+
+impl Reader {
+    /// The import of that name.
+    pub fn import(&self, id: &str) -> Result<Option<Import>, CatalogueError> {
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT seq, state, received, stored, failed FROM imports WHERE id = ?1")?;
+        let found = statement.query_row([id], |row| {
+            let state: String = row.get(1)?;
+            Ok((
+                row.get::<_, i64>(0)?,
+                state,
+                counted(row, 2)?,
+                counted(row, 3)?,
+                counted(row, 4)?,
+            ))
+        });
+        let Some((seq, state, received, stored, failed)) = found.optional()? else {
+            return Ok(None);
+        };
+        let state = ImportState::ALL
+            .into_iter()
+            .find(|known| known.as_str() == state)
+            .ok_or_else(|| damaged(format!("imports.state is {state:?}")))?;
+        let mut statement = self.connection().prepare_cached(
+            "SELECT line, product, detail FROM import_errors WHERE import = ?1 ORDER BY line",
+        )?;
+        let errors = statement.query_map([seq], |row| {
+            Ok(ImportError {
+                line: counted(row, 0)?,
+                id: row.get(1)?,
+                detail: row.get(2)?,
+            })
+        })?;
+        Ok(Some(Import {
+            state,
+            received,
+            stored,
+            failed,
+            errors: errors.collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// The next lines of the oldest import that has all its lines: at most `count`, and about `bytes`.
+    pub fn waiting(&self, count: usize, bytes: usize) -> Result<Option<Waiting>, CatalogueError> {
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT seq, id FROM imports WHERE state = 'running' ORDER BY seq LIMIT 1")?;
+        let oldest = statement.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)));
+        let Some((seq, import)) = oldest.optional()? else {
+            return Ok(None);
+        };
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT line, data FROM import_lines WHERE import = ?1 ORDER BY line")?;
+        let mut rows = statement.query([seq])?;
+        let mut lines = Vec::new();
+        let mut taken = 0;
+        while lines.len() < count && taken < bytes {
+            let Some(row) = rows.next()? else { break };
+            let data: Vec<u8> = row.get(1)?;
+            taken += data.len();
+            lines.push((counted(row, 0)?, data));
+        }
+        Ok(Some(Waiting { import, lines }))
+    }
+}

@@ -1,0 +1,145 @@
+//! `check` and `backup`: is everything as it was written, and a copy of it all in one file.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::{files, progress};
+use crate::catalogue::CatalogueError;
+use crate::catalogue::store::{Reader, Store};
+use crate::chip::cost::CostModel;
+use crate::service::Progress;
+use crate::service::check::check;
+
+/// Verify every sum, embedding and index entry of a catalogue
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  spikelens check --data-dir data")]
+pub struct Check {
+    /// The catalogue's folder
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
+    data_dir: PathBuf,
+    /// The SNN file that made the embeddings [default: the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+}
+
+/// Findings that are named; the others are only counted.
+const NAMED: usize = 100;
+
+impl Check {
+    pub fn run(self) -> Result<()> {
+        let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
+        let (reader, _store) = reader(&self.data_dir)?;
+        let origin = reader.origin()?;
+        let own = origin.as_ref().is_some_and(|origin| origin.model_id == model.id);
+        let mut out = std::io::stdout().lock();
+        let mut findings = Vec::new();
+        let progress = Progress::default();
+        let checkup = progress::follow(&progress, || {
+            check(
+                &reader,
+                &self.data_dir,
+                origin.as_ref(),
+                own.then_some(&model),
+                files::threads(),
+                &progress,
+                |finding| findings.push(finding),
+            )
+        });
+        for finding in findings.iter().take(NAMED) {
+            writeln!(out, "{finding}")?;
+        }
+        let checkup = match checkup {
+            Ok(checkup) => checkup,
+            Err(error) => bail!(
+                "{} is damaged: {error} ({} findings before that)",
+                self.data_dir.display(),
+                findings.len()
+            ),
+        };
+        if !findings.is_empty() {
+            bail!(
+                "{} things in {} are not as they were written; the first are named above",
+                findings.len(),
+                self.data_dir.display()
+            );
+        }
+        let rows = checkup.rows;
+        let index = match checkup.index {
+            Some(entries) => format!("{entries} entries of the kept index"),
+            None => "no index is kept".to_owned(),
+        };
+        let embedded = match (checkup.embedded, origin) {
+            (Some(embedded), _) => format!("{embedded} embeddings made once more are the same"),
+            (None, None) => "nothing was embedded yet".to_owned(),
+            (None, Some(origin)) => format!(
+                "embeddings were not made once more, --model names another than theirs ({})",
+                origin.model_id
+            ),
+        };
+        writeln!(
+            out,
+            "all as written: {} products, {} pictures, {} embeddings; {index}; {embedded}",
+            rows.products, rows.pictures, rows.embeddings
+        )?;
+        Ok(())
+    }
+}
+
+/// Write a catalogue into one file, also while a server runs over it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  spikelens backup --data-dir data --out shop.backup
+  spikelens serve --data-dir fresh --restore shop.backup")]
+pub struct Backup {
+    /// The catalogue's folder
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
+    data_dir: PathBuf,
+    /// The file, which must not be there yet
+    #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
+    out: PathBuf,
+}
+
+impl Backup {
+    pub fn run(self) -> Result<()> {
+        if self.out.exists() {
+            bail!("{} is there already; name a file that is not", self.out.display());
+        }
+        let (reader, _store) = reader(&self.data_dir)?;
+        let fresh = files::beside(&self.out)?;
+        let written = reader.back_up(&fresh);
+        if written.is_err() {
+            // The refusal below is what matters; a left-over file is only untidy.
+            let _ = std::fs::remove_file(&fresh);
+        }
+        written.with_context(|| format!("{} cannot be written", self.out.display()))?;
+        std::fs::rename(&fresh, &self.out)
+            .with_context(|| format!("{} cannot be written", self.out.display()))?;
+        let bytes = std::fs::metadata(&self.out)?.len();
+        writeln!(
+            std::io::stdout().lock(),
+            "{} holds {} as of this moment, {bytes} bytes",
+            self.out.display(),
+            self.data_dir.display()
+        )?;
+        Ok(())
+    }
+}
+
+/// Reads a catalogue, whether a server runs over it or not; with none its lock is taken.
+fn reader(data_dir: &Path) -> Result<(Reader, Option<Store>)> {
+    if !Store::exists(data_dir) {
+        bail!(
+            "{} holds no catalogue; `spikelens import` makes one",
+            data_dir.display()
+        );
+    }
+    match Store::open(data_dir) {
+        Ok(store) => Ok((store.reader()?, Some(store))),
+        Err(CatalogueError::InUse { .. }) => Ok((Reader::open(data_dir)?, None)),
+        Err(error) => Err(error).with_context(|| format!("{} is damaged", data_dir.display())),
+    }
+}

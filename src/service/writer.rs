@@ -1,0 +1,254 @@
+//! The one thread that writes: it groups commits, tells the index, and looks after the index in between.
+//!
+//! An answer goes out only when its write is durable and every later search answers by it. Many writes that wait
+//! together share one sync of the disk. New rows are found by comparison until they are linked into the graph, which
+//! happens when nothing waits, or before too many are unlinked; an index with many removed rows is built anew beside the
+//! running one and swapped in.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::index::{Index, Rebuilt};
+use super::{ServiceError, kept};
+use crate::catalogue::store::Store;
+use crate::catalogue::write::{Write, Written};
+use crate::catalogue::{CatalogueError, Origin};
+
+/// Writes that may wait; they hold their pictures in memory.
+const WAITING: usize = 256;
+/// Rows that searches compare one by one before writes wait for the graph.
+const MOST_UNLINKED: usize = 4096;
+/// How often a thread without work looks whether a rebuilt index is there.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The index as it is now: many search it, the writer alone changes it.
+pub type SharedIndex = Arc<RwLock<Index>>;
+
+type Answer = Result<Written, ServiceError>;
+
+/// A write on its way, and who waits for it.
+#[derive(Debug)]
+struct Job {
+    write: Write,
+    /// None where nobody wants to know.
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+/// Where writes are handed in; the thread ends once the last of these is gone.
+#[derive(Debug, Clone)]
+pub struct Writes(SyncSender<Job>);
+
+impl Writes {
+    /// Hands a write in and waits until it is durable and searchable, or refused.
+    pub async fn write(&self, write: Write, deadline: Instant) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .try_send(Job {
+                write,
+                reply: Some(reply),
+            })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => ServiceError::Overloaded,
+                TrySendError::Disconnected(_) => ServiceError::WorkerPanicked,
+            })?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(ServiceError::WorkerPanicked),
+            Err(_) => Err(ServiceError::DeadlineExceeded),
+        }
+    }
+}
+
+impl Writes {
+    /// Hands a write in from a thread that may wait for its turn.
+    pub fn hand_in(&self, write: Write) -> Result<Pending, ServiceError> {
+        let (reply, answer) = oneshot::channel();
+        let reply = Some(reply);
+        self.0
+            .send(Job { write, reply })
+            .map_err(|_| ServiceError::WorkerPanicked)?;
+        Ok(Pending(answer))
+    }
+
+    /// Waits for the answer to what was handed in, on a thread that may.
+    pub fn wait(pending: Pending) -> Answer {
+        pending
+            .0
+            .blocking_recv()
+            .unwrap_or(Err(ServiceError::WorkerPanicked))
+    }
+
+    /// Hands a write in, if there is room, whose answer nobody waits for.
+    pub fn tell(&self, write: Write) {
+        // Without room nothing happens; the caller has said that it bears that.
+        let _ = self.0.try_send(Job { write, reply: None });
+    }
+}
+
+/// An answer that is to come.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Answer>);
+
+/// Starts the thread; it keeps the index beside the store when it ends.
+pub fn start(store: Store, index: SharedIndex, origin: Origin) -> std::io::Result<(Writes, JoinHandle<()>)> {
+    let (sender, jobs) = sync_channel(WAITING);
+    let writer = Writer {
+        store,
+        index,
+        jobs,
+        rebuilding: None,
+        changed: false,
+    };
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || writer.run(&origin))?;
+    Ok((Writes(sender), thread))
+}
+
+struct Writer {
+    store: Store,
+    index: SharedIndex,
+    jobs: Receiver<Job>,
+    rebuilding: Option<Receiver<Rebuilt>>,
+    /// Whether the kept graph lacks something.
+    changed: bool,
+}
+
+/// Lends the index to a search; a panic in one leaves it as it was, since searches change nothing.
+pub fn lend(index: &RwLock<Index>) -> RwLockReadGuard<'_, Index> {
+    index.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    fn run(mut self, origin: &Origin) {
+        while let Some(first) = self.next_job() {
+            let mut group: Vec<Job> = first.into_iter().collect();
+            group.extend(self.jobs.try_iter().take(WAITING));
+            if !group.is_empty() {
+                self.commit(group);
+            }
+            self.tend();
+        }
+        if self.changed {
+            while self.link_one() {}
+            lend(&self.index).keep(&kept::folder(self.store.folder()), origin);
+        }
+    }
+
+    /// The next write, or nothing where the index needs attention first; none once nobody can write any more.
+    fn next_job(&self) -> Option<Option<Job>> {
+        if lend(&self.index).neighbours.unlinked() > 0 {
+            return match self.jobs.try_recv() {
+                Ok(job) => Some(Some(job)),
+                Err(TryRecvError::Empty) => Some(None),
+                Err(TryRecvError::Disconnected) => None,
+            };
+        }
+        if self.rebuilding.is_some() {
+            return match self.jobs.recv_timeout(LOOK) {
+                Ok(job) => Some(Some(job)),
+                Err(RecvTimeoutError::Timeout) => Some(None),
+                Err(RecvTimeoutError::Disconnected) => None,
+            };
+        }
+        self.jobs.recv().ok().map(Some)
+    }
+
+    /// One transaction for all; then the index; then the answers.
+    fn commit(&mut self, group: Vec<Job>) {
+        let (mut writes, mut replies) = (Vec::new(), Vec::new());
+        // Who has left or is late is not served any more.
+        let left = |job: &Job| job.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
+        for job in group.into_iter().filter(|job| !left(job)) {
+            writes.push(job.write);
+            replies.push(job.reply);
+        }
+        let answers = match self.store.write(writes) {
+            Ok(answers) => answers,
+            Err(error) => {
+                tracing::error!(%error, writes = replies.len(), "a group of writes was not stored");
+                let reason = error.to_string();
+                let full = matches!(error, CatalogueError::Full { .. });
+                let refusal = || {
+                    let reason = reason.clone();
+                    Err(if full {
+                        CatalogueError::Full { reason }
+                    } else {
+                        CatalogueError::NotStored { reason }
+                    })
+                };
+                replies.iter().map(|_| refusal()).collect()
+            }
+        };
+        {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            for written in answers.iter().filter_map(|answer| answer.as_ref().ok()) {
+                index.apply(written.change.clone());
+                self.changed = true;
+            }
+        }
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            if let Some(reply) = reply {
+                // Nobody may be there any more; the write stands.
+                let _ = reply.send(answer.map_err(ServiceError::from));
+            }
+        }
+    }
+
+    /// Links a row, or as many as are too many; begins or ends building the index anew.
+    fn tend(&mut self) {
+        self.link_one();
+        while lend(&self.index).neighbours.unlinked() > MOST_UNLINKED {
+            self.link_one();
+        }
+        match &self.rebuilding {
+            None => {
+                if lend(&self.index).neighbours.wants_rebuilding() {
+                    self.rebuild();
+                }
+            }
+            Some(ready) => match ready.try_recv() {
+                Ok(rebuilt) => {
+                    self.rebuilding = None;
+                    let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+                    index.replace(rebuilt);
+                    tracing::info!(pictures = index.neighbours.live(), "the index was built anew");
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => {
+                    tracing::error!("building the index anew failed; it is tried again");
+                    self.rebuilding = None;
+                }
+            },
+        }
+    }
+
+    /// Links the next row while others search; false where none is left.
+    fn link_one(&self) -> bool {
+        let Some(row) = lend(&self.index).neighbours.next_unlinked() else {
+            return false;
+        };
+        row.link();
+        lend(&self.index).neighbours.linked(&row);
+        true
+    }
+
+    fn rebuild(&mut self) {
+        let (ready, rebuilding) = sync_channel(1);
+        let index = Arc::clone(&self.index);
+        let started = std::thread::Builder::new()
+            .name("rebuilder".to_owned())
+            .spawn(move || {
+                // The writer may have ended meanwhile.
+                let _ = ready.send(Rebuilt::of(|| lend(&index)));
+            });
+        match started {
+            Ok(_) => self.rebuilding = Some(rebuilding),
+            Err(error) => tracing::error!(%error, "no thread could be started to build the index anew"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The server killed at random moments under mixed writes: what it acknowledged is there, what it deleted is not.
+//!
+//! `SPIKELENS_CRASH_ROUNDS` asks for more rounds than the few of every run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::api::{catalogue, test_png};
+use crate::server::{Server, run};
+
+/// What a client knows of a product: every state that the store may be in. One entry: acknowledged. Several: the last
+/// write was not answered, and either holds.
+type Known = BTreeMap<String, BTreeSet<Option<String>>>;
+
+/// One request on a connection of its own; none if the server died before its answer was whole.
+fn ask(address: SocketAddr, method: &str, path: &str, kind: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, bytes[end + 4..].to_vec()))
+}
+
+/// A small generator, so that a round can be told from its seed (Marsaglia's xorshift, 2003).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// Writes to its own products until the server is gone.
+fn client(number: u64, address: SocketAddr, known: &Mutex<Known>, pictures: &[Vec<u8>], dice: &mut Dice) {
+    let mut count = 0;
+    loop {
+        count += 1;
+        let id = format!("client-{number}-product-{}", dice.below(12));
+        let path = format!("/v1/products/{id}");
+        let before = known.lock().unwrap()[&id].clone();
+        let title = format!("{number}-{count}-{}", dice.0);
+        let picture = &pictures[usize::try_from(dice.below(pictures.len() as u64)).unwrap()];
+        let there = before.iter().any(Option::is_some);
+        let (after, answer) = match dice.below(10) {
+            0..=2 if there => (None, ask(address, "DELETE", &path, "text/plain", b"")),
+            3..=4 if there => {
+                let body = format!(r#"{{"title": "{title}"}}"#);
+                let answer = ask(address, "PATCH", &path, "application/json", body.as_bytes());
+                (Some(title), answer)
+            }
+            _ => {
+                let path = format!("{path}?title={title}");
+                (Some(title), ask(address, "PUT", &path, "image/png", picture))
+            }
+        };
+        let mut known = known.lock().unwrap();
+        let states = known.get_mut(&id).unwrap();
+        match answer {
+            Some((200 | 201 | 204, _)) => *states = BTreeSet::from([after]),
+            // Not there: the delete that was not answered last round had been done.
+            Some((404, _)) => *states = BTreeSet::from([None]),
+            Some((503, _)) => {}
+            Some((status, body)) => panic!("{status}: {}", String::from_utf8_lossy(&body)),
+            None => {
+                states.insert(after);
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
+    let rounds: u64 = std::env::var("SPIKELENS_CRASH_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let folder = catalogue(2100, &[]);
+    let pictures: Vec<Vec<u8>> = (0..20).map(test_png).collect();
+    let clients = 4;
+    let known: Known = (0..clients)
+        .flat_map(|client| (0..12).map(move |product| format!("client-{client}-product-{product}")))
+        .map(|id| (id, BTreeSet::from([None])))
+        .collect();
+    let known = Mutex::new(known);
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let seed = u64::try_from(seed % u128::from(u64::MAX)).unwrap() | 1;
+    println!("seed {seed}");
+    let mut dice = Dice(seed);
+    for round in 0..rounds {
+        let server = Server::start(folder.path(), &["--queue-ms", "60000"]).ready();
+        check(&server, &mut known.lock().unwrap(), &pictures, round);
+        let address = server.address();
+        let life = Duration::from_millis(50 + dice.below(1500));
+        let killed = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for number in 0..clients {
+                let (known, pictures, killed) = (&known, &pictures, &killed);
+                let mut dice = Dice(seed.wrapping_mul(2 * (round * 8 + number) + 3) | 1);
+                scope.spawn(move || {
+                    client(number, address, known, pictures, &mut dice);
+                    assert!(killed.load(Ordering::SeqCst), "the server left by itself");
+                });
+            }
+            std::thread::sleep(life);
+            killed.store(true, Ordering::SeqCst);
+            // Dropped is killed: SIGKILL, nothing is flushed or closed.
+            drop(server);
+        });
+    }
+    let checked = run(&["check", "--data-dir", folder.path().to_str().unwrap()]);
+    assert!(checked.status.success(), "{checked:?}");
+    let server = Server::start(folder.path(), &[]).ready();
+    check(&server, &mut known.lock().unwrap(), &pictures, rounds);
+    assert_eq!(server.signal("-TERM").0, Some(0));
+    // After an orderly end the index is kept; it must answer the same.
+    let server = Server::start(folder.path(), &[]).ready();
+    check(&server, &mut known.lock().unwrap(), &pictures, rounds);
+}
+
+/// Every product is in one of the states that it may be in, and searches agree with what is stored.
+fn check(server: &Server, known: &mut Known, pictures: &[Vec<u8>], round: u64) {
+    for (id, states) in known.iter_mut() {
+        let answer = server.get(&format!("/v1/products/{id}"));
+        let found = match answer.status {
+            404 => None,
+            _ => Some(answer.json()["title"].as_str().unwrap().to_owned()),
+        };
+        assert!(
+            states.contains(&found),
+            "round {round}, {id}: {found:?} is none of {states:?}"
+        );
+        if found.is_some() {
+            let similar = server.get(&format!("/v1/products/{id}/similar?k=1"));
+            assert_eq!(similar.status, 200, "round {round}, {id}");
+        }
+        *states = BTreeSet::from([found]);
+    }
+    for picture in pictures {
+        for exact in [false, true] {
+            let path = format!("/v1/search?k=100&exact={exact}");
+            let answer = server.post(&path, "image/png", picture).json();
+            let matches = answer["matches"].as_array().unwrap();
+            assert_eq!(matches.len(), 100);
+            for found in matches {
+                let id = found["product_id"].as_str().unwrap();
+                if let Some(states) = known.get(id) {
+                    let title = found["product"]["title"].as_str().map(str::to_owned);
+                    assert!(
+                        states.contains(&title),
+                        "round {round}: {id} is {states:?}, found {title:?}"
+                    );
+                }
+            }
+        }
+    }
+    let count = known.values().filter(|states| !states.contains(&None)).count();
+    let listed: Value = server.get("/readyz").json();
+    assert_eq!(listed["pictures"], 2100 + count, "round {round}");
+}

@@ -1,0 +1,78 @@
+//! `/metrics`, read as Prometheus reads it.
+
+use std::collections::BTreeMap;
+
+use crate::api::{catalogue, test_png};
+use crate::server::Server;
+
+/// Every series with its value; the format is checked line by line.
+fn scrape(server: &Server) -> BTreeMap<String, f64> {
+    let answer = server.get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
+    let text = String::from_utf8(answer.body).unwrap();
+    let mut typed = Vec::new();
+    let mut found = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            typed.push(rest.split(' ').next().unwrap().to_owned());
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let name = series.split('{').next().unwrap();
+            assert!(
+                typed.iter().any(|known| name.starts_with(known)),
+                "{line} has no type"
+            );
+            assert!(
+                found.insert(series.to_owned(), value.parse().unwrap()).is_none(),
+                "{line} twice"
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn requests_errors_queue_energy_and_index_are_counted() {
+    let folder = catalogue(30, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let png = test_png(0);
+    let answer = server.post("/v1/search", "image/png", &png).json();
+    server.post("/v1/search?k=0", "image/png", &png);
+    server.get("/v1/products/fashion-mnist-train-1");
+    server.get("/v1/products/nobody");
+    server.ask("BREW", "/coffee/%22pot%22", &[], b"");
+    let found = scrape(&server);
+    let requests = |method: &str, route: &str, status: u16| {
+        let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
+        found
+            .get(&format!("spikelens_requests_total{{{labels}}}"))
+            .copied()
+    };
+    assert_eq!(requests("POST", "/v1/search", 200), Some(1.0));
+    assert_eq!(requests("POST", "/v1/search", 400), Some(1.0));
+    assert_eq!(requests("GET", "/v1/products/{id}", 200), Some(1.0));
+    assert_eq!(requests("GET", "/v1/products/{id}", 404), Some(1.0));
+    assert_eq!(requests("other", "none", 404), Some(1.0));
+    let labels = "method=\"POST\",route=\"/v1/search\"";
+    let bucket = format!("spikelens_request_seconds_bucket{{{labels},le=\"+Inf\"}}");
+    assert_eq!(found[&bucket], 2.0);
+    assert_eq!(
+        found[&format!("spikelens_request_seconds_count{{{labels}}}")],
+        2.0
+    );
+    let emulation = &answer["emulation"];
+    assert_eq!(found["spikelens_pictures_emulated_total"], 1.0);
+    assert_eq!(
+        Some(found["spikelens_emulated_spikes_total"]),
+        emulation["spikes"].as_f64()
+    );
+    let energy = emulation["energy_mj"]["total"].as_f64().unwrap() * 1e-3;
+    assert!((found["spikelens_modelled_energy_joules_total"] - energy).abs() < 1e-8);
+    assert_eq!(found["spikelens_queue_seconds"], 0.0);
+    assert_eq!(
+        (found["spikelens_products"], found["spikelens_ready"]),
+        (30.0, 1.0)
+    );
+    assert_eq!(found["spikelens_index_recall"], 1.0);
+}
