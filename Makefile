@@ -11,7 +11,7 @@ export SPIKELENS_DATASET := $(abspath $(DATASET))
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
-	@echo "make model    train and convert the shipped model anew (some minutes)"
+	@echo "make model    train, convert and tune the shipped models anew (half an hour on two free cores)"
 	@echo "make paper    make the paper's tables and figures anew in docs/paper (about an hour on two free CPUs; goes on where it"
 	@echo "              was stopped; QUICK=1 for a few minutes, kept apart)"
 	@echo "make bench    measure speed and memory, keep the tables in benches/record (about 10 minutes on an idle machine;"

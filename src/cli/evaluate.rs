@@ -35,10 +35,6 @@ enum EvaluateFormat {
 
 /// Measure classification and search on Fashion-MNIST, float and spiking side by side
 #[derive(Debug, Args)]
-#[cfg_attr(
-    not(feature = "train"),
-    expect(dead_code, reason = "--paper is refused without reading its options")
-)]
 #[command(after_help = "Examples:
   spikelens evaluate --dataset dataset/fashion-mnist
   spikelens evaluate --dataset dataset/fashion-mnist --time-steps 16,128 --probe membrane,spike_count
