@@ -35,10 +35,6 @@ enum EvaluateFormat {
 
 /// Measure classification and search on Fashion-MNIST, float and spiking side by side
 #[derive(Debug, Args)]
-#[cfg_attr(
-    not(feature = "train"),
-    expect(dead_code, reason = "--paper is refused without reading its options")
-)]
 #[command(after_help = "Examples:
   spikelens evaluate --dataset dataset/fashion-mnist
   spikelens evaluate --dataset dataset/fashion-mnist --time-steps 16,128 --probe membrane,spike_count
@@ -93,6 +89,7 @@ pub struct Evaluate {
     /// with the cargo feature train; goes on where it was stopped
     #[arg(long, env = "SPIKELENS_PAPER", conflicts_with_all = [
         "ann", "model", "time_steps", "catalogue_time_steps", "probe", "queries_from", "queries", "corpus", "format",
+        "cost_model",
     ])]
     paper: bool,
     /// With --paper: few epochs, few pictures and two seeds, to see that everything works; kept apart
