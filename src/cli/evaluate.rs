@@ -89,6 +89,7 @@ pub struct Evaluate {
     /// with the cargo feature train; goes on where it was stopped
     #[arg(long, env = "SPIKELENS_PAPER", conflicts_with_all = [
         "ann", "model", "time_steps", "catalogue_time_steps", "probe", "queries_from", "queries", "corpus", "format",
+        "cost_model",
     ])]
     paper: bool,
     /// With --paper: few epochs, few pictures and two seeds, to see that everything works; kept apart

@@ -111,7 +111,8 @@ impl Protocol {
 
     /// By how much the rows of so many probes move a bar: each picture once, and each query's searches.
     pub(super) fn steps(&self, probes: usize) -> usize {
-        self.corpus.len() + (1 + probes) * self.queries.len()
+        let [queries, corpus] = self.size();
+        corpus + (1 + probes) * queries
     }
 
     /// The float network's row.
