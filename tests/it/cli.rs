@@ -317,7 +317,7 @@ fn inspect_tells_a_picture_alone_from_a_full_chip() {
             "{layer}"
         );
     }
-    let text = String::from_utf8(run(&["inspect"]).stdout).unwrap();
+    let text = String::from_utf8(run(&["inspect", paper]).stdout).unwrap();
     for part in [
         "alone on the chip",
         "at once: a full chip",

@@ -104,7 +104,6 @@ impl Protocol {
     }
 
     /// Queries, and pictures that are searched among.
-    #[cfg(feature = "train")]
     pub(super) fn size(&self) -> [usize; 2] {
         [self.queries.len(), self.corpus.len()]
     }
