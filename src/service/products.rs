@@ -83,6 +83,21 @@ impl Service {
         options: SearchOptions,
         deadline: Instant,
     ) -> Result<(Vec<Match>, Times), ServiceError> {
+        let similar = move |live: &Live, reader: &Reader| {
+            let key = reader.key(&id)?.ok_or(CatalogueError::NoProduct { id })?;
+            let index = live.index();
+            let embeddings = index.embeddings_of(key);
+            search::search(&index, reader, &embeddings, &[key], &options)
+        };
+        self.search_stored(deadline, similar).await
+    }
+
+    /// Searches by what is stored, in the same queue as pictures, without running one.
+    pub(super) async fn search_stored(
+        &self,
+        deadline: Instant,
+        find: impl FnOnce(&Live, &Reader) -> Result<Vec<Match>, ServiceError> + Send + 'static,
+    ) -> Result<(Vec<Match>, Times), ServiceError> {
         let start = Instant::now();
         let live = self.live()?;
         let work = Work {
@@ -93,12 +108,7 @@ impl Service {
         let estimate = self.rates.estimate(work);
         let run = move |_: &mut _, queued| {
             let searching = Instant::now();
-            let matches = live.with_reader(|reader| {
-                let key = reader.key(&id)?.ok_or(CatalogueError::NoProduct { id })?;
-                let index = live.index();
-                let embeddings = index.embeddings_of(key);
-                search::search(&index, reader, &embeddings, &[key], &options)
-            })?;
+            let matches = live.with_reader(|reader| find(&live, reader))?;
             let took = Took {
                 search: searching.elapsed(),
                 ..Took::default()

@@ -4,13 +4,12 @@
 //! of its pictures' embeddings at length one, brought to length one, and so is a list's. What is searched for is the
 //! direction of the liked ones; with disliked ones twice that less theirs, as if reflected away from them.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::index::Index;
-use super::rates::{Took, Work};
 use super::search::{Match, SearchOptions, search};
-use super::{Service, ServiceError, Times, milliseconds};
+use super::{Live, Service, ServiceError, Times};
+use crate::catalogue::store::Reader;
 use crate::catalogue::{CatalogueError, ProductKey};
 
 /// What a recommendation starts from.
@@ -42,52 +41,28 @@ impl Service {
         options: SearchOptions,
         deadline: Instant,
     ) -> Result<(Vec<Match>, Times), ServiceError> {
-        let start = Instant::now();
-        let live = self.live()?;
-        let work = Work {
-            searches: true,
-            ..Work::default()
-        };
-        let rates = Arc::clone(&self.rates);
-        let estimate = self.rates.estimate(work);
-        let run = move |_: &mut _, queued| {
-            let searching = Instant::now();
-            let matches = live.with_reader(|reader| {
-                let key = |id: &String| {
-                    let known = reader.key(id)?;
-                    known.ok_or_else(|| CatalogueError::NoProduct { id: id.clone() })
-                };
-                let keys = |ids: &[String]| ids.iter().map(key).collect::<Result<Vec<_>, _>>();
-                let (positive, negative) = (keys(&taste.positive)?, keys(&taste.negative)?);
-                let index = live.index();
-                let wanted = direction(&index, &positive, &negative);
-                let without = [positive, negative].concat();
-                let choice = match taste.diversity {
-                    0.0 => 1,
-                    _ => CHOICE,
-                };
-                let wide = SearchOptions {
-                    k: options.k * choice,
-                    ..options.clone()
-                };
-                let found = search(&index, reader, &[wanted], &without, &wide)?;
-                Ok(varied(&index, found, options.k, taste.diversity))
-            })?;
-            let took = Took {
-                search: searching.elapsed(),
-                ..Took::default()
+        let recommend = move |live: &Live, reader: &Reader| {
+            let key = |id: &String| {
+                let known = reader.key(id)?;
+                known.ok_or_else(|| CatalogueError::NoProduct { id: id.clone() })
             };
-            rates.learn(work, took);
-            let times = Times {
-                queue_ms: milliseconds(queued),
-                search_ms: milliseconds(took.search),
-                ..Times::default()
+            let keys = |ids: &[String]| ids.iter().map(key).collect::<Result<Vec<_>, _>>();
+            let (positive, negative) = (keys(&taste.positive)?, keys(&taste.negative)?);
+            let index = live.index();
+            let wanted = direction(&index, &positive, &negative);
+            let without = [positive, negative].concat();
+            let choice = match taste.diversity {
+                0.0 => 1,
+                _ => CHOICE,
             };
-            Ok((matches, times))
+            let wide = SearchOptions {
+                k: options.k * choice,
+                ..options.clone()
+            };
+            let found = search(&index, reader, &[wanted], &without, &wide)?;
+            Ok(varied(&index, found, options.k, taste.diversity))
         };
-        let (matches, mut times) = self.pool.run(estimate, deadline, run).await?;
-        times.total_ms = milliseconds(start.elapsed());
-        Ok((matches, times))
+        self.search_stored(deadline, recommend).await
     }
 }
 

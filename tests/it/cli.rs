@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 use std::process::Output;
 
+use safetensors::SafeTensors;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use spikelens::network::tensors::{read_ann, read_snn};
 
 use crate::api::catalogue;
@@ -424,6 +426,39 @@ fn a_server_that_cannot_start_says_why() {
         "error",
     ]);
     assert!(failed(&output).contains("--no-auth"));
+}
+
+/// Tuning names the converted network that it began with: the shipped float network is that one's.
+#[test]
+fn the_shipped_network_was_tuned_from_the_shipped_float_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("converted.safetensors");
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist");
+    let dataset = dataset();
+    let output = run(&[
+        "convert",
+        &format!("{models}.ann.safetensors"),
+        "--calibration",
+        dataset.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        "--bias-bits",
+        "13",
+        "--input-initial-membrane",
+        "190",
+        "--default-probe",
+        "spike_count",
+        "--default-time-steps",
+        "8",
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let digest = Sha256::digest(std::fs::read(&out).unwrap());
+    let id: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let shipped = std::fs::read(format!("{models}.snn.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&shipped).unwrap();
+    let conversion = &metadata.metadata().as_ref().unwrap()["conversion"];
+    let conversion: Value = serde_json::from_str(conversion).unwrap();
+    assert_eq!(conversion["snn"], id);
 }
 
 #[test]
