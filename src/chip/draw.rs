@@ -87,17 +87,13 @@ fn write_all(
 ) -> std::fmt::Result {
     let network = escaped(network);
     let headline = headline(placement);
-    writeln!(
+    let described = format!("{headline} {}", layers_in_words(placement));
+    open(
         out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\" \
-         font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" fill=\"#1f2328\">"
-    )?;
-    writeln!(out, "<title id=\"title\">{network} on Intel Loihi</title>")?;
-    writeln!(
-        out,
-        "<desc id=\"desc\">{headline} {}</desc>",
-        layers_in_words(placement)
+        WIDTH,
+        height,
+        &format!("{network} on Intel Loihi"),
+        &described,
     )?;
     patterns(out, placement.layers.len())?;
     writeln!(
@@ -118,6 +114,24 @@ fn write_all(
         draw_chip(out, placement, chip, chip_at(chip))?;
     }
     writeln!(out, "</svg>")
+}
+
+/// Begins an SVG with its size, font and colour, and what it is for whoever cannot see it; both texts are escaped already.
+pub fn open(
+    out: &mut String,
+    width: impl std::fmt::Display,
+    height: impl std::fmt::Display,
+    title: &str,
+    described: &str,
+) -> std::fmt::Result {
+    writeln!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\" \
+         font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" fill=\"#1f2328\">"
+    )?;
+    writeln!(out, "<title id=\"title\">{title}</title>")?;
+    writeln!(out, "<desc id=\"desc\">{described}</desc>")
 }
 
 fn headline(placement: &Placement) -> String {

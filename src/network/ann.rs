@@ -42,6 +42,14 @@ pub struct Activations {
     pub logits: Array1<f32>,
 }
 
+impl Activations {
+    /// The class: the first of the highest.
+    pub fn class(&self) -> usize {
+        let most = self.logits.iter().copied().fold(f32::MIN, f32::max);
+        self.logits.iter().position(|&logit| logit == most).unwrap_or(0)
+    }
+}
+
 impl Ann {
     /// The forward pass for one picture of the network's input shape.
     ///

@@ -24,8 +24,12 @@ pub(super) trait Learner: Sync {
 
     fn forward(&self, parameters: &[Tensor], source: Tensor, mode: Mode) -> Result<Passed, TrainError>;
 
-    /// Makes of parameters that are learning those of a network that is done; `sample` are sources of training pictures.
-    fn settle(&self, parameters: &[Vec<f32>], _sample: Vec<Tensor>) -> Result<Vec<Vec<f32>>, TrainError> {
+    /// Makes of parameters that are learning those of a network that is done; `sample` gives sources of training pictures.
+    fn settle(
+        &self,
+        parameters: &[Vec<f32>],
+        _sample: impl FnOnce() -> Result<Vec<Tensor>, TrainError>,
+    ) -> Result<Vec<Vec<f32>>, TrainError> {
         Ok(parameters.to_vec())
     }
 
@@ -253,11 +257,10 @@ impl<L: Learner> Data<'_, L> {
         parameters: &[Vec<f32>],
         sample: &[usize],
     ) -> Result<Vec<Vec<f32>>, TrainError> {
-        let sources = sample
-            .par_chunks(PART)
-            .map(|part| self.source(part, None))
-            .collect::<Result<_, TrainError>>()?;
-        self.learner.settle(parameters, sources)
+        self.learner.settle(parameters, || {
+            let parts = sample.par_chunks(PART);
+            parts.map(|part| self.source(part, None)).collect()
+        })
     }
 
     /// The share of the pictures `chosen` whose class the network tells right.

@@ -390,7 +390,7 @@ impl Learner for Layers {
     fn settle(
         &self,
         parameters: &[Vec<f32>],
-        sample: Vec<Tensor>,
+        sample: impl FnOnce() -> std::result::Result<Vec<Tensor>, TrainError>,
     ) -> std::result::Result<Vec<Vec<f32>>, TrainError> {
         let mut settled = parameters.to_vec();
         if !self.normalised {
@@ -404,7 +404,7 @@ impl Learner for Layers {
             .transpose()?;
         let scales = self.scales(parameters).to_vec();
         let last = self.network.layers.len() - 1;
-        let mut flows = sample;
+        let mut flows = sample()?;
         let mut pair = 0;
         for (index, operation) in self.operations[..last].iter().enumerate() {
             let connection = match operation {

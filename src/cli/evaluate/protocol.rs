@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array2, Axis, s};
 
 use super::row::Row;
 use crate::chip::report::Emulation;
@@ -270,9 +270,9 @@ pub(super) fn float_embeddings(
             ann.forward(&batch[index])
         };
         for (mut row, found) in rows.outer_iter_mut().zip(in_parallel(batch.len(), || (), each)) {
+            classes.push(found.class());
             let norm = found.embedding.dot(&found.embedding).sqrt();
             row.assign(&(found.embedding / if norm == 0.0 { 1.0 } else { norm }));
-            classes.push(highest(&found.logits));
         }
     }
     (matrix, classes)
@@ -305,12 +305,6 @@ pub(super) fn run(
         })
     });
     found.into_iter().collect()
-}
-
-/// The class: the first of the highest.
-pub(super) fn highest(logits: &Array1<f32>) -> usize {
-    let most = logits.iter().copied().fold(f32::MIN, f32::max);
-    logits.iter().position(|&logit| logit == most).unwrap_or(0)
 }
 
 /// `each` over `0..count` on all CPUs, each thread with what `make` gives it; results stand in order.

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::axis::{Axis, Ruler};
-use crate::chip::draw::escaped;
+use crate::chip::draw::{escaped, open};
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,14 +128,7 @@ impl Chart {
         let height =
             TOP + PLOT_HEIGHT + BELOW + entries.last().map_or(0.0, |entry| entry.y + LEGEND_ROW) + 8.0;
         let (title, subtitle) = (escaped(&self.title), escaped(&self.subtitle));
-        writeln!(
-            out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-             height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\" \
-             font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" fill=\"{DARK}\">"
-        )?;
-        writeln!(out, "<title id=\"title\">{title}</title>")?;
-        writeln!(out, "<desc id=\"desc\">{subtitle}</desc>")?;
+        open(out, WIDTH, height, &title, &subtitle)?;
         writeln!(
             out,
             "<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>"

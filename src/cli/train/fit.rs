@@ -153,11 +153,8 @@ impl Train {
         let (mut ann, report) = train(&network, &pictures, &labels, &self.options(), &mut |now| {
             follow.show(&now)
         })?;
-        let right = tests.iter().zip(&test_labels).filter(|(picture, label)| {
-            let logits = ann.forward(picture).logits;
-            let highest = logits.iter().copied().fold(f32::MIN, f32::max);
-            logits.iter().position(|&logit| logit == highest) == Some(usize::from(**label))
-        });
+        let pairs = tests.iter().zip(&test_labels);
+        let right = pairs.filter(|(picture, label)| ann.forward(picture).class() == usize::from(**label));
         let test_accuracy = 100.0 * right.count() as f64 / tests.len() as f64;
         let kept = &report.epochs[report.kept_epoch - 1];
         let validation = kept

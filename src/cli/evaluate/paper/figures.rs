@@ -9,7 +9,7 @@ use image::ImageEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::measure::Searched;
-use crate::chip::draw::escaped;
+use crate::chip::draw::{escaped, open};
 use crate::cli::figures::axis::{Axis, Scale};
 use crate::cli::figures::chart::{Chart, Curve, Ink, Level, Point};
 use crate::picture::Picture;
@@ -147,14 +147,7 @@ pub(super) fn figure_5(
     let width = groups()[3].0 + 3 * (CELL + GAP) - GAP + 24;
     let height = TOP + examples.len() * (CELL + GAP) + 34;
     let mut out = String::new();
-    writeln!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\" \
-         font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" fill=\"#1f2328\">"
-    )?;
-    writeln!(out, "<title id=\"title\">Search examples</title>")?;
-    writeln!(out, "<desc id=\"desc\">{}</desc>", escaped(subtitle))?;
+    open(&mut out, width, height, "Search examples", &escaped(subtitle))?;
     writeln!(
         out,
         "<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>"

@@ -67,7 +67,7 @@ pub(super) fn accuracy(ann: &Ann, pictures: &[Picture], labels: &[u8]) -> f64 {
     let bar = progress::bar("float network", pictures.len());
     let each = |(): &mut (), index: usize| {
         bar.inc(1);
-        protocol::highest(&ann.forward(&pictures[index]).logits)
+        ann.forward(&pictures[index]).class()
     };
     let classes = in_parallel(pictures.len(), || (), each);
     bar.finish_and_clear();
