@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::http::Limits;
+use crate::http::cors::WebOrigin;
+use crate::http::limits::Limits;
 use crate::service::ServiceOptions;
 
 /// Everything that `serve` can be told.
@@ -13,6 +14,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     pub limits: Limits,
+    /// Whose web pages may ask, beside those of this server.
+    pub origins: Vec<WebOrigin>,
     pub service: ServiceOptions,
     /// How long requests may take to end after a signal.
     pub drain: Duration,

@@ -70,7 +70,7 @@ impl From<rusqlite::Error> for CatalogueError {
     }
 }
 
-/// A product's name: 1 to 200 bytes, no control characters, no surrounding blanks.
+/// A product's name: 1 to 200 characters, no control characters, no surrounding blanks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ProductId(String);
 
@@ -83,8 +83,8 @@ impl ProductId {
                 reason: reason.to_owned(),
             })
         };
-        if id.is_empty() || id.len() > 200 {
-            return refuse("must have 1 to 200 bytes");
+        if !(1..=200).contains(&id.chars().count()) {
+            return refuse("must have 1 to 200 characters");
         }
         if id.trim() != id || id.chars().any(char::is_control) {
             return refuse("must have no control characters and no blanks around it");
@@ -128,8 +128,8 @@ pub fn check_attributes(attributes: &Attributes) -> Result<(), CatalogueError> {
     for (name, value) in attributes {
         let shown: String = name.chars().take(100).collect();
         let field = format!("attributes.{shown}");
-        if name.is_empty() || name.len() > 200 {
-            return refuse(field, "must have a name of 1 to 200 bytes".to_owned());
+        if !(1..=200).contains(&name.chars().count()) {
+            return refuse(field, "must have a name of 1 to 200 characters".to_owned());
         }
         bytes += name.len()
             + match value {
@@ -157,14 +157,14 @@ pub fn check_attributes(attributes: &Attributes) -> Result<(), CatalogueError> {
 
 /// Refuses a title that is too long for one.
 pub fn check_title(title: &str) -> Result<(), CatalogueError> {
-    if title.len() <= Product::LONGEST_TITLE {
+    let length = title.chars().count();
+    if length <= Product::LONGEST_TITLE {
         return Ok(());
     }
     Err(CatalogueError::Invalid {
         field: "title".to_owned(),
         reason: format!(
-            "has {} bytes; at most {} are kept",
-            title.len(),
+            "has {length} characters; at most {} are kept",
             Product::LONGEST_TITLE
         ),
     })
@@ -197,7 +197,7 @@ impl Product {
     pub const MOST_ATTRIBUTES: usize = 100;
     /// The most bytes of its attributes, names and values together.
     pub const MOST_ATTRIBUTE_BYTES: usize = 64 << 10;
-    /// The most bytes of its title.
+    /// The most characters of its title.
     pub const LONGEST_TITLE: usize = 1000;
 }
 

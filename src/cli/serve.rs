@@ -1,6 +1,7 @@
 //! `serve`: logging, signals, the listening socket.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,9 +19,11 @@ use crate::catalogue::Origin;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::config::Config;
+use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;
+use crate::http::limits::{Limits, Rates, Room};
 use crate::http::metrics::Requests;
-use crate::http::{App, Limits, router};
+use crate::http::{App, listen, router};
 use crate::network::{Probe, TimeSteps};
 use crate::picture::DecodeLimits;
 use crate::service::model::Model;
@@ -73,6 +76,28 @@ pub struct Serve {
     /// Largest body of a request, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 20, env = "SPIKELENS_MAX_BODY_BYTES")]
     max_body_bytes: usize,
+    /// Bodies of all requests together, in bytes; what comes beyond is refused as overloaded
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, env = "SPIKELENS_MAX_BODIES_BYTES")]
+    max_bodies_bytes: usize,
+    /// Largest head of a request (its line and headers), in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 10, env = "SPIKELENS_MAX_HEADER_BYTES",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8192..=16 << 20))]
+    max_header_bytes: usize,
+    /// Open connections; what comes beyond is refused as overloaded
+    #[arg(long, value_name = "N", default_value_t = 1024, env = "SPIKELENS_MAX_CONNECTIONS",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    max_connections: usize,
+    /// Requests a second for each name of a key, or for each address where there are no keys [default: any number]
+    #[arg(long, value_name = "N", env = "SPIKELENS_RATE_LIMIT")]
+    rate_limit: Option<NonZeroU32>,
+    /// Origins whose web pages may ask, `https://shop.example` or `*`, joined by commas [default: none]
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        env = "SPIKELENS_CORS_ORIGIN"
+    )]
+    cors_origin: Vec<WebOrigin>,
     /// Largest picture, in megapixels
     #[arg(long, value_name = "N", default_value_t = 40, env = "SPIKELENS_MAX_MEGAPIXELS",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -115,6 +140,13 @@ impl Serve {
                 self.listen
             ),
         };
+        if self.max_bodies_bytes < self.max_body_bytes {
+            bail!(
+                "--max-bodies-bytes {} has no room for one body of --max-body-bytes {}: raise it, or lower the other",
+                self.max_bodies_bytes,
+                self.max_body_bytes
+            );
+        }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = self.store()?;
         let config = self.config(&model, store.origin()?.as_ref());
@@ -128,6 +160,11 @@ impl Serve {
             waiting = ?config.service.waiting,
             max_body_bytes = config.limits.body,
             max_pixels = config.service.limits.max_pixels,
+            max_bodies_bytes = config.limits.bodies,
+            max_header_bytes = config.limits.head,
+            max_connections = config.limits.connections,
+            rate_limit = config.limits.rate,
+            cors_origins = config.origins.len(),
             request_timeout_ms = config.limits.time.as_millis(),
             keys = keys.is_some(),
             "configuration"
@@ -170,8 +207,13 @@ impl Serve {
             listen: self.listen,
             limits: Limits {
                 body: self.max_body_bytes,
+                bodies: self.max_bodies_bytes,
+                head: self.max_header_bytes,
                 time: Duration::from_millis(self.request_timeout_ms),
+                connections: self.max_connections,
+                rate: self.rate_limit,
             },
+            origins: self.cors_origin.clone(),
             service: ServiceOptions {
                 chips,
                 waiting: Duration::from_millis(self.queue_ms),
@@ -216,7 +258,10 @@ async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, 
     let app = Arc::new(App {
         service: Arc::clone(&service),
         limits: config.limits,
+        room: Room::new(&config.limits),
+        rates: config.limits.rate.map(Rates::new),
         keys: keys.clone(),
+        origins: config.origins,
         requests: Requests::default(),
     });
     if let Some(keys) = keys {
@@ -233,13 +278,14 @@ async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, 
             let _ = loaded.send(result);
         })?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router(app))
-        .with_graceful_shutdown(async {
+    let limits = config.limits;
+    let server = tokio::spawn(async move {
+        let stopped = async {
             // A dropped sender means the same: stop.
             let _ = stopped.await;
-        })
-        .into_future();
-    let server = tokio::spawn(server);
+        };
+        listen::serve(listener, router(app), &limits, stopped).await;
+    });
     let mut loading = std::pin::pin!(async {
         match loading.await {
             Ok(Ok(())) => {
@@ -259,7 +305,7 @@ async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, 
     service.drain();
     drop(stop);
     match tokio::time::timeout(config.drain, server).await {
-        Ok(ended) => ended??,
+        Ok(ended) => ended?,
         Err(_) => tracing::warn!("some requests did not end in time"),
     }
     // What was not kept in time is only rebuilt at the next start.

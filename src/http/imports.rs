@@ -102,6 +102,13 @@ pub async fn create(
     if !lines.open.is_empty() {
         lines.take(b"\n");
     }
+    // A stream without a line says that there is nothing new; a request without a body says nothing.
+    if lines.ended == 0 && content_type.is_none() {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            "there is no body; send one JSON object a line as application/x-ndjson",
+        ));
+    }
     let rest = lines.ready();
     if !rest.is_empty() {
         import.lines(rest, deadline()).await?;

@@ -73,16 +73,8 @@ impl Keys {
         Ok(count)
     }
 
-    /// The name of the key that a request comes with, if it may ask for what it does; no name where none is needed.
-    pub fn admit(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Result<Option<Arc<str>>, Problem> {
-        if OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
-            return Ok(None);
-        }
+    /// The name of the key that a request comes with, if it may ask for what it does.
+    pub fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
         let given = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.as_bytes().split_first_chunk::<7>())
@@ -110,8 +102,13 @@ impl Keys {
                 format!("key {:?} may read; this takes one that may write", key.name),
             ));
         }
-        Ok(Some(Arc::clone(&key.name)))
+        Ok(Arc::clone(&key.name))
     }
+}
+
+/// Whether anybody may ask for it, as often as they like.
+pub fn is_open(method: &Method, path: &str) -> bool {
+    OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn needed(method: &Method, path: &str) -> Role {
@@ -200,14 +197,12 @@ mod tests {
             admitted.map_err(|problem| problem.code)
         };
         let (read, write) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
-        assert_eq!(admit(None, Method::GET, "/healthz"), Ok(None));
+        assert!(is_open(&Method::GET, "/healthz"));
+        assert!(!is_open(&Method::POST, "/healthz") && !is_open(&Method::GET, "/metrics"));
         assert_eq!(admit(None, Method::GET, "/metrics"), Err(Code::Unauthorized));
         let wrong = Some("0123456789abcdeg");
         assert_eq!(admit(wrong, Method::GET, "/v1/model"), Err(Code::Unauthorized));
-        assert_eq!(
-            admit(read, Method::POST, "/v1/search"),
-            Ok(Some("front end".into()))
-        );
+        assert_eq!(admit(read, Method::POST, "/v1/search"), Ok("front end".into()));
         for (method, path) in [
             (Method::PUT, "/v1/products/a"),
             (Method::DELETE, "/v1/products/a"),
@@ -215,7 +210,7 @@ mod tests {
             (Method::POST, "/v1/imports"),
         ] {
             assert_eq!(admit(read, method.clone(), path), Err(Code::Forbidden), "{path}");
-            assert_eq!(admit(write, method, path), Ok(Some("importer".into())));
+            assert_eq!(admit(write, method, path), Ok("importer".into()));
         }
         assert!(admit(write, Method::GET, "/v1/stats").is_ok());
     }

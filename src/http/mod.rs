@@ -1,7 +1,10 @@
 //! HTTP: the router and what every request passes through. JSON and status codes live here and nowhere to the left.
 
+pub mod cors;
 pub mod imports;
 pub mod keys;
+pub mod limits;
+pub mod listen;
 pub mod metrics;
 pub mod model;
 pub mod problem;
@@ -24,7 +27,10 @@ use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::service::{Service, ServiceError};
+use cors::WebOrigin;
 use keys::Keys;
+use limits::{Caller, Limits, Rates, Room};
+use listen::{Crowded, Peer};
 use metrics::Requests;
 use problem::{Code, Problem};
 use request::Endpoint;
@@ -35,19 +41,15 @@ use search::ModelName;
 pub struct App {
     pub service: Arc<Service>,
     pub limits: Limits,
+    pub room: Room,
+    /// None where each may ask as often as they like.
+    pub rates: Option<Rates>,
     /// None where anybody may do everything.
     pub keys: Option<Arc<Keys>>,
+    /// Whose web pages may ask, beside those of this server.
+    pub origins: Vec<WebOrigin>,
     /// Counted for `/metrics`.
     pub requests: Requests,
-}
-
-/// Bounds of one request.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of a body.
-    pub body: usize,
-    /// From the first byte to the answer.
-    pub time: Duration,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,7 +59,7 @@ const IMPORTS: &str = "/v1/imports";
 
 /// Every route, with what all of them pass through.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/v1/embeddings", post(search::embeddings))
         .route("/v1/search", post(search::search))
         .route("/v1/recommend", post(products::recommend))
@@ -89,8 +91,13 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
-        ))
-        .with_state(app)
+        ));
+    // Outermost: a browser asks without a key whether it may ask.
+    let router = match cors::layer(&app.origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(app)
 }
 
 async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
@@ -138,9 +145,11 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let admitted = match &app.keys {
-        None => Ok(None),
-        Some(keys) => keys.admit(&method, &path, request.headers()),
+    let crowded = request.extensions().get::<Crowded>().is_some();
+    let admitted = if crowded {
+        Err(Problem::from(ServiceError::Overloaded))
+    } else {
+        admit(&app, &request)
     };
     let (response, key) = match admitted {
         Err(refusal) => (refusal.into_response(), None),
@@ -165,6 +174,10 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    if crowded {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     let (status, took) = (response.status().as_u16(), start.elapsed());
     app.requests
         .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
@@ -178,6 +191,26 @@ async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         "answered"
     );
     response
+}
+
+/// The name of the key that a request comes with, if it may ask, and may ask now.
+fn admit(app: &App, request: &Request) -> Result<Option<Arc<str>>, Problem> {
+    if keys::is_open(request.method(), request.uri().path()) {
+        return Ok(None);
+    }
+    let key = match &app.keys {
+        None => None,
+        Some(keys) => Some(keys.admit(request.method(), request.uri().path(), request.headers())?),
+    };
+    if let Some(rates) = &app.rates {
+        let caller = match (&key, request.extensions().get::<Peer>()) {
+            (Some(key), _) => Caller::Key(Arc::clone(key)),
+            (None, Some(Peer(address))) => Caller::at(address.ip()),
+            (None, None) => return Ok(None),
+        };
+        rates.admit(&caller)?;
+    }
+    Ok(key)
 }
 
 /// The client's id where it is short and plain, otherwise a new one.

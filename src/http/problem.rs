@@ -22,6 +22,7 @@ pub enum Code {
     UnsupportedMediaType,
     UndecodableImage,
     EmptyEmbedding,
+    RateLimited,
     Overloaded,
     NotReady,
     ShuttingDown,
@@ -32,7 +33,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the contract's order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -44,6 +45,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::UndecodableImage,
         Self::EmptyEmbedding,
+        Self::RateLimited,
         Self::Overloaded,
         Self::NotReady,
         Self::ShuttingDown,
@@ -97,6 +99,11 @@ impl Code {
                 "empty_embedding",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The embedding is all zeros",
+            ),
+            Self::RateLimited => (
+                "rate_limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests of one caller",
             ),
             Self::Overloaded => (
                 "overloaded",

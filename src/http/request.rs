@@ -1,7 +1,7 @@
 //! The three ways to send a picture, read into one form: raw body, multipart form, JSON.
 //!
 //! Options come as query parameters, form fields or JSON fields; unknown ones and those given twice are refused by
-//! name.
+//! name. A field of the body goes before a parameter of the query, so that a client may keep its defaults in the URL.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri, header};
@@ -10,9 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use serde_json::Value;
 
+use super::limits::Room;
 use super::problem::{Code, Problem};
 use crate::catalogue::filter::Filter;
-use crate::catalogue::{Attributes, ProductKey};
+use crate::catalogue::{Attributes, ProductKey, check_attributes, check_title};
 use crate::embedding::stopping::{Length, LengthError};
 use crate::network::Probe;
 use crate::picture::Mode;
@@ -110,9 +111,6 @@ const PICTURES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif
 /// What RFC 7396 calls the JSON of a merge.
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// A body beyond its limit is read on up to this many times the limit, so that the client hears the refusal.
-const DRAINED: usize = 8;
-
 /// Reads the query of a request without a body.
 pub fn parameters(endpoint: Endpoint, uri: &Uri) -> Result<Request, Problem> {
     let mut request = Request::default();
@@ -146,7 +144,7 @@ pub async fn read(
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
+    room: &Room,
 ) -> Result<Request, Problem> {
     let mut request = Request::default();
     let mut fields = Fields {
@@ -154,6 +152,7 @@ pub async fn read(
         given: Vec::new(),
     };
     read_query(&mut fields, &mut request, uri)?;
+    fields.given.clear();
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -161,12 +160,12 @@ pub async fn read(
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     if PICTURES.contains(&essence.as_str()) && endpoint.fields().contains(&"image") {
-        request.image = Some(whole(body, limit).await?);
+        request.image = Some(whole(body, room).await?);
     } else if essence == "application/json" || essence == MERGE_PATCH && endpoint == Endpoint::PatchProduct {
-        let body = whole(body, limit).await?;
+        let body = whole(body, room).await?;
         read_json(&mut fields, &mut request, &body)?;
     } else if essence == "multipart/form-data" {
-        let body = whole(body, limit).await?;
+        let body = whole(body, room).await?;
         read_form(&mut fields, &mut request, content_type, body).await?;
     } else {
         let given = if content_type.is_empty() {
@@ -190,27 +189,17 @@ pub async fn read(
     Ok(request)
 }
 
-async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+async fn whole(body: Body, room: &Room) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
-    let mut read = Vec::new();
-    let mut length = 0usize;
-    while let Some(chunk) = stream.next().await {
-        let chunk =
-            chunk.map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was whole"))?;
-        length = length.saturating_add(chunk.len());
-        if length <= limit {
-            read.extend_from_slice(&chunk);
-        } else if length > limit.saturating_mul(DRAINED) {
+    let mut reading = room.read();
+    while let Some(piece) = stream.next().await {
+        let piece =
+            piece.map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was whole"))?;
+        if !reading.take(&piece) {
             break;
         }
     }
-    if length > limit {
-        return Err(Problem::new(
-            Code::TooLarge,
-            format!("the body is larger than {limit} bytes"),
-        ));
-    }
-    Ok(Bytes::from(read))
+    reading.whole()
 }
 
 fn read_json(fields: &mut Fields, request: &mut Request, body: &[u8]) -> Result<(), Problem> {
@@ -261,6 +250,7 @@ enum Given<'a> {
 
 struct Fields {
     endpoint: Endpoint,
+    /// In the query or in the body, whichever is read now.
     given: Vec<&'static str>,
 }
 
@@ -330,8 +320,21 @@ impl Fields {
             "negative" => request.negative = Some(ids(given).map_err(refuse)?),
             "exact" => request.exact = Some(truth(given).map_err(refuse)?),
             "filter" => request.filter = Some(filter(given)?),
-            "title" => request.title = Some(text(given).map_err(refuse)?),
-            "attributes" => request.attributes = Some(attributes(given).map_err(refuse)?),
+            "title" => {
+                let title = text(given).map_err(refuse)?;
+                check_title(&title)?;
+                request.title = Some(title);
+            }
+            "attributes" => {
+                let attributes = attributes(given).map_err(refuse)?;
+                if self.endpoint == Endpoint::PatchProduct {
+                    let left = attributes.iter().filter(|(_, value)| !value.is_null());
+                    check_attributes(&left.map(|(name, value)| (name.clone(), value.clone())).collect())?;
+                } else {
+                    check_attributes(&attributes)?;
+                }
+                request.attributes = Some(attributes);
+            }
             "trace" => request.trace = Some(truth(given).map_err(refuse)?),
             other => unreachable!("{other} is in the endpoint's table"),
         }
@@ -344,7 +347,11 @@ fn word(given: Given<'_>) -> Result<String, String> {
     let text = match given {
         Given::Text(text) => text,
         Given::Json(Value::String(text)) => text.as_str(),
-        Given::Json(value @ (Value::Number(_) | Value::Bool(_))) => return Ok(value.to_string()),
+        Given::Json(value @ (Value::Number(_) | Value::Bool(_))) => {
+            // 25.0 is the whole number 25 to JSON's schemas.
+            let writing = value.to_string();
+            return Ok(writing.strip_suffix(".0").map_or(writing.clone(), str::to_owned));
+        }
         Given::Json(_) => return Err("must be one plain value".to_owned()),
     };
     if text.len() > 200 {
@@ -382,11 +389,13 @@ fn count(given: Given<'_>) -> Result<usize, String> {
     parsed.ok_or_else(|| format!("is {text}; it must be a whole number from 1 to {most}"))
 }
 
+/// True or false, in the capitals that Python writes, too.
 fn truth(given: Given<'_>) -> Result<bool, String> {
-    match word(given)?.as_str() {
+    let text = word(given)?;
+    match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        other => Err(format!("is {other:?}; it is true or false")),
+        _ => Err(format!("is {text:?}; it is true or false")),
     }
 }
 
@@ -441,7 +450,13 @@ fn embedding(given: Given<'_>) -> Result<Vec<i32>, String> {
         .iter()
         .enumerate()
         .map(|(index, value)| {
-            let whole = value.as_i64().and_then(|value| i32::try_from(value).ok());
+            let fraction = || {
+                value
+                    .as_f64()
+                    .filter(|value| value.fract() == 0.0 && value.abs() < 1e15)
+            };
+            let whole = value.as_i64().or_else(|| fraction().map(|value| value as i64));
+            let whole = whole.and_then(|value| i32::try_from(value).ok());
             whole.ok_or_else(|| format!("value {index} is not a whole number of 32 bits"))
         })
         .collect()

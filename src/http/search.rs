@@ -99,7 +99,7 @@ pub async fn embeddings(
     body: Body,
 ) -> Result<Json<EmbeddingAnswer>, Problem> {
     let start = Instant::now();
-    let request = request::read(Endpoint::Embeddings, &uri, &headers, body, app.limits.body).await?;
+    let request = request::read(Endpoint::Embeddings, &uri, &headers, body, &app.room).await?;
     let model = Arc::clone(&app.service.model);
     let options = run_options(&request, RunOptions::of(&model));
     let image = request.image.ok_or_else(no_image)?;
@@ -128,7 +128,7 @@ pub async fn search(
 ) -> Result<Json<SearchAnswer>, Problem> {
     let start = Instant::now();
     app.service.ready()?;
-    let mut request = request::read(Endpoint::Search, &uri, &headers, body, app.limits.body).await?;
+    let mut request = request::read(Endpoint::Search, &uri, &headers, body, &app.room).await?;
     let model = Arc::clone(&app.service.model);
     let origin = &app.service.options.origin;
     let catalogue = RunOptions {

@@ -4,6 +4,7 @@
 mod api;
 mod chip;
 mod cli;
+mod clients;
 mod crash;
 mod documents;
 mod drawing;
@@ -12,6 +13,7 @@ mod golden;
 mod imports;
 mod keys;
 mod layering;
+mod limits;
 mod live;
 mod metrics;
 mod openapi;

@@ -1,0 +1,111 @@
+//! Which web pages of other origins may ask: none, unless the operator names them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use thiserror::Error;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::REQUEST_ID;
+
+/// The origin of web pages that may ask, or all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebOrigin {
+    Any,
+    One(HeaderValue),
+}
+
+/// Why a text is no origin.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is no origin; one is like https://shop.example or http://localhost:3000, or * for all")]
+pub struct NoOrigin(String);
+
+impl FromStr for WebOrigin {
+    type Err = NoOrigin;
+
+    fn from_str(text: &str) -> Result<Self, NoOrigin> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let refuse = || NoOrigin(text.to_owned());
+        let uri: Uri = text.parse().map_err(|_| refuse())?;
+        let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(refuse());
+        };
+        // Browsers send no path, no user and no upper case; what differs from that would never match.
+        let sent = format!("{}://{authority}", uri.scheme_str().unwrap_or_default());
+        if sent != text || text.contains('@') || text.chars().any(|letter| letter.is_ascii_uppercase()) {
+            return Err(refuse());
+        }
+        HeaderValue::from_str(text).map(Self::One).map_err(|_| refuse())
+    }
+}
+
+/// Answers browsers that ask whether a page may, and marks the answers that it may read; none without origins.
+pub fn layer(origins: &[WebOrigin]) -> Option<CorsLayer> {
+    let named: Option<Vec<HeaderValue>> = origins
+        .iter()
+        .map(|origin| match origin {
+            WebOrigin::Any => None,
+            WebOrigin::One(value) => Some(value.clone()),
+        })
+        .collect();
+    let allowed = match named {
+        Some(named) if named.is_empty() => return None,
+        Some(named) => AllowOrigin::list(named),
+        None => AllowOrigin::any(),
+    };
+    let sent = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_NONE_MATCH,
+        REQUEST_ID,
+    ];
+    let read: [HeaderName; 4] = [header::LOCATION, header::ETAG, header::RETRY_AFTER, REQUEST_ID];
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
+            .allow_headers(sent)
+            .expose_headers(read)
+            .max_age(Duration::from_secs(3600)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        assert_eq!("*".parse(), Ok(WebOrigin::Any));
+        for good in ["https://shop.example", "http://localhost:3000", "http://[::1]:80"] {
+            assert_eq!(good.parse(), Ok(WebOrigin::One(HeaderValue::from_static(good))));
+        }
+        for bad in [
+            "",
+            "shop.example",
+            "https://shop.example/",
+            "https://shop.example/page",
+            "https://Shop.example",
+            "https://a@shop.example",
+            "ftp://shop.example",
+            "https://*.example\n",
+            "null",
+        ] {
+            assert_eq!(bad.parse::<WebOrigin>(), Err(NoOrigin(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn without_origins_there_is_nothing() {
+        assert!(layer(&[]).is_none());
+    }
+}
