@@ -3,6 +3,7 @@
 //! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, equals in stored order.
 
 use super::Neighbour;
+use super::kernel::{dot_i8, dot_i16};
 
 /// Stored embeddings, in the narrowest integers that hold them all.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,8 +113,8 @@ impl Vectors {
     pub fn cosine(&self, query: &Query, index: usize) -> f64 {
         let range = index * self.dimensions..(index + 1) * self.dimensions;
         let product = match (&query.form, &self.rows) {
-            (Form::I8(query), Rows::I8(rows)) => dot_i8(query, &rows[range]),
-            (Form::I16(query), Rows::I16(rows)) => dot_i16(query, &rows[range]),
+            (Form::I8(query), Rows::I8(rows)) => float(dot_i8(query, &rows[range])),
+            (Form::I16(query), Rows::I16(rows)) => float(dot_i16(query, &rows[range])),
             (Form::I8(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
             (Form::I8(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
             (Form::I16(values), Rows::I8(rows)) => dot(values, &rows[range], query.exact),
@@ -208,21 +209,6 @@ enum Form {
 
 fn narrowed<T: TryFrom<i32>>(value: i32) -> T {
     T::try_from(value).ok().expect("the width was checked")
-}
-
-/// Products of 8-bit values are at most 2^14, so that a 32-bit sum holds 2^16 of them.
-pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> f64 {
-    let sums = a.chunks(1 << 16).zip(b.chunks(1 << 16)).map(|(a, b)| {
-        let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
-        i64::from(products.sum::<i32>())
-    });
-    float(sums.sum())
-}
-
-/// Products of 16-bit values need 31 bits: they are summed in 64.
-fn dot_i16(a: &[i16], b: &[i16]) -> f64 {
-    let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
-    float(products.map(i64::from).sum())
 }
 
 fn dot<A, B>(a: &[A], b: &[B], exact: bool) -> f64

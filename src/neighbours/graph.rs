@@ -1,4 +1,4 @@
-//! The graph over 8-bit copies of the embeddings: whom a search looks at.
+//! The graph over 8-bit copies of the embeddings: who is linked to whom.
 //!
 //! `hnsw_rs` is named in this file alone. It exits or panics on NaN, unequal lengths, filters that let nothing through
 //! and damaged dumps. None can reach it: values are integers, lengths are compared before, zero vectors get a defined
@@ -9,11 +9,12 @@ use std::path::Path;
 
 use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::api::AnnT;
-use hnsw_rs::hnsw::Hnsw;
+use hnsw_rs::hnsw::{Hnsw, Neighbour};
 use hnsw_rs::hnswio::HnswIo;
 
 use super::NeighboursError;
-use super::exact::dot_i8;
+use super::kernel::dot_i8;
+use super::links::Links;
 
 /// Links of each entry; twice as many in the lowest layer (Malkov and Yashunin 2018, section 4.1: 5 to 48).
 pub const LINKS: usize = 16;
@@ -54,7 +55,24 @@ impl Graph {
         self.0.insert((&quantised(values), index));
     }
 
-    /// About `count` rows that are near.
+    /// A copy of all links, to search in. There are rows `0..len`, and nothing may be inserted meanwhile.
+    pub fn links(&self) -> Links {
+        let mut links = vec![Vec::new(); self.len()];
+        for point in self.0.get_point_indexation() {
+            let layers = point.get_neighborhood_id();
+            let height = usize::from(point.get_point_id().0) + 1;
+            let row = |neighbour: &Neighbour| u32::try_from(neighbour.d_id).expect("rows are few enough");
+            links[point.get_origin_id()] = layers
+                .iter()
+                .take(height)
+                .map(|linked| linked.iter().map(row).collect())
+                .collect();
+        }
+        Links::new(links)
+    }
+
+    /// About `count` rows that are near, by the library's own search.
+    #[cfg(test)]
     pub fn candidates(&self, values: &[i32], count: usize) -> impl Iterator<Item = usize> {
         let found = self.0.search(&quantised(values), count, count);
         found.into_iter().map(|candidate| candidate.d_id)
@@ -137,6 +155,41 @@ fn quantised(values: &[i32]) -> Vec<i8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The library's search is the slow, obvious one: the walk along the copy finds at least as near rows.
+    #[test]
+    fn the_copied_links_lead_where_the_library_s_own_search_leads() {
+        let rows: Vec<Vec<i32>> = (0..3000u64)
+            .map(|row| {
+                let spread =
+                    |axis: u64| (row * 7919 + axis * 104_729).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57;
+                (0..16)
+                    .map(|axis| i32::try_from(spread(axis)).unwrap() - 40)
+                    .collect()
+            })
+            .collect();
+        let graph = Graph::new(rows.len());
+        rows.iter()
+            .enumerate()
+            .for_each(|(index, row)| graph.insert(row, index));
+        let links = graph.links();
+        assert_eq!(links.rows(), rows.len());
+        let (mut theirs, mut ours) = (0.0, 0.0);
+        for query in rows.iter().step_by(50) {
+            let query = quantised(query);
+            let similarity =
+                |row: usize| 1.0 - f64::from(QuantisedCosine.eval(&query, &quantised(&rows[row])));
+            let values: Vec<i32> = query[..16].iter().map(|&value| value.into()).collect();
+            let sum = |found: &mut dyn Iterator<Item = usize>| -> f64 {
+                let mut found: Vec<f64> = found.map(similarity).collect();
+                found.sort_by(|a, b| b.total_cmp(a));
+                found[..10].iter().sum()
+            };
+            theirs += sum(&mut graph.candidates(&values, 64));
+            ours += sum(&mut links.nearest(64, similarity));
+        }
+        assert!(ours >= theirs - 1e-3, "{ours} against {theirs}");
+    }
 
     #[test]
     fn zero_vectors_have_a_defined_distance() {

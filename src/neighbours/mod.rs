@@ -1,24 +1,27 @@
 //! Who is nearest: embeddings in, [`Neighbour`]s by cosine out; embeddings come and go while others search.
 //!
-//! A graph over 8-bit copies proposes candidates; [`exact`] re-ranks them in whole numbers, so that a similarity never
-//! depends on the graph. The graph is a cache of the stored embeddings. An embedding is a row. A new row is compared
-//! exactly until it is linked into the graph, so that it is found at once; a removed row stays where it is and is passed
-//! over, because graphs cannot forget, until its owner builds neighbours without it. Absent: products, and every file but
-//! the graph library's own dump.
+//! A graph, built over 8-bit copies, says who is near whom; a search walks along a flat copy of its links and compares in
+//! whole numbers, so that a similarity never depends on the graph. The graph is a cache of the stored embeddings. An
+//! embedding is a row. A new row is compared exactly until it is linked into the graph and a copy of the links holds it,
+//! so that it is found at once; a removed row stays where it is and is passed over, because graphs cannot forget, until
+//! its owner builds neighbours without it. Absent: products, and every file but the graph library's own dump.
 
 pub mod exact;
 mod graph;
+mod kernel;
+mod links;
 pub mod products;
 pub mod quality;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use thiserror::Error;
 
 use exact::{Vectors, nearest_first};
 use graph::Graph;
+use links::Links;
 
 /// A stored embedding and how near it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,10 +41,12 @@ pub enum NeighboursError {
     Load { reason: String },
 }
 
-/// Candidates that a search looks at, at least; all are re-ranked.
+/// Candidates that a search keeps, at least.
 pub const CANDIDATES_AT_SEARCH: usize = 96;
 /// Below this many embeddings the exact search is as quick as the graph.
 pub const EXACT_BELOW: usize = 2048;
+/// Rows that are compared one by one before the links are copied again, and the share of all rows that may be.
+const UNCOPIED: (usize, usize) = (1024, 64);
 /// So many removed rows are never worth building anew for.
 const FEW_REMOVED: usize = 1024;
 
@@ -58,8 +63,10 @@ pub struct Neighbours {
     live: usize,
     /// None while there are few.
     graph: Option<Arc<Graph>>,
-    /// Rows before this one are in the graph; those behind it are compared one by one.
+    /// Rows before this one are in the graph.
     linked: AtomicUsize,
+    /// What searches walk along; rows behind its own are compared one by one.
+    links: RwLock<Option<Arc<Links>>>,
 }
 
 /// A row that is not in the graph yet, to be linked without keeping anybody from searching or pushing.
@@ -91,6 +98,7 @@ impl Neighbours {
             vectors,
             graph,
             linked: AtomicUsize::new(0),
+            links: RwLock::new(None),
         };
         built.link_all(threads, progress);
         built
@@ -114,13 +122,16 @@ impl Neighbours {
                 ),
             });
         }
-        Ok(Self {
+        let loaded = Self {
             live: removed.iter().filter(|removed| !**removed).count(),
             vectors,
             removed,
             graph: Some(Arc::new(graph)),
             linked: AtomicUsize::new(linked),
-        })
+            links: RwLock::new(None),
+        };
+        loaded.copy_links();
+        Ok(loaded)
     }
 
     /// The stored embeddings.
@@ -185,9 +196,25 @@ impl Neighbours {
         })
     }
 
-    /// From now on the graph answers for that row.
+    /// Hears that a row is in the graph; copies the links when many are that the last copy lacks.
     pub fn linked(&self, row: &Unlinked) {
-        self.linked.store(row.row + 1, Ordering::Release);
+        let linked = row.row + 1;
+        self.linked.store(linked, Ordering::Release);
+        let (least, share) = UNCOPIED;
+        let copied = self.links().map_or(0, |links| links.rows());
+        if linked - copied >= least.max(linked / share) {
+            self.copy_links();
+        }
+    }
+
+    fn links(&self) -> Option<Arc<Links>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on searches walk along the links as they are; nothing may be linked meanwhile.
+    fn copy_links(&self) {
+        let links = self.graph.as_ref().map(|graph| Arc::new(graph.links()));
+        *self.links.write().unwrap_or_else(PoisonError::into_inner) = links;
     }
 
     /// Links every row on `threads` threads; `progress` is told of each.
@@ -216,6 +243,7 @@ impl Neighbours {
             }
         });
         self.linked.store(self.rows(), Ordering::Release);
+        self.copy_links();
     }
 
     /// Whether neighbours built of the live rows alone would be worth their price: many rows are removed, or there are
@@ -225,23 +253,20 @@ impl Neighbours {
         removed > FEW_REMOVED + self.live / 3 || (self.graph.is_none() && self.live >= EXACT_BELOW)
     }
 
-    /// The `k` nearest embeddings, found through the graph and re-ranked exactly.
+    /// The `k` nearest embeddings, found through the graph.
     pub fn nearest(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
-        let graph = match &self.graph {
-            Some(graph) if self.live >= EXACT_BELOW => graph,
+        let links = match self.links() {
+            Some(links) if self.live >= EXACT_BELOW => links,
             _ => return self.nearest_exact(values, k),
         };
         let query = self.vectors.query(values);
-        let linked = self.linked.load(Ordering::Acquire);
         // Removed rows take places among the candidates.
         let wanted = CANDIDATES_AT_SEARCH.max(k.saturating_mul(2));
         let removed = self.rows() - self.live;
         let wanted = wanted.saturating_add(wanted.saturating_mul(removed) / self.live);
-        let found = graph
-            .candidates(values, wanted.min(self.rows()))
-            // A row that is being linked is among those behind as well.
-            .filter(|row| *row < linked)
-            .chain(linked..self.rows())
+        let found = links
+            .nearest(wanted.min(self.rows()), |row| self.vectors.cosine(&query, row))
+            .chain(links.rows()..self.rows())
             .filter(|row| self.is_live(*row))
             .map(|row| Neighbour {
                 index: row,

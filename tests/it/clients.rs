@@ -93,7 +93,11 @@ fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("PYTHONPATH", &clients)
         .env("PYTHONDONTWRITEBYTECODE", "1"));
-    let described = include_str!("../../openapi.yaml").matches("operationId:").count();
+    // The description itself is not asked for once more.
+    let described = include_str!("../../openapi.yaml")
+        .matches("\n      operationId:")
+        .count()
+        - 1;
     assert!(said.contains(&format!("Tested: {described}")), "{said}");
     assert!(server.get("/readyz").status == 200);
 }
