@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 
 use super::imports;
 use super::write::{self, Write, Written};
@@ -18,6 +18,8 @@ const DATABASE: &str = "catalogue.sqlite3";
 const LOCK: &str = "lock";
 /// How long a connection waits for another one's moment of exclusive work, like starting the journal anew.
 const BUSY: Duration = Duration::from_secs(5);
+/// What a reader keeps of the database in memory: a search reads a few dozen pages all over it.
+const READER_KIB: i64 = 32 << 10;
 
 /// A stored picture, to be embedded anew.
 #[derive(Debug)]
@@ -264,6 +266,12 @@ impl Store {
     }
 }
 
+/// One moment of the catalogue, for as long as it lives.
+#[derive(Debug)]
+pub struct Moment<'a> {
+    _transaction: Transaction<'a>,
+}
+
 impl Reader {
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
@@ -288,7 +296,15 @@ impl Reader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
         connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "cache_size", -READER_KIB)?;
         Ok(Self { connection })
+    }
+
+    /// While the answer lives, everything is read as of one moment; several reads are then also quicker.
+    pub fn moment(&self) -> Result<Moment<'_>, CatalogueError> {
+        Ok(Moment {
+            _transaction: self.connection.unchecked_transaction()?,
+        })
     }
 
     /// Which product has this name.

@@ -3,7 +3,7 @@
 //! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, equals in stored order.
 
 use super::Neighbour;
-use super::kernel::{dot_i8, dot_i16};
+use super::kernel::{dot_i8, dot_i16, prefetch};
 
 /// Stored embeddings, in the narrowest integers that hold them all.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +124,17 @@ impl Vectors {
             (Form::I32(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
         };
         self.scaled(query, index, product)
+    }
+
+    /// Has row `index` brought near, for a comparison that comes soon. Of wide rows the first part is enough: the machine
+    /// goes on by itself.
+    pub(super) fn prefetch(&self, index: usize) {
+        let range = index * self.dimensions..(index + 1) * self.dimensions;
+        match &self.rows {
+            Rows::I8(rows) => prefetch(&rows[range]),
+            Rows::I16(rows) => prefetch(&rows[range]),
+            Rows::I32(rows) => prefetch(&rows[range]),
+        }
     }
 
     /// The cosine of the query and row `index` whose product that is.

@@ -186,7 +186,7 @@ mod tests {
                 found[..10].iter().sum()
             };
             theirs += sum(&mut graph.candidates(&values, 64));
-            ours += sum(&mut links.nearest(64, similarity));
+            ours += sum(&mut links.nearest(64, similarity, |_| {}));
         }
         assert!(ours >= theirs - 1e-3, "{ours} against {theirs}");
     }

@@ -60,8 +60,14 @@ impl Links {
         self.rows
     }
 
-    /// About the `count` nearest rows, in no order; `similarity` says how near a row is.
-    pub fn nearest(&self, count: usize, similarity: impl Fn(usize) -> f64) -> impl Iterator<Item = usize> {
+    /// About the `count` nearest rows, in no order; `similarity` says how near a row is, and `soon` hears of rows that it
+    /// will be asked about next.
+    pub fn nearest(
+        &self,
+        count: usize,
+        similarity: impl Fn(usize) -> f64,
+        soon: impl Fn(usize),
+    ) -> impl Iterator<Item = usize> {
         let key = |row: u32| Key::new(similarity(row as usize), row);
         let mut best = key(self.entry);
         for layer in &self.above {
@@ -78,6 +84,7 @@ impl Links {
         }
         let mut seen = Seen::new(self.rows);
         seen.first_time(best.row());
+        let mut fresh: Vec<u32> = Vec::new();
         let mut open = BinaryHeap::from([best]);
         let mut found = BinaryHeap::from([Reverse(best)]);
         while let Some(next) = open.pop() {
@@ -85,10 +92,14 @@ impl Links {
             if found.len() >= count && worst.is_some_and(|worst| next < worst) {
                 break;
             }
-            for &row in self.linked(next.row()) {
-                if !seen.first_time(row) {
-                    continue;
-                }
+            fresh.clear();
+            fresh.extend(
+                self.linked(next.row())
+                    .iter()
+                    .filter(|row| seen.first_time(**row)),
+            );
+            fresh.iter().for_each(|row| soon(*row as usize));
+            for &row in &fresh {
                 let key = key(row);
                 if found.len() < count {
                     found.push(Reverse(key));
@@ -176,9 +187,11 @@ mod tests {
             })
             .collect();
         let links = Links::new(links);
-        let mut found: Vec<usize> = links.nearest(5, |row| -(row as f64 - 80.0).abs()).collect();
+        let mut found: Vec<usize> = links
+            .nearest(5, |row| -(row as f64 - 80.0).abs(), |_| {})
+            .collect();
         found.sort_unstable();
         assert_eq!(found, [78, 79, 80, 81, 82]);
-        assert_eq!(links.nearest(1000, |_| 0.0).count(), 100);
+        assert_eq!(links.nearest(1000, |_| 0.0, |_| {}).count(), 100);
     }
 }

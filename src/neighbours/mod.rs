@@ -265,7 +265,11 @@ impl Neighbours {
         let removed = self.rows() - self.live;
         let wanted = wanted.saturating_add(wanted.saturating_mul(removed) / self.live);
         let found = links
-            .nearest(wanted.min(self.rows()), |row| self.vectors.cosine(&query, row))
+            .nearest(
+                wanted.min(self.rows()),
+                |row| self.vectors.cosine(&query, row),
+                |row| self.vectors.prefetch(row),
+            )
             .chain(links.rows()..self.rows())
             .filter(|row| self.is_live(*row))
             .map(|row| Neighbour {

@@ -129,6 +129,7 @@ fn products(
 ) -> Result<Vec<Match>, ServiceError> {
     let SearchOptions { k, filter, .. } = options;
     let k = *k;
+    let _moment = reader.moment()?;
     let mut matches: Vec<Match> = Vec::with_capacity(k);
     let mut seen = Vec::with_capacity(k);
     for neighbour in found {
