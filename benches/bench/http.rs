@@ -18,6 +18,8 @@ use crate::summary::Sorted;
 
 /// Shares of what the server can do, at which requests are due.
 const RATES: [f64; 2] = [0.5, 0.8];
+/// The overload: so many times what the most clients reached, from so many connections.
+const OVERLOAD: (f64, usize) = (4.0, 1000);
 /// Requests whose answers are asked where their time went.
 const TAKEN_APART: usize = 300;
 /// The parts of an answer's `timing`.
@@ -161,6 +163,10 @@ pub fn measure(data: &Path, pictures: &[Picture], rounds: usize, time: Duration)
     let cpus = cpus()?;
     let loads = loads(address, &requests, &[1, cpus, 2 * cpus], rounds, time)?;
     memory.push(server.memory("after the loads")?);
+    let again = [closed(address, &requests, OVERLOAD.1, time)?];
+    let refused = Load::of(OVERLOAD.1, &again).refused;
+    eprintln!("  a last overload: {refused} refused");
+    memory.push(server.memory("after one more overload")?);
     Ok(Http {
         cpus,
         rounds,
@@ -175,7 +181,7 @@ pub fn measure(data: &Path, pictures: &[Picture], rounds: usize, time: Duration)
 }
 
 /// For each number of clients what the server can do, and, for more than one, the two rates, round by round next to one
-/// another: a rate is a share of what the server could do just before.
+/// another: a rate is a share of what the server could do just before. Last in each round, the overload.
 fn loads(
     address: SocketAddr,
     requests: &[Vec<u8>],
@@ -186,6 +192,7 @@ fn loads(
     let mut clients = clients.to_vec();
     clients.dedup();
     let mut kinds: Vec<(usize, Vec<Round>)> = Vec::new();
+    let (times, connections) = OVERLOAD;
     for round in 0..rounds {
         eprintln!("  round {} of {rounds}", round + 1);
         let mut kind = 0;
@@ -196,9 +203,10 @@ fn loads(
             kinds[kind].1.push(round);
             kind += 1;
         };
+        let mut saturation = 0.0;
         for &clients in &clients {
             let most = closed(address, requests, clients, time)?;
-            let saturation = most.answers_per_s();
+            saturation = most.answers_per_s();
             add(clients, most);
             if clients == 1 && cpus()? > 1 {
                 continue;
@@ -206,10 +214,12 @@ fn loads(
             for share in RATES {
                 add(
                     clients,
-                    open(address, requests, clients, share * saturation, time)?,
+                    open(address, requests, clients, share * saturation, false, time)?,
                 );
             }
         }
+        let over = open(address, requests, connections, times * saturation, true, time)?;
+        add(connections, over);
     }
     Ok(kinds
         .iter()

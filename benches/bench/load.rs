@@ -2,7 +2,8 @@
 //!
 //! In a closed loop each client asks as soon as it has its answer: how much the server can do. In an open loop requests
 //! are due at fixed moments, whatever became of those before, and time counts from that moment: a server that falls
-//! behind cannot hide it.
+//! behind cannot hide it. An overload is an open loop beyond what the server can do: there, time counts from when a
+//! request is sent, since the generator's own queue has no end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,6 +21,8 @@ pub struct Load {
     pub clients: usize,
     /// Requests due a second; None in a closed loop.
     pub due_per_s: Option<f64>,
+    /// Whether that is more than the server can do.
+    pub over: bool,
     pub answers_per_s: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -38,6 +41,7 @@ pub struct Round {
     refused: usize,
     seconds: f64,
     due_per_s: Option<f64>,
+    over: bool,
 }
 
 impl Round {
@@ -59,6 +63,7 @@ impl Load {
         Self {
             clients,
             due_per_s: due.map(|due| due / rounds.len() as f64),
+            over: rounds.iter().all(|round| round.over),
             answers_per_s: times.len() as f64 / seconds,
             p50_ms: times.median(),
             p99_ms: times.p99(),
@@ -135,23 +140,25 @@ fn head(bytes: &[u8]) -> Result<(u16, usize)> {
 pub fn closed(address: SocketAddr, requests: &[Vec<u8>], clients: usize, time: Duration) -> Result<Round> {
     let end = Instant::now() + time;
     let next = AtomicUsize::new(0);
-    run(address, requests, clients, None, || {
+    run(address, requests, clients, None, false, || {
         let now = Instant::now();
         (now < end).then(|| (next.fetch_add(1, Ordering::Relaxed), now))
     })
 }
 
-/// Requests are due `rate` times a second, evenly; the next free one of `clients` sends each.
+/// Requests are due `rate` times a second, evenly; the next free one of `clients` sends each. With `over`, that is more
+/// than the server can do.
 pub fn open(
     address: SocketAddr,
     requests: &[Vec<u8>],
     clients: usize,
     rate: f64,
+    over: bool,
     time: Duration,
 ) -> Result<Round> {
     let start = Instant::now();
     let next = AtomicUsize::new(0);
-    run(address, requests, clients, Some(rate), || {
+    run(address, requests, clients, Some(rate), over, || {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let due = Duration::from_secs_f64(index as f64 / rate);
         (due < time).then(|| (index, start + due))
@@ -164,6 +171,7 @@ fn run(
     requests: &[Vec<u8>],
     clients: usize,
     rate: Option<f64>,
+    over: bool,
     next: impl Fn() -> Option<(usize, Instant)> + Sync,
 ) -> Result<Round> {
     let start = Instant::now();
@@ -174,8 +182,9 @@ fn run(
         while let Some((index, due)) = next() {
             // A spinning client would take the CPU from the server; sleeping wakes some 0.06 ms late, which counts.
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let from = if over { Instant::now() } else { due };
             let (status, body) = connection.ask(&requests[index % requests.len()])?;
-            let time = due.elapsed().as_secs_f64() * 1e3;
+            let time = from.elapsed().as_secs_f64() * 1e3;
             match status {
                 200 => times.push(time),
                 503 => refused += 1,
@@ -206,5 +215,6 @@ fn run(
         refused,
         seconds,
         due_per_s: rate,
+        over,
     })
 }

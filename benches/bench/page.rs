@@ -266,7 +266,8 @@ fn http(out: &mut String, found: &Http) {
             "`POST /v1/search` with {} test pictures in turn as PNG ({} bytes on average), answers of {} bytes, kept \
              connections; server and load generator share the {} CPUs; {} rounds of all loads. Closed loop: a client asks when it has its \
              answer. Open loop: requests are due at fixed moments, at half and at four fifths of what the closed loop \
-             of as many clients reached just before; time counts from when a request is due.\n",
+             of as many clients reached just before; time counts from when a request is due. Overload: four times \
+             what the most clients reached; time counts from when a request is sent.\n",
             found.pictures, found.body_bytes, found.answer_bytes, found.cpus, found.rounds
         ),
     );
@@ -276,8 +277,11 @@ fn http(out: &mut String, found: &Http) {
         .map(|load| {
             vec![
                 load.clients.to_string(),
-                load.due_per_s
-                    .map_or_else(|| "closed".to_owned(), |rate| format!("{rate:.0} due a second")),
+                match load.due_per_s {
+                    None => "closed".to_owned(),
+                    Some(rate) if load.over => format!("overload, {rate:.0} due a second"),
+                    Some(rate) => format!("{rate:.0} due a second"),
+                },
                 format!("{:.0}", load.answers_per_s),
                 short(load.p50_ms),
                 short(load.p99_ms),
