@@ -55,13 +55,14 @@ pub struct Memory {
 }
 
 /// The running server; ended when dropped.
-struct Server {
+#[derive(Debug)]
+pub struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 impl Server {
-    fn start(data: &Path) -> Result<Self> {
+    pub fn start(data: &Path) -> Result<Self> {
         let mut child = spikelens()
             .args([
                 "serve",
@@ -94,7 +95,7 @@ impl Server {
         Ok(Self { child, address })
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         let request = b"GET /readyz HTTP/1.1\r\nhost: bench\r\n\r\n";
         let mut connection = Connection::open(self.address)?;
         let start = Instant::now();
@@ -108,7 +109,11 @@ impl Server {
         Ok(())
     }
 
-    fn memory(&self, when: &'static str) -> Result<Memory> {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn memory(&self, when: &'static str) -> Result<Memory> {
         let status = read(format!("/proc/{}/status", self.child.id()))?;
         let mib = |name: &str| -> Result<f64> {
             let kib = number(&status, name).with_context(|| format!("the process has no {name}"))?;
@@ -137,20 +142,7 @@ pub fn measure(data: &Path, pictures: &[Picture], rounds: usize, time: Duration)
         "{} does not exist; leave `indexing` in, it makes it",
         data.display()
     );
-    let mut body_bytes = 0;
-    let requests = pictures
-        .iter()
-        .map(|picture| {
-            let png = picture.to_png()?;
-            body_bytes += png.len();
-            let head = format!(
-                "POST /v1/search HTTP/1.1\r\nhost: bench\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n",
-                png.len()
-            );
-            Ok([head.as_bytes(), &png].concat())
-        })
-        .collect::<Result<Vec<Vec<u8>>>>()?;
-
+    let (requests, body_bytes) = searches(pictures)?;
     eprintln!("  starting the server");
     let start = Instant::now();
     let mut server = Server::start(data)?;
@@ -178,6 +170,24 @@ pub fn measure(data: &Path, pictures: &[Picture], rounds: usize, time: Duration)
         loads,
         memory,
     })
+}
+
+/// A request for each picture, and the bytes of all their bodies.
+pub fn searches(pictures: &[Picture]) -> Result<(Vec<Vec<u8>>, usize)> {
+    let mut body_bytes = 0;
+    let requests = pictures
+        .iter()
+        .map(|picture| {
+            let png = picture.to_png()?;
+            body_bytes += png.len();
+            let head = format!(
+                "POST /v1/search HTTP/1.1\r\nhost: bench\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n",
+                png.len()
+            );
+            Ok([head.as_bytes(), &png].concat())
+        })
+        .collect::<Result<Vec<Vec<u8>>>>()?;
+    Ok((requests, body_bytes))
 }
 
 /// For each number of clients what the server can do, and, for more than one, the two rates, round by round next to one

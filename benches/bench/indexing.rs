@@ -145,7 +145,7 @@ fn emulate(model: &Arc<Model>, pictures: &[Picture], threads: usize) -> Result<(
 }
 
 /// Bytes of all files below a folder.
-fn size(folder: &Path) -> Result<u64> {
+pub fn size(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

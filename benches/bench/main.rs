@@ -7,6 +7,7 @@ mod emulation;
 mod float_network;
 mod http;
 mod indexing;
+mod large;
 mod load;
 mod machine;
 mod page;
@@ -32,6 +33,8 @@ enum Part {
     Indexing,
     Search,
     Http,
+    /// A large catalogue; only where it is asked for
+    Large,
 }
 
 /// How fast the emulators, the search, the server and the indexing are on this machine.
@@ -44,6 +47,9 @@ struct Arguments {
     /// Only these parts; search and http then use the catalogue that the last indexing left
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// Products of the large catalogue
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    products: usize,
     /// The folder with the four official *-ubyte.gz files of Fashion-MNIST
     #[arg(long, env = "SPIKELENS_DATASET")]
     dataset: PathBuf,
@@ -94,6 +100,8 @@ struct Record {
     http: Option<http::Http>,
     #[serde(skip_serializing_if = "Option::is_none")]
     indexing: Option<indexing::Indexing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    large: Option<large::Large>,
     took: Vec<Took>,
 }
 
@@ -130,6 +138,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         search: None,
         http: None,
         indexing: None,
+        large: None,
         took: Vec::new(),
     };
     let mut took = Vec::new();
@@ -160,6 +169,14 @@ fn run(arguments: &Arguments) -> Result<()> {
             http::measure(&data, &test, size.rounds, size.load)
         });
         record.http = Some(found?);
+    }
+    if arguments.only.contains(&Part::Large) {
+        let training = pictures(&arguments.dataset, "train", 60_000)?;
+        let data = work.join("data-large");
+        let found = part("large", &mut took, || {
+            large::measure(&data, &training, &test, arguments.products, size.load)
+        });
+        record.large = Some(found?);
     }
     record.took = took;
     let page = page::page(&record);
