@@ -8,6 +8,7 @@ pub mod activation;
 pub mod ann;
 pub mod architecture;
 pub mod description;
+mod seal;
 pub mod snn;
 pub mod tensors;
 

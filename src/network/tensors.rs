@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::ann::{self, Ann};
 use super::description::{Description, LayerDescription};
 use super::snn::{self, InitialMembrane, Snn};
-use super::{Kind, Layer, Network, NetworkError};
+use super::{Kind, Layer, Network, NetworkError, seal};
 
 const ANN_FORMAT: &str = "spikelens-ann";
 const SNN_FORMAT: &str = "spikelens-snn";
@@ -224,6 +224,9 @@ impl<'bytes> File<'bytes> {
         };
         expect("format", format)?;
         expect("version", VERSION)?;
+        if let Some(sum) = metadata.get(seal::KEY) {
+            seal::check(bytes, sum)?;
+        }
         let json = metadata.get("network").ok_or(NetworkError::Metadata {
             key: "network",
             reason: "is missing; it must describe the layers in JSON".to_owned(),
@@ -454,17 +457,13 @@ fn put(tensors: &mut Tensors, name: String, dtype: &'static str, shape: &[usize]
     tensors.insert(name, Stored { dtype, shape, bytes });
 }
 
-fn serialize(
-    format: &str,
-    description: &Description,
-    conversion: Option<&str>,
-    tensors: &Tensors,
-) -> Vec<u8> {
-    let network = serde_json::to_string(description).expect("a description is plain data");
+fn serialize(format: &str, described: &Description, conversion: Option<&str>, tensors: &Tensors) -> Vec<u8> {
+    let network = serde_json::to_string(described).expect("a description is plain data");
     let mut metadata = serde_json::Map::new();
     metadata.insert("format".to_owned(), format.into());
     metadata.insert("version".to_owned(), VERSION.into());
     metadata.insert("network".to_owned(), network.into());
+    metadata.insert(seal::KEY.to_owned(), seal::BLANK.into());
     if let Some(conversion) = conversion {
         metadata.insert("conversion".to_owned(), conversion.into());
     }
@@ -492,6 +491,7 @@ fn serialize(
     for (_, stored) in ordered {
         bytes.extend(&stored.bytes);
     }
+    seal::seal(&mut bytes);
     bytes
 }
 

@@ -36,6 +36,46 @@ fn what_is_written_reads_back_equal() {
 }
 
 #[test]
+fn a_flipped_bit_anywhere_is_found_and_a_file_without_a_sum_is_taken() {
+    let snn = read_snn(&golden("snn.safetensors")).unwrap();
+    let written = write_snn(&snn, None);
+    let network = golden("snn.safetensors");
+    assert!(
+        !String::from_utf8_lossy(&network).contains("sha256"),
+        "the bundle has none"
+    );
+    for at in (8..written.len()).step_by(61).chain([written.len() - 1]) {
+        let mut damaged = written.clone();
+        damaged[at] ^= 1;
+        assert!(read_snn(&damaged).is_err(), "byte {at}");
+    }
+    let mut damaged = written;
+    *damaged.last_mut().unwrap() ^= 1;
+    let refusal = snn_refusal(&damaged);
+    assert!(
+        refusal.starts_with("the model file's metadata `sha256` is ") && refusal.contains("it was damaged"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn the_shipped_models_are_as_they_would_be_written() {
+    let file = |name: &str| std::fs::read(format!("{}/models/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for name in ["fashion-mnist", "paper-32-64-10"] {
+        let ann = file(&format!("{name}.ann.safetensors"));
+        assert!(write_ann(&read_ann(&ann).unwrap()) == ann, "{name}");
+        let snn = file(&format!("{name}.snn.safetensors"));
+        let (_, header) = SafeTensors::read_metadata(&snn).unwrap();
+        let conversion = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get("conversion"));
+        let written = write_snn(&read_snn(&snn).unwrap(), conversion.map(String::as_str));
+        assert!(written == snn, "{name}");
+    }
+}
+
+#[test]
 fn a_clipped_activation_reads_back_with_its_ceilings() {
     let mut ann = read_ann(&golden("ann.safetensors")).unwrap();
     ann.network.activation = Activation::Clipped(Clipped::new(8, vec![1.3, 0.1]));
