@@ -11,6 +11,7 @@ mod files;
 mod inspect;
 mod progress;
 mod serve;
+mod shell;
 mod train;
 mod tune;
 mod upkeep;
@@ -45,6 +46,9 @@ enum Command {
     Serve(serve::Serve),
     Check(upkeep::Check),
     Backup(upkeep::Backup),
+    Health(shell::Health),
+    Completions(shell::Completions),
+    Manual(shell::Manual),
 }
 
 /// Runs the program.
@@ -63,6 +67,9 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Health(health) => health.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Manual(manual) => manual.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,7 @@ mod openapi;
 mod products;
 mod report;
 mod server;
+mod shell;
 mod stopping;
 mod storage;
 mod support;
