@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -21,6 +22,7 @@ use crate::service::Progress;
 use crate::service::embed::{Embedder, RunOptions};
 use crate::service::index::Index;
 use crate::service::ingest::{Offered, ingest};
+use crate::service::model::{Maker, Model};
 use crate::service::search::{SearchOptions, search};
 
 /// Fill a catalogue without a server
@@ -82,12 +84,15 @@ impl Import {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let maker = Maker {
+            model,
+            origin: Arc::new(origin),
+        };
         let progress = Progress::default();
         let ingested = progress::follow(&progress, || {
             ingest(
                 &mut store,
-                &model,
-                &origin,
+                &maker,
                 &offered,
                 self.resume,
                 files::threads(),
@@ -137,7 +142,7 @@ pub struct Search {
     #[arg(long, default_value_t = 10, env = "SPIKELENS_K",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
     k: usize,
-    /// The SNN file [default: the shipped one]
+    /// The SNN file [default: the one that the catalogue keeps]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
     /// Time steps, 1 to 1024, or auto: until the answer is settled [default: the catalogue's]
@@ -170,12 +175,20 @@ impl Search {
                 self.data_dir.display()
             );
         }
-        let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = Store::open(&self.data_dir)?;
-        let origin = store
-            .origin()?
-            .filter(|origin| origin.model_id == model.id)
-            .context("the catalogue was not made with this model; name its own with --model")?;
+        let origin = store.origin()?;
+        let origin = origin.context("the catalogue is empty; `spikelens import` fills it")?;
+        let model = match &self.model {
+            Some(path) => {
+                let given = files::model(Some(path), self.cost_model)?;
+                (given.id == origin.model_id).then_some(given)
+            }
+            None => {
+                let kept = store.model(&origin.model_id)?;
+                Model::of_id(&origin.model_id, kept.as_deref(), self.cost_model)
+            }
+        };
+        let model = model.context("the catalogue was not made with this model; name its own with --model")?;
         let mut embedder = Embedder::new(model, DecodeLimits::default());
         let named = super::embed::pictures(&embedder, &self.picture, Mode::Auto)?;
         let [(_, picture)] = named.as_slice() else {

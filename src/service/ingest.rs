@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::embed::{Embedded, Embedder, RunOptions};
-use super::model::Model;
+use super::model::{Maker, Model};
 use super::{Progress, ServiceError, Stage};
-use crate::catalogue::store::{Store, StoredPicture};
-use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
+use crate::catalogue::store::Store;
+use crate::catalogue::{NewPicture, NewProduct, ProductId};
 use crate::embedding::is_zero;
-use crate::picture::DecodeLimits;
+use crate::picture::{DecodeLimits, Mode};
 use serde_json::{Map, Value};
 
 /// Products of one commit: few enough that little work is lost to a kill, many enough that commits cost nothing.
@@ -38,20 +38,18 @@ pub struct Ingested {
 /// Stores every product of `offered`; with `resume`, those that are already there are skipped.
 pub fn ingest(
     store: &mut Store,
-    model: &Arc<Model>,
-    origin: &Origin,
+    maker: &Maker,
     offered: &[Offered],
     resume: bool,
     threads: usize,
     progress: &Progress,
 ) -> Result<Ingested, ServiceError> {
     match store.origin()? {
-        Some(found) if found == *origin => {}
+        Some(found) if found == *maker.origin => store.keep_model(&found, &maker.model.file)?,
         Some(found) if store.products()? > 0 => return Err(ServiceError::OtherOrigin { found }),
-        _ => store.set_origin(origin)?,
+        _ => store.set_origin(&maker.origin, &maker.model.file)?,
     }
     progress.enter(Stage::Embedding, offered.len());
-    let options = options(model, origin);
     let mut ingested = Ingested::default();
     for batch in offered.chunks(BATCH) {
         let mut fresh = Vec::with_capacity(batch.len());
@@ -63,8 +61,9 @@ pub fn ingest(
                 fresh.push(product);
             }
         }
-        let pictures = in_parallel(model, &fresh, threads, |embedder, product| {
-            let new = new_picture(embedder, &product.picture, options);
+        let limits = DecodeLimits::default();
+        let pictures = in_parallel(&maker.model, limits, &fresh, threads, |embedder, product| {
+            let new = new_picture(embedder, &product.picture, maker, Mode::Auto);
             progress.advance(1);
             new.map(|(picture, _)| picture)
         });
@@ -86,66 +85,20 @@ pub fn ingest(
     Ok(ingested)
 }
 
-/// Embeds every stored picture anew and swaps the embeddings at once.
-pub fn embed_anew(
-    store: &mut Store,
-    model: &Arc<Model>,
-    origin: &Origin,
-    threads: usize,
-    progress: &Progress,
-) -> Result<(), ServiceError> {
-    progress.enter(Stage::Embedding, store.products()?);
-    let options = options(model, origin);
-    let mut embeddings: Vec<(PictureKey, Vec<i32>)> = Vec::new();
-    loop {
-        let after = embeddings.last().map(|(key, _)| *key);
-        let batch = store.pictures_after(after, BATCH)?;
-        if batch.is_empty() {
-            break;
-        }
-        let values = in_parallel(model, &batch, threads, |embedder, picture| {
-            let values = embedding_of(embedder, picture, options);
-            progress.advance(1);
-            values
-        });
-        for (picture, values) in batch.into_iter().zip(values) {
-            embeddings.push((picture.key, values?));
-        }
-    }
-    Ok(store.replace_embeddings(origin, &embeddings)?)
-}
-
-/// What the network makes of a stored picture.
-pub fn embedding_of(
-    embedder: &mut Embedder,
-    picture: &StoredPicture,
-    options: RunOptions,
-) -> Result<Vec<i32>, ServiceError> {
-    let options = RunOptions {
-        mode: picture.prepare,
-        ..options
-    };
-    let embedded = embedder.embed(&picture.bytes, options)?;
-    Ok(embedded.embedding.values)
-}
-
-/// How a picture of the catalogue is run.
-pub fn options(model: &Model, origin: &Origin) -> RunOptions {
-    RunOptions {
-        time_steps: origin.time_steps.into(),
-        probe: origin.probe,
-        ..RunOptions::of(model)
-    }
-}
-
 /// Embeds a picture that is to be stored; one without an embedding is refused. Gives the run as well.
 pub fn new_picture(
     embedder: &mut Embedder,
     bytes: &[u8],
-    options: RunOptions,
+    maker: &Maker,
+    mode: Mode,
 ) -> Result<(NewPicture, Embedded), ServiceError> {
+    let options = RunOptions {
+        mode,
+        ..maker.options()
+    };
+    embedder.take_up(&maker.model);
     let start = Instant::now();
-    let (decoded, picture) = embedder.prepare(bytes, options.mode)?;
+    let (decoded, picture) = embedder.prepare(bytes, mode)?;
     let decode_time = start.elapsed();
     let mut embedded = embedder.embed_picture(&picture, options)?;
     embedded.decode_time = decode_time;
@@ -157,8 +110,9 @@ pub fn new_picture(
         width: decoded.width(),
         height: decoded.height(),
         bytes: bytes.to_vec(),
-        prepare: options.mode,
+        prepare: mode,
         embedding: embedded.embedding.values.clone(),
+        origin: Arc::clone(&maker.origin),
     };
     Ok((new, embedded))
 }
@@ -166,6 +120,7 @@ pub fn new_picture(
 /// `each` over all items on `threads` threads with a chip each; results stand in the items' order.
 pub fn in_parallel<I: Sync, T: Send>(
     model: &Arc<Model>,
+    limits: DecodeLimits,
     items: &[I],
     threads: usize,
     each: impl Fn(&mut Embedder, &I) -> T + Sync,
@@ -177,7 +132,7 @@ pub fn in_parallel<I: Sync, T: Send>(
             .map(|part| {
                 let each = &each;
                 scope.spawn(move || {
-                    let mut embedder = Embedder::new(Arc::clone(model), DecodeLimits::default());
+                    let mut embedder = Embedder::new(Arc::clone(model), limits);
                     let found = part.iter().map(|item| each(&mut embedder, item));
                     found.collect::<Vec<T>>()
                 })

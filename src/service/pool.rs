@@ -29,7 +29,7 @@ pub struct Pool<W> {
 
 /// Nanoseconds of estimated work.
 #[derive(Debug, Clone, Default)]
-struct Backlog(Arc<AtomicU64>);
+pub struct Backlog(Arc<AtomicU64>);
 
 /// A job's share of the backlog, given back however the job ends.
 #[derive(Debug)]
@@ -39,6 +39,11 @@ struct Share {
 }
 
 impl Backlog {
+    /// Estimated work that waits or runs.
+    pub fn queued(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Acquire))
+    }
+
     /// Takes a share, unless the backlog is over `most` already.
     fn take(&self, estimate: Duration, most: Duration) -> Option<Share> {
         let nanoseconds = u64::try_from(estimate.as_nanos()).unwrap_or(u64::MAX);
@@ -96,7 +101,12 @@ impl<W: 'static> Pool<W> {
 
     /// Estimated work that waits or runs.
     pub fn queued(&self) -> Duration {
-        Duration::from_nanos(self.backlog.0.load(Ordering::Acquire))
+        self.backlog.queued()
+    }
+
+    /// For whoever must give way to the work that waits.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// With that much work nothing more is taken.

@@ -12,7 +12,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::index::{Index, Rebuilt};
+use super::embed::Embedder;
+use super::index::{Index, Rebuilt, Successor};
+use super::live::Current;
+use super::model::Maker;
+use super::reembed::{Without, embedding_of};
 use super::{ServiceError, kept};
 use crate::catalogue::store::Store;
 use crate::catalogue::write::{Write, Written};
@@ -22,6 +26,8 @@ use crate::catalogue::{CatalogueError, Origin};
 const WAITING: usize = 256;
 /// Rows that searches compare one by one before writes wait for the graph.
 const MOST_UNLINKED: usize = 4096;
+/// Pictures whose embedding writes may wait for while other embeddings take over.
+const AT_TAKEOVER: usize = 8;
 /// How often a thread without work looks whether a rebuilt index is there.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -38,19 +44,53 @@ struct Job {
     reply: Option<oneshot::Sender<Answer>>,
 }
 
+/// Other embeddings of every picture up to one, with their index and what embeds the few behind it.
+#[derive(Debug)]
+pub struct Candidate {
+    pub successor: Successor,
+    pub embedder: Embedder,
+    pub without: Without,
+    pub maker: Arc<Maker>,
+}
+
+/// A candidate that wants to become the catalogue's embeddings and its index.
+#[derive(Debug)]
+pub struct Takeover {
+    pub candidate: Candidate,
+    /// Shows requests the new index, once all is durable and before any later write.
+    pub(super) current: Current,
+    pub reply: SyncSender<TookOver>,
+}
+
+/// Whether it did.
+#[derive(Debug)]
+pub enum TookOver {
+    Yes,
+    /// Too many pictures came meanwhile.
+    NotYet(Box<Candidate>),
+    /// The store refused; all is as before.
+    Failed(Box<Candidate>, ServiceError),
+}
+
+/// What the thread is asked to do.
+enum Task {
+    Write(Job),
+    TakeOver(Box<Takeover>),
+}
+
 /// Where writes are handed in; the thread ends once the last of these is gone.
 #[derive(Debug, Clone)]
-pub struct Writes(SyncSender<Job>);
+pub struct Writes(SyncSender<Task>);
 
 impl Writes {
     /// Hands a write in and waits until it is durable and searchable, or refused.
     pub async fn write(&self, write: Write, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.0
-            .try_send(Job {
+            .try_send(Task::Write(Job {
                 write,
                 reply: Some(reply),
-            })
+            }))
             .map_err(|error| match error {
                 TrySendError::Full(_) => ServiceError::Overloaded,
                 TrySendError::Disconnected(_) => ServiceError::WorkerPanicked,
@@ -69,7 +109,7 @@ impl Writes {
         let (reply, answer) = oneshot::channel();
         let reply = Some(reply);
         self.0
-            .send(Job { write, reply })
+            .send(Task::Write(Job { write, reply }))
             .map_err(|_| ServiceError::WorkerPanicked)?;
         Ok(Pending(answer))
     }
@@ -85,7 +125,14 @@ impl Writes {
     /// Hands a write in, if there is room, whose answer nobody waits for.
     pub fn tell(&self, write: Write) {
         // Without room nothing happens; the caller has said that it bears that.
-        let _ = self.0.try_send(Job { write, reply: None });
+        let _ = self.0.try_send(Task::Write(Job { write, reply: None }));
+    }
+
+    /// Asks for a takeover, behind the writes that wait.
+    pub fn take_over(&self, takeover: Takeover) -> Result<(), ServiceError> {
+        self.0
+            .send(Task::TakeOver(Box::new(takeover)))
+            .map_err(|_| ServiceError::WorkerPanicked)
     }
 }
 
@@ -94,25 +141,32 @@ impl Writes {
 pub struct Pending(oneshot::Receiver<Answer>);
 
 /// Starts the thread; it keeps the index beside the store when it ends.
-pub fn start(store: Store, index: SharedIndex, origin: Origin) -> std::io::Result<(Writes, JoinHandle<()>)> {
-    let (sender, jobs) = sync_channel(WAITING);
+pub fn start(
+    store: Store,
+    index: SharedIndex,
+    origin: Arc<Origin>,
+) -> std::io::Result<(Writes, JoinHandle<()>)> {
+    let (sender, tasks) = sync_channel(WAITING);
     let writer = Writer {
         store,
         index,
-        jobs,
+        origin,
+        tasks,
         rebuilding: None,
         changed: false,
     };
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
-        .spawn(move || writer.run(&origin))?;
+        .spawn(move || writer.run())?;
     Ok((Writes(sender), thread))
 }
 
 struct Writer {
     store: Store,
     index: SharedIndex,
-    jobs: Receiver<Job>,
+    /// Of the embeddings that the index has.
+    origin: Arc<Origin>,
+    tasks: Receiver<Task>,
     rebuilding: Option<Receiver<Rebuilt>>,
     /// Whether the kept graph lacks something.
     changed: bool,
@@ -124,38 +178,47 @@ pub fn lend(index: &RwLock<Index>) -> RwLockReadGuard<'_, Index> {
 }
 
 impl Writer {
-    fn run(mut self, origin: &Origin) {
-        while let Some(first) = self.next_job() {
-            let mut group: Vec<Job> = first.into_iter().collect();
-            group.extend(self.jobs.try_iter().take(WAITING));
+    fn run(mut self) {
+        while let Some(first) = self.next_task() {
+            let waiting = self.tasks.try_iter().take(WAITING);
+            let (mut group, mut takeovers) = (Vec::new(), Vec::new());
+            for task in first.into_iter().chain(waiting) {
+                match task {
+                    Task::Write(job) => group.push(job),
+                    Task::TakeOver(takeover) => takeovers.push(*takeover),
+                }
+            }
             if !group.is_empty() {
                 self.commit(group);
             }
+            takeovers
+                .into_iter()
+                .for_each(|takeover| self.take_over(takeover));
             self.tend();
         }
         if self.changed {
             while self.link_one() {}
-            lend(&self.index).keep(&kept::folder(self.store.folder()), origin);
+            lend(&self.index).keep(&kept::folder(self.store.folder()), &self.origin);
         }
     }
 
     /// The next write, or nothing where the index needs attention first; none once nobody can write any more.
-    fn next_job(&self) -> Option<Option<Job>> {
+    fn next_task(&self) -> Option<Option<Task>> {
         if lend(&self.index).neighbours.unlinked() > 0 {
-            return match self.jobs.try_recv() {
-                Ok(job) => Some(Some(job)),
+            return match self.tasks.try_recv() {
+                Ok(task) => Some(Some(task)),
                 Err(TryRecvError::Empty) => Some(None),
                 Err(TryRecvError::Disconnected) => None,
             };
         }
         if self.rebuilding.is_some() {
-            return match self.jobs.recv_timeout(LOOK) {
-                Ok(job) => Some(Some(job)),
+            return match self.tasks.recv_timeout(LOOK) {
+                Ok(task) => Some(Some(task)),
                 Err(RecvTimeoutError::Timeout) => Some(None),
                 Err(RecvTimeoutError::Disconnected) => None,
             };
         }
-        self.jobs.recv().ok().map(Some)
+        self.tasks.recv().ok().map(Some)
     }
 
     /// One transaction for all; then the index; then the answers.
@@ -197,6 +260,54 @@ impl Writer {
                 let _ = reply.send(answer.map_err(ServiceError::from));
             }
         }
+    }
+
+    /// Makes other embeddings the catalogue's, and their index the one that answers. No write comes in between: those
+    /// before are in both, those after find the new ones.
+    fn take_over(&mut self, takeover: Takeover) {
+        let Takeover {
+            mut candidate,
+            current,
+            reply,
+        } = takeover;
+        let took = match self.adopt(&mut candidate) {
+            Ok(true) => {
+                let index = candidate.successor.take_over(&lend(&self.index));
+                self.index = Arc::new(RwLock::new(index));
+                self.origin = Arc::clone(&candidate.maker.origin);
+                // One that is being built is of the old embeddings.
+                self.rebuilding = None;
+                self.changed = true;
+                current.succeed(candidate.maker, Arc::clone(&self.index));
+                kept::adopt(self.store.folder());
+                candidate.without.tell();
+                TookOver::Yes
+            }
+            Ok(false) => TookOver::NotYet(Box::new(candidate)),
+            Err(error) => TookOver::Failed(Box::new(candidate), error),
+        };
+        // Whoever asked may have ended; what was done stands.
+        let _ = reply.send(took);
+    }
+
+    /// Embeds the last pictures and commits; false where they are too many for other writes to wait.
+    fn adopt(&mut self, candidate: &mut Candidate) -> Result<bool, ServiceError> {
+        let after = candidate.successor.last();
+        let rest = self.store.pictures_after(after, AT_TAKEOVER + 1, usize::MAX)?;
+        if rest.len() > AT_TAKEOVER {
+            return Ok(false);
+        }
+        let mut made = Vec::with_capacity(rest.len());
+        for picture in &rest {
+            let values = embedding_of(&mut candidate.embedder, picture, &candidate.maker);
+            let values = candidate.without.or_zeros(picture, values, &candidate.maker);
+            made.push((picture.key, values));
+        }
+        self.store.adopt_next(&made)?;
+        for (picture, values) in made {
+            candidate.successor.push(picture, &values);
+        }
+        Ok(true)
     }
 
     /// Links a row, or as many as are too many; begins or ends building the index anew.

@@ -16,6 +16,7 @@ mod live;
 mod metrics;
 mod openapi;
 mod products;
+mod reembedding;
 mod report;
 mod server;
 mod stopping;
