@@ -19,6 +19,7 @@ mod products;
 mod reembedding;
 mod report;
 mod server;
+mod sources;
 mod stopping;
 mod storage;
 mod support;
