@@ -194,7 +194,10 @@ impl Service {
         }
         kept::drop_next(store.folder());
         match self.current.reembedding() {
-            Some(next) => store.begin_next(&next.maker.origin, &next.maker.model.file)?,
+            Some(next) => {
+                store.begin_next(&next.maker.origin, &next.maker.model.file)?;
+                next.count(&store.reader()?)?;
+            }
             None => store.drop_next()?,
         }
         let index = Index::open(&store, &maker.origin, maker.dimensions(), threads, &self.progress)?;

@@ -167,6 +167,15 @@ impl Without {
     }
 }
 
+impl Reembedding {
+    /// Looks how far it has come.
+    pub(super) fn count(&self, reader: &Reader) -> Result<(), ServiceError> {
+        let (done, total) = (reader.count_next()?, reader.count_pictures()?);
+        self.progress.go_on(Stage::Embedding, done, total);
+        Ok(())
+    }
+}
+
 /// What the thread works with.
 #[derive(Debug)]
 pub struct Work {
@@ -219,8 +228,7 @@ impl Work {
         let Reembedding { maker, progress } = &*self.reembedding;
         let mut embedder = Embedder::new(Arc::clone(&maker.model), STORED);
         let mut without = Without::default();
-        let (done, total) = (self.reader.count_next()?, self.reader.count_pictures()?);
-        progress.go_on(Stage::Embedding, done, total);
+        self.reembedding.count(&self.reader)?;
         let mut made = |_, _: &[i32]| progress.advance(1);
         if !self.embed(self.reader.last_next()?, &mut embedder, &mut without, &mut made)? {
             return Ok(Ended::Draining);

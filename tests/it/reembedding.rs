@@ -2,12 +2,14 @@
 //! writes, and nothing is ever mixed.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::api::{catalogue, test_png};
 use crate::server::{Server, run};
+use crate::support::pictures;
 
 const PAPER: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -274,4 +276,59 @@ fn a_picture_that_the_new_model_makes_nothing_of_stays_and_is_near_nothing() {
         server.get("/v1/products/fashion-mnist-train-7/similar").status,
         200
     );
+}
+
+#[test]
+fn answers_and_writes_during_the_takeover_are_wholly_of_the_old_or_wholly_of_the_new() {
+    let folder = catalogue(2100, &[]);
+    let server = Server::start(folder.path(), &["--model", PAPER, "--queue-ms", "60000"]).ready();
+    let stored = pictures("train", 20);
+    let stored: Vec<Vec<u8>> = stored.iter().map(|picture| picture.to_png().unwrap()).collect();
+    let over = AtomicBool::new(false);
+    let models = std::thread::scope(|scope| {
+        let searches = scope.spawn(|| {
+            let mut models = Vec::new();
+            for count in 0.. {
+                let path = format!("/v1/search?k=3&exact={}", count % 2 == 0);
+                let answer = server.post(&path, "image/png", &stored[count % stored.len()]);
+                assert_eq!(answer.status, 200, "{answer:?}");
+                let answer = answer.json();
+                // The stored picture itself: its embedding and the index's are of one model.
+                assert_eq!(answer["matches"][0]["score"], 1.0, "{answer}");
+                let [model, _, time_steps] = origin(&answer);
+                if models.last() != Some(&(model.clone(), time_steps.clone())) {
+                    models.push((model, time_steps));
+                }
+                if over.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+            models
+        });
+        let writes = scope.spawn(|| {
+            for count in 0.. {
+                let path = format!("/v1/products/w-{}", count % 40);
+                let answer = server.ask("PUT", &path, &[PNG], &stored[count % stored.len()]);
+                assert!([200, 201].contains(&answer.status), "{answer:?}");
+                let similar = server.get(&format!("{path}/similar?k=1")).json();
+                assert_eq!(similar["matches"][0]["score"], 1.0, "{similar}");
+                if over.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+        });
+        let start = Instant::now();
+        while !server.get("/readyz").json()["reembedding"].is_null() {
+            assert!(start.elapsed() < Duration::from_secs(120), "never settled");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        over.store(true, Ordering::SeqCst);
+        writes.join().unwrap();
+        searches.join().unwrap()
+    });
+    assert_eq!(models.len(), 2, "first the old, then the new: {models:?}");
+    assert_eq!(models[1].0["name"], server.get("/v1/model").json()["name"]);
+    drop(server);
+    checked(folder.path());
 }
