@@ -50,6 +50,31 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// About how many bytes of memory it holds: pictures and lines, the rest being bounded by the catalogue's rules.
+    pub fn bytes(&self) -> usize {
+        let pictures = |pictures: &[NewPicture]| pictures.iter().map(|picture| picture.bytes.len()).sum();
+        match self {
+            Self::Put { product, .. } => pictures(&product.pictures),
+            Self::AddPicture { picture, .. } => picture.bytes.len(),
+            Self::Import { step, .. } => match step {
+                ImportStep::Received(lines) => lines.iter().map(|(_, line)| line.len()).sum(),
+                ImportStep::Stored { product, .. } => pictures(&product.pictures),
+                ImportStep::Begun
+                | ImportStep::Whole
+                | ImportStep::Broken
+                | ImportStep::Refused { .. }
+                | ImportStep::Done => 0,
+            },
+            Self::Next { embeddings } => embeddings
+                .iter()
+                .map(|(_, values)| size_of_val(&values[..]))
+                .sum(),
+            Self::Merge { .. } | Self::Delete { .. } | Self::DeletePicture { .. } => 0,
+        }
+    }
+}
+
 /// What a write left behind.
 #[derive(Debug, Clone)]
 pub struct Written {

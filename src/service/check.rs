@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::ingest::in_parallel;
+use super::embed::Embedder;
 use super::kept::{self, Kept, row_hash};
 use super::model::Maker;
+use super::parallel::in_parallel;
 use super::reembed::{STORED, embedding_of};
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::PictureKey;
@@ -117,8 +119,9 @@ impl Again<'_> {
             let Some(last) = batch.last() else { break };
             after = Some(last.key);
             batch.retain(|picture| stored.contains_key(&picture.key));
-            let made = in_parallel(&maker.model, STORED, &batch, self.threads, |embedder, picture| {
-                let values = embedding_of(embedder, picture, maker);
+            let make = || Embedder::new(Arc::clone(&maker.model), STORED);
+            let made = in_parallel(self.threads, batch.len(), make, |embedder, index| {
+                let values = embedding_of(embedder, &batch[index], maker);
                 self.progress.advance(1);
                 values
             });

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use super::embed::{Embedded, Embedder, RunOptions};
 use super::manifest::{ManifestProduct, Refusal};
-use super::model::{Maker, Model};
+use super::model::Maker;
+use super::parallel::in_parallel;
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::store::Store;
 use crate::catalogue::{NewPicture, NewProduct};
@@ -126,18 +127,12 @@ pub fn ingest(
                 }
             }
         }
-        let limits = DecodeLimits::default();
-        let made = in_parallel(
-            &maker.model,
-            limits,
-            &fresh,
-            take.threads,
-            |embedder, (_, product)| {
-                let made = new_product(embedder, product, maker);
-                progress.advance(1);
-                made
-            },
-        );
+        let make = || Embedder::new(Arc::clone(&maker.model), DecodeLimits::default());
+        let made = in_parallel(take.threads, fresh.len(), make, |embedder, index| {
+            let made = new_product(embedder, &fresh[index].1, maker);
+            progress.advance(1);
+            made
+        });
         let mut products = Vec::with_capacity(fresh.len());
         for ((place, _), made) in fresh.iter().zip(made) {
             match made {
@@ -205,35 +200,4 @@ pub fn new_picture(
         origin: Arc::clone(&maker.origin),
     };
     Ok((new, embedded))
-}
-
-/// `each` over all items on `threads` threads with a chip each; results stand in the items' order.
-pub fn in_parallel<I: Sync, T: Send>(
-    model: &Arc<Model>,
-    limits: DecodeLimits,
-    items: &[I],
-    threads: usize,
-    each: impl Fn(&mut Embedder, &I) -> T + Sync,
-) -> Vec<T> {
-    let share = items.len().div_ceil(threads.max(1)).max(1);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = items
-            .chunks(share)
-            .map(|part| {
-                let each = &each;
-                scope.spawn(move || {
-                    let mut embedder = Embedder::new(Arc::clone(model), limits);
-                    let found = part.iter().map(|item| each(&mut embedder, item));
-                    found.collect::<Vec<T>>()
-                })
-            })
-            .collect();
-        parts
-            .into_iter()
-            .flat_map(|part| {
-                part.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
 }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::embed::{Embedder, RunOptions};
 use super::index::Successor;
-use super::ingest::in_parallel;
 use super::live::{Current, Reembedding};
 use super::model::{Maker, Model};
+use super::parallel::in_parallel;
 use super::pool::Backlog;
 use super::progress::{Progress, Stage};
 use super::writer::{Candidate, Takeover, TookOver, Writes};
@@ -88,8 +88,9 @@ pub fn embed_anew(
         let batch = reader.pictures_after(after, ON_ALL_THREADS, BYTES)?;
         let Some(last) = batch.last() else { break };
         after = Some(last.key);
-        let made = in_parallel(&maker.model, STORED, &batch, threads, |embedder, picture| {
-            let made = embedding_of(embedder, picture, maker);
+        let make = || Embedder::new(Arc::clone(&maker.model), STORED);
+        let made = in_parallel(threads, batch.len(), make, |embedder, index| {
+            let made = embedding_of(embedder, &batch[index], maker);
             progress.advance(1);
             made
         });

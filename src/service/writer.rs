@@ -17,17 +17,21 @@ use super::index::{Index, Rebuilt, Successor};
 use super::live::Current;
 use super::model::Maker;
 use super::reembed::{Without, embedding_of};
+use super::room::{Room, Share};
 use super::{ServiceError, kept};
 use crate::catalogue::store::Store;
 use crate::catalogue::write::{Write, Written};
 use crate::catalogue::{CatalogueError, Origin};
 
-/// Writes that may wait; they hold their pictures in memory.
+/// Writes that may wait, and the bytes of pictures and lines that they may hold in memory; the last one may go beyond.
 const WAITING: usize = 256;
+const WAITING_BYTES: u64 = 64 << 20;
 /// Rows that searches compare one by one before writes wait for the graph.
 const MOST_UNLINKED: usize = 4096;
 /// Pictures whose embedding writes may wait for while other embeddings take over.
 const AT_TAKEOVER: usize = 8;
+/// How often a thread that may wait looks whether there is room.
+const FULL: Duration = Duration::from_millis(2);
 /// How often a thread without work looks whether a rebuilt index is there.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -42,6 +46,8 @@ struct Job {
     write: Write,
     /// None where nobody wants to know.
     reply: Option<oneshot::Sender<Answer>>,
+    /// Given back once the write is done.
+    share: Share,
 }
 
 /// Other embeddings of every picture up to one, with their index and what embeds the few behind it.
@@ -80,16 +86,22 @@ enum Task {
 
 /// Where writes are handed in; the thread ends once the last of these is gone.
 #[derive(Debug, Clone)]
-pub struct Writes(SyncSender<Task>);
+pub struct Writes {
+    tasks: SyncSender<Task>,
+    /// Bytes that wait.
+    room: Room,
+}
 
 impl Writes {
     /// Hands a write in and waits until it is durable and searchable, or refused.
     pub async fn write(&self, write: Write, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.0
+        let share = self.share(&write).ok_or(ServiceError::Overloaded)?;
+        self.tasks
             .try_send(Task::Write(Job {
                 write,
                 reply: Some(reply),
+                share,
             }))
             .map_err(|error| match error {
                 TrySendError::Full(_) => ServiceError::Overloaded,
@@ -108,8 +120,14 @@ impl Writes {
     pub fn hand_in(&self, write: Write) -> Result<Pending, ServiceError> {
         let (reply, answer) = oneshot::channel();
         let reply = Some(reply);
-        self.0
-            .send(Task::Write(Job { write, reply }))
+        let share = loop {
+            match self.share(&write) {
+                Some(share) => break share,
+                None => std::thread::sleep(FULL),
+            }
+        };
+        self.tasks
+            .send(Task::Write(Job { write, reply, share }))
             .map_err(|_| ServiceError::WorkerPanicked)?;
         Ok(Pending(answer))
     }
@@ -125,12 +143,20 @@ impl Writes {
     /// Hands a write in, if there is room, whose answer nobody waits for.
     pub fn tell(&self, write: Write) {
         // Without room nothing happens; the caller has said that it bears that.
-        let _ = self.0.try_send(Task::Write(Job { write, reply: None }));
+        if let Some(share) = self.share(&write) {
+            let reply = None;
+            let _ = self.tasks.try_send(Task::Write(Job { write, reply, share }));
+        }
+    }
+
+    fn share(&self, write: &Write) -> Option<Share> {
+        let bytes = u64::try_from(write.bytes()).unwrap_or(u64::MAX);
+        self.room.take(bytes, WAITING_BYTES)
     }
 
     /// Asks for a takeover, behind the writes that wait.
     pub fn take_over(&self, takeover: Takeover) -> Result<(), ServiceError> {
-        self.0
+        self.tasks
             .send(Task::TakeOver(Box::new(takeover)))
             .map_err(|_| ServiceError::WorkerPanicked)
     }
@@ -158,7 +184,11 @@ pub fn start(
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())?;
-    Ok((Writes(sender), thread))
+    let writes = Writes {
+        tasks: sender,
+        room: Room::default(),
+    };
+    Ok((writes, thread))
 }
 
 struct Writer {
@@ -223,12 +253,13 @@ impl Writer {
 
     /// One transaction for all; then the index; then the answers.
     fn commit(&mut self, group: Vec<Job>) {
-        let (mut writes, mut replies) = (Vec::new(), Vec::new());
+        let (mut writes, mut replies, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         // Who has left or is late is not served any more.
         let left = |job: &Job| job.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
         for job in group.into_iter().filter(|job| !left(job)) {
             writes.push(job.write);
             replies.push(job.reply);
+            shares.push(job.share);
         }
         let answers = match self.store.write(writes) {
             Ok(answers) => answers,
@@ -247,6 +278,7 @@ impl Writer {
                 replies.iter().map(|_| refusal()).collect()
             }
         };
+        drop(shares);
         {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             for written in answers.iter().filter_map(|answer| answer.as_ref().ok()) {
@@ -361,5 +393,48 @@ impl Writer {
             Ok(_) => self.rebuilding = Some(rebuilding),
             Err(error) => tracing::error!(%error, "no thread could be started to build the index anew"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::imports::ImportStep;
+
+    #[tokio::test]
+    async fn writes_wait_up_to_a_number_of_bytes_and_are_refused_beyond() {
+        let (tasks, waiting) = sync_channel(WAITING);
+        let room = Room::default();
+        let writes = Writes { tasks, room };
+        let large = || Write::Import {
+            id: "id".to_owned(),
+            step: ImportStep::Received(vec![(1, vec![0; 10 << 20])]),
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let ask = |write: Write| {
+            let writes = writes.clone();
+            tokio::spawn(async move { writes.write(write, deadline).await })
+        };
+        // Seven of ten megabytes go beyond 64; nothing takes them.
+        let mut asked: Vec<_> = (0..9).map(|_| ask(large())).collect();
+        let small = || Write::Delete { id: "id".to_owned() };
+        for refused in asked.split_off(7) {
+            assert!(matches!(refused.await.unwrap(), Err(ServiceError::Overloaded)));
+        }
+        assert!(matches!(
+            ask(small()).await.unwrap(),
+            Err(ServiceError::Overloaded)
+        ));
+        drop(waiting.recv().unwrap());
+        let taken = ask(small());
+        // The six before it and itself.
+        let mut left = 7;
+        while left > 0 {
+            left -= waiting.try_iter().count();
+            tokio::task::yield_now().await;
+        }
+        // What was dropped with its sender was not refused as too much.
+        assert!(matches!(taken.await.unwrap(), Err(ServiceError::WorkerPanicked)));
+        assert_eq!(writes.room.taken(), 0);
     }
 }
