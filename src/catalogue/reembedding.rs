@@ -58,11 +58,6 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// The last picture that has a next embedding: pictures are embedded in stored order.
-    pub fn last_next(&self) -> Result<Option<PictureKey>, CatalogueError> {
-        last_next(self.connection())
-    }
-
     /// Makes the next embeddings, with `rest` behind them, the catalogue's, all at once. A picture without one is
     /// refused, and nothing is changed.
     pub fn adopt_next(&mut self, rest: &[(PictureKey, Vec<i32>)]) -> Result<Origin, CatalogueError> {
@@ -117,7 +112,11 @@ impl Reader {
 
     /// The last picture that has a next embedding: pictures are embedded in stored order.
     pub fn last_next(&self) -> Result<Option<PictureKey>, CatalogueError> {
-        last_next(self.connection())
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT max(picture) FROM next_embeddings")?;
+        let last: Option<i64> = statement.query_row([], |row| row.get(0))?;
+        Ok(last.map(PictureKey))
     }
 
     /// How many pictures have a next embedding.
@@ -151,12 +150,6 @@ pub(super) fn add_next(
         }
     }
     Ok(())
-}
-
-fn last_next(connection: &Connection) -> Result<Option<PictureKey>, CatalogueError> {
-    let last: Option<i64> =
-        connection.query_row("SELECT max(picture) FROM next_embeddings", [], |row| row.get(0))?;
-    Ok(last.map(PictureKey))
 }
 
 fn model(connection: &Connection, id: &str) -> Result<Option<Vec<u8>>, CatalogueError> {

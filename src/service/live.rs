@@ -144,14 +144,19 @@ impl Current {
     /// Lets another model and the index of its embeddings take over, as one.
     pub fn succeed(&self, maker: Arc<Maker>, index: SharedIndex) {
         let mut now = self.write();
+        let mut before = None;
         if let Phase::Ready(live) = &now.phase {
-            now.phase = Phase::Ready(Arc::new(Live {
+            let next = Live {
                 maker: Arc::clone(&maker),
                 index,
                 ..Live::clone(live)
-            }));
+            };
+            before = Some(std::mem::replace(&mut now.phase, Phase::Ready(Arc::new(next))));
         }
         now.maker = maker;
         now.reembedding = None;
+        // An index takes its time to be freed, and nobody is to wait for that.
+        drop(now);
+        drop(before);
     }
 }

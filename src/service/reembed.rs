@@ -5,6 +5,7 @@
 //! (`catalogue::reembedding`) and the moment of taking over (`super::writer`).
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -182,9 +183,10 @@ impl Reembedding {
 pub struct Work {
     pub(super) current: Current,
     pub(super) reembedding: Arc<Reembedding>,
-    pub reader: Reader,
-    pub backlog: Backlog,
-    pub folder: std::path::PathBuf,
+    pub(super) reader: Reader,
+    pub(super) backlog: Backlog,
+    /// The data directory.
+    pub(super) folder: PathBuf,
 }
 
 /// Starts the thread, which ends when its embeddings have taken over or the service drains.

@@ -123,7 +123,7 @@ impl Server {
         let server = self.ready();
         let start = Instant::now();
         while !server.get("/readyz").json()["reembedding"].is_null() {
-            assert!(start.elapsed() < Duration::from_secs(120), "never settled");
+            assert!(start.elapsed() < Duration::from_secs(300), "never settled");
             std::thread::sleep(Duration::from_millis(20));
         }
         server

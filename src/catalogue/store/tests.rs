@@ -129,7 +129,7 @@ fn next_embeddings_gather_through_restarts_and_take_their_place_at_once() {
     store.begin_next(&next, MODEL).unwrap();
     let reader = store.reader().unwrap();
     assert_eq!(reader.count_next().unwrap(), 1, "deletes reach them");
-    assert_eq!(store.last_next().unwrap(), Some(present[1].0));
+    assert_eq!(store.reader().unwrap().last_next().unwrap(), Some(present[1].0));
     assert!(store.adopt_next(&[]).is_err(), "picture 3 has none yet");
     assert_eq!(all(&store), present[1..]);
     assert_eq!(store.origin().unwrap(), Some(origin()));
@@ -150,7 +150,7 @@ fn next_embeddings_gather_through_restarts_and_take_their_place_at_once() {
     assert!(store.model("third").unwrap().is_some());
     // Another one than was begun: nothing of it is taken over.
     store.begin_next(&origin(), MODEL).unwrap();
-    assert_eq!(store.last_next().unwrap(), None);
+    assert_eq!(store.reader().unwrap().last_next().unwrap(), None);
     assert_eq!(store.model("third").unwrap(), None);
     store.drop_next().unwrap();
     assert_eq!(
