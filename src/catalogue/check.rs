@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
-use super::store::{Reader, Store, damaged, unpack};
-use super::{Attributes, CatalogueError, PictureKey, check_attributes};
+use super::store::{Reader, Store, Table, damaged, unpack};
+use super::{Attributes, CatalogueError, PictureKey, check_attributes, hex};
 
 /// SHA-256 over parts, each with its length before it.
 pub(super) fn sum(parts: &[&[u8]]) -> [u8; 32] {
@@ -61,6 +61,8 @@ pub struct Checked {
     pub products: usize,
     pub pictures: usize,
     pub embeddings: usize,
+    /// Those of the next model, probe or T that have gathered so far.
+    pub next: usize,
 }
 
 impl Reader {
@@ -145,14 +147,44 @@ impl Reader {
                 ));
             }
         }
+        let mut statement =
+            moment.prepare("SELECT picture, data, sum FROM next_embeddings ORDER BY picture")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if sum(&[bytes(row, 1)?]) != *bytes(row, 2)? {
+                let number: i64 = row.get(0)?;
+                wrong(format!(
+                    "picture number {number}: the next embedding is not what was written"
+                ));
+            }
+            checked.next += 1;
+        }
+        let mut statement = moment.prepare("SELECT id, data FROM models ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            if hex(&Sha256::digest(bytes(row, 1)?)) != id {
+                wrong(format!("the file of model {id} is not what was written"));
+            }
+        }
         Ok(checked)
     }
 
     /// The embedding of every picture, in stored order; for comparing them with others.
-    pub fn each_embedding(&self, mut each: impl FnMut(PictureKey, &[i32])) -> Result<(), CatalogueError> {
-        let mut statement = self
-            .connection()
-            .prepare("SELECT picture, width, data FROM embeddings ORDER BY picture")?;
+    pub fn each_embedding(&self, each: impl FnMut(PictureKey, &[i32])) -> Result<(), CatalogueError> {
+        self.each_of(Table::Present, each)
+    }
+
+    /// Every next embedding, in stored order; for comparing them with others.
+    pub fn each_next_embedding(&self, each: impl FnMut(PictureKey, &[i32])) -> Result<(), CatalogueError> {
+        self.each_of(Table::Next, each)
+    }
+
+    fn each_of(&self, table: Table, mut each: impl FnMut(PictureKey, &[i32])) -> Result<(), CatalogueError> {
+        let name = table.name();
+        let mut statement = self.connection().prepare(&format!(
+            "SELECT picture, width, data FROM {name} ORDER BY picture"
+        ))?;
         let mut rows = statement.query([])?;
         let mut values = Vec::new();
         while let Some(row) = rows.next()? {

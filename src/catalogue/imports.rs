@@ -6,8 +6,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::store::{Reader, damaged};
-use super::write::{Change, Written, put};
-use super::{CatalogueError, NewProduct};
+use super::write::{Change, Written, check_origin, put};
+use super::{CatalogueError, NewProduct, Origin};
 
 /// The most errors of one import that are kept by line; further ones are only counted.
 pub const MOST_ERRORS: u32 = 1000;
@@ -88,13 +88,18 @@ pub struct Waiting {
     pub lines: Vec<(u64, Vec<u8>)>,
 }
 
-/// Does one step within the caller's transaction.
-pub(super) fn apply(connection: &Connection, id: &str, step: ImportStep) -> Result<Written, CatalogueError> {
+/// Does one step within the caller's transaction, in a catalogue whose embeddings are of `origin`.
+pub(super) fn apply(
+    connection: &Connection,
+    id: &str,
+    step: ImportStep,
+    origin: Option<&Origin>,
+) -> Result<Written, CatalogueError> {
     if matches!(step, ImportStep::Begun) {
         connection
             .prepare_cached("INSERT INTO imports (id, state) VALUES (?1, 'receiving')")?
             .execute([id])?;
-        return Ok(nothing());
+        return Ok(Written::NOTHING);
     }
     let seq: Option<i64> = connection
         .prepare_cached("SELECT seq FROM imports WHERE id = ?1")?
@@ -123,8 +128,9 @@ pub(super) fn apply(connection: &Connection, id: &str, step: ImportStep) -> Resu
             turn(connection, seq, ImportState::Failed)?;
         }
         ImportStep::Stored { line, product } => {
+            check_origin(&product.pictures, origin)?;
             if !take(connection, seq, line)? {
-                return Ok(nothing());
+                return Ok(Written::NOTHING);
             }
             let (key, created, keys) = put(connection, &product)?;
             connection
@@ -147,7 +153,7 @@ pub(super) fn apply(connection: &Connection, id: &str, step: ImportStep) -> Resu
             detail,
         } => {
             if !take(connection, seq, line)? {
-                return Ok(nothing());
+                return Ok(Written::NOTHING);
             }
             connection
                 .prepare_cached("UPDATE imports SET failed = failed + 1 WHERE seq = ?1")?
@@ -160,7 +166,7 @@ pub(super) fn apply(connection: &Connection, id: &str, step: ImportStep) -> Resu
                 .execute(params![seq, whole(line)?, product, detail, MOST_ERRORS])?;
         }
     }
-    Ok(nothing())
+    Ok(Written::NOTHING)
 }
 
 /// Imports whose lines were still coming when the server ended have no client any more.
@@ -185,14 +191,6 @@ fn take(connection: &Connection, seq: i64, line: u64) -> Result<bool, CatalogueE
         .prepare_cached("DELETE FROM import_lines WHERE import = ?1 AND line = ?2")?
         .execute([seq, whole(line)?])?;
     Ok(gone == 1)
-}
-
-fn nothing() -> Written {
-    Written {
-        product: None,
-        created: false,
-        change: Change::Nothing,
-    }
 }
 
 fn whole(number: u64) -> Result<i64, CatalogueError> {

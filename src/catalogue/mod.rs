@@ -6,9 +6,13 @@
 pub mod check;
 pub mod filter;
 pub mod imports;
+pub mod reembedding;
 pub mod schema;
+mod settings;
 pub mod store;
 pub mod write;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -46,6 +50,8 @@ pub enum CatalogueError {
     PicturesFull { id: String },
     #[error("it is the only picture of product {id:?}, which must keep one; delete the product instead")]
     LastPicture { id: String },
+    #[error("the embeddings were made by another model, probe or T than the catalogue's; make them anew")]
+    OtherEmbeddings,
     #[error("the catalogue is damaged: {what}")]
     Damaged { what: String },
     #[error("{field} {reason}")]
@@ -109,6 +115,8 @@ pub struct NewPicture {
     pub prepare: Mode,
     /// What the network made of it.
     pub embedding: Vec<i32>,
+    /// What made the embedding: the store takes it only while its others are of the same.
+    pub origin: Arc<Origin>,
 }
 
 /// A product's attributes by name. Flat: strings, numbers, booleans, lists of strings.
@@ -241,4 +249,9 @@ impl ProductKey {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(i64::from_be_bytes).map(Self)
     }
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

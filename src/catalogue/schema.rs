@@ -9,6 +9,7 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/0002_prepare.sql"),
     include_str!("../../migrations/0003_imports.sql"),
     include_str!("../../migrations/0004_sums.sql"),
+    include_str!("../../migrations/0005_reembedding.sql"),
 ];
 
 /// The step that gives rows their sums, which SQL alone cannot make.

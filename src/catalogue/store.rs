@@ -10,8 +10,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 
 use super::imports;
 use super::write::{self, Write, Written};
-use super::{Attributes, CatalogueError, NewProduct, Origin, PictureKey, Product, ProductKey, schema};
-use crate::network::TimeSteps;
+use super::{
+    Attributes, CatalogueError, NewProduct, Origin, PictureKey, Product, ProductKey, schema, settings,
+};
 use crate::picture::Mode;
 
 const DATABASE: &str = "catalogue.sqlite3";
@@ -25,6 +26,8 @@ const READER_KIB: i64 = 32 << 10;
 #[derive(Debug)]
 pub struct StoredPicture {
     pub key: PictureKey,
+    /// The product's name, for people.
+    pub product: String,
     pub prepare: Mode,
     pub bytes: Vec<u8>,
 }
@@ -126,6 +129,10 @@ impl Store {
         restored
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     pub(super) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
@@ -150,14 +157,7 @@ impl Store {
 
     /// What made the stored embeddings; none before the first.
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        origin(&self.connection)
-    }
-
-    /// Records what makes the embeddings of an empty catalogue.
-    pub fn set_origin(&mut self, origin: &Origin) -> Result<(), CatalogueError> {
-        let transaction = self.connection.transaction()?;
-        write_origin(&transaction, origin)?;
-        Ok(transaction.commit()?)
+        settings::read(&self.connection, settings::PRESENT)
     }
 
     /// Whether a product of this name is stored.
@@ -171,7 +171,9 @@ impl Store {
     /// Stores products, all or none; one whose name is taken replaces its predecessor.
     pub fn put_all(&mut self, products: &[NewProduct]) -> Result<(), CatalogueError> {
         let transaction = self.connection.transaction()?;
+        let origin = settings::read(&transaction, settings::PRESENT)?;
         for product in products {
+            write::check_origin(&product.pictures, origin.as_ref())?;
             write::put(&transaction, product)?;
         }
         Ok(transaction.commit()?)
@@ -184,9 +186,10 @@ impl Store {
         writes: Vec<Write>,
     ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
         let transaction = self.connection.transaction()?;
+        let origin = settings::read(&transaction, settings::PRESENT)?;
         let mut results = Vec::with_capacity(writes.len());
         for one in writes {
-            let result = write::apply(&transaction, one);
+            let result = write::apply(&transaction, one, origin.as_ref());
             match result {
                 Err(error @ (CatalogueError::Database(_) | CatalogueError::Full { .. })) => {
                     return Err(error);
@@ -202,27 +205,9 @@ impl Store {
     pub fn embeddings(
         &self,
         dimensions: usize,
-        mut each: impl FnMut(PictureKey, ProductKey, &[i32]),
+        each: impl FnMut(PictureKey, ProductKey, &[i32]),
     ) -> Result<(), CatalogueError> {
-        let mut statement = self.connection.prepare(
-            "SELECT pictures.seq, pictures.product, embeddings.width, embeddings.data
-             FROM embeddings JOIN pictures ON pictures.seq = embeddings.picture ORDER BY pictures.seq",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut values = Vec::with_capacity(dimensions);
-        while let Some(row) = rows.next()? {
-            let picture: i64 = row.get(0)?;
-            let data = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-            unpack(row.get(2)?, data, &mut values);
-            if values.len() != dimensions {
-                return Err(damaged(format!(
-                    "the embedding of picture {picture} has {} values, the network gives {dimensions}",
-                    values.len()
-                )));
-            }
-            each(PictureKey(picture), ProductKey(row.get(1)?), &values);
-        }
-        Ok(())
+        each_embedding(&self.connection, Table::Present, dimensions, each)
     }
 
     /// Every product's attributes, in stored order.
@@ -241,28 +226,14 @@ impl Store {
         Ok(())
     }
 
-    /// The pictures whose number is above `after`, in stored order, at most `count`.
+    /// The pictures whose number is above `after`, in stored order: at most `count`, and about `bytes`.
     pub fn pictures_after(
         &self,
         after: Option<PictureKey>,
         count: usize,
+        bytes: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        pictures_after(&self.connection, after, count)
-    }
-
-    /// Replaces every embedding and what made them, at once: other embeddings are never mixed with these.
-    pub fn replace_embeddings(
-        &mut self,
-        origin: &Origin,
-        embeddings: &[(PictureKey, Vec<i32>)],
-    ) -> Result<(), CatalogueError> {
-        let transaction = self.connection.transaction()?;
-        transaction.execute("DELETE FROM embeddings", [])?;
-        for (key, values) in embeddings {
-            write::add_embedding(&transaction, *key, values)?;
-        }
-        write_origin(&transaction, origin)?;
-        Ok(transaction.commit()?)
+        pictures_after(&self.connection, after, count, bytes)
     }
 }
 
@@ -279,16 +250,25 @@ impl Reader {
 
     /// What made the stored embeddings; none before the first.
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        origin(&self.connection)
+        settings::read(&self.connection, settings::PRESENT)
     }
 
-    /// The pictures whose number is above `after`, in stored order, at most `count`.
+    /// The pictures whose number is above `after`, in stored order: at most `count`, and about `bytes`.
     pub fn pictures_after(
         &self,
         after: Option<PictureKey>,
         count: usize,
+        bytes: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        pictures_after(&self.connection, after, count)
+        pictures_after(&self.connection, after, count, bytes)
+    }
+
+    /// How many pictures there are.
+    pub fn count_pictures(&self) -> Result<usize, CatalogueError> {
+        let count: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM pictures", [], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| damaged("a negative count"))
     }
 
     /// Opens one over a data directory whose [`Store`] is open.
@@ -328,61 +308,80 @@ impl Reader {
     }
 }
 
-/// The pictures whose number is above `after`, in stored order, at most `count`.
+/// The pictures whose number is above `after`, in stored order: at most `count`, and about `bytes`.
 fn pictures_after(
     connection: &Connection,
     after: Option<PictureKey>,
     count: usize,
+    bytes: usize,
 ) -> Result<Vec<StoredPicture>, CatalogueError> {
-    let mut statement = connection
-        .prepare_cached("SELECT seq, prepare, bytes FROM pictures WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let after = after.map_or(0, |key| key.0);
-    let limit = i64::try_from(count).unwrap_or(i64::MAX);
-    let mut rows = statement.query([after, limit])?;
+    let mut statement = connection.prepare_cached(
+        "SELECT pictures.seq, products.id, prepare, bytes
+         FROM pictures JOIN products ON products.seq = pictures.product
+         WHERE pictures.seq > ?1 ORDER BY pictures.seq",
+    )?;
+    let mut rows = statement.query([after.map_or(0, |key| key.0)])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let prepare: String = row.get(1)?;
-        found.push(StoredPicture {
+    let mut taken = 0;
+    while found.len() < count && taken < bytes {
+        let Some(row) = rows.next()? else { break };
+        let prepare: String = row.get(2)?;
+        let picture = StoredPicture {
             key: PictureKey(row.get(0)?),
+            product: row.get(1)?,
             prepare: prepare
                 .parse()
                 .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
-            bytes: row.get(2)?,
-        });
+            bytes: row.get(3)?,
+        };
+        taken += picture.bytes.len();
+        found.push(picture);
     }
     Ok(found)
 }
 
-/// What made the stored embeddings; none before the first.
-fn origin(connection: &Connection) -> Result<Option<Origin>, CatalogueError> {
-    let setting = |key: &str| -> Result<Option<String>, CatalogueError> {
-        let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
-        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
-    };
-    let (Some(model_id), Some(probe), Some(time_steps)) =
-        (setting("model_id")?, setting("probe")?, setting("time_steps")?)
-    else {
-        return Ok(None);
-    };
-    Ok(Some(Origin {
-        model_id,
-        probe: probe
-            .parse()
-            .map_err(|error| damaged(format!("settings.probe: {error}")))?,
-        time_steps: time_steps
-            .parse::<TimeSteps>()
-            .map_err(|error| damaged(format!("settings.time_steps: {error}")))?,
-    }))
+/// Embeddings as they are, or those that are to take their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Present,
+    Next,
 }
 
-fn write_origin(connection: &Connection, origin: &Origin) -> Result<(), CatalogueError> {
-    let mut row = connection.prepare_cached(
-        "INSERT INTO settings (key, value) VALUES (?1, ?2)
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    )?;
-    row.execute(["model_id", &origin.model_id])?;
-    row.execute(["probe", origin.probe.as_str()])?;
-    row.execute(["time_steps", &origin.time_steps.to_string()])?;
+impl Table {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Present => "embeddings",
+            Self::Next => "next_embeddings",
+        }
+    }
+}
+
+/// Every embedding of a table in stored order.
+pub(super) fn each_embedding(
+    connection: &Connection,
+    table: Table,
+    dimensions: usize,
+    mut each: impl FnMut(PictureKey, ProductKey, &[i32]),
+) -> Result<(), CatalogueError> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT pictures.seq, pictures.product, made.width, made.data
+         FROM {} AS made JOIN pictures ON pictures.seq = made.picture ORDER BY pictures.seq",
+        table.name()
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut values = Vec::with_capacity(dimensions);
+    while let Some(row) = rows.next()? {
+        let picture: i64 = row.get(0)?;
+        let data = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+        unpack(row.get(2)?, data, &mut values);
+        if values.len() != dimensions {
+            return Err(damaged(format!(
+                "the embedding of picture {picture} has {} values, the network gives {dimensions}",
+                values.len()
+            )));
+        }
+        each(PictureKey(picture), ProductKey(row.get(1)?), &values);
+    }
     Ok(())
 }
 

@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::check::sum;
 use super::imports::{self, ImportStep};
-use super::store::{damaged, packed};
+use super::reembedding::add_next;
+use super::store::{Table, damaged, packed};
 use super::{
-    Attributes, CatalogueError, NewPicture, NewProduct, PictureKey, Product, ProductKey, ProductPicture,
-    check_attributes,
+    Attributes, CatalogueError, NewPicture, NewProduct, Origin, PictureKey, Product, ProductKey,
+    ProductPicture, check_attributes,
 };
 
 /// One thing to do, all of it or nothing.
@@ -43,6 +44,35 @@ pub enum Write {
         id: String,
         step: ImportStep,
     },
+    /// Adds to the next embeddings, which nothing is searched by yet.
+    Next {
+        embeddings: Vec<(PictureKey, Vec<i32>)>,
+    },
+}
+
+impl Write {
+    /// About how many bytes of memory it holds: pictures and lines, the rest being bounded by the catalogue's rules.
+    pub fn bytes(&self) -> usize {
+        let pictures = |pictures: &[NewPicture]| pictures.iter().map(|picture| picture.bytes.len()).sum();
+        match self {
+            Self::Put { product, .. } => pictures(&product.pictures),
+            Self::AddPicture { picture, .. } => picture.bytes.len(),
+            Self::Import { step, .. } => match step {
+                ImportStep::Received(lines) => lines.iter().map(|(_, line)| line.len()).sum(),
+                ImportStep::Stored { product, .. } => pictures(&product.pictures),
+                ImportStep::Begun
+                | ImportStep::Whole
+                | ImportStep::Broken
+                | ImportStep::Refused { .. }
+                | ImportStep::Done => 0,
+            },
+            Self::Next { embeddings } => embeddings
+                .iter()
+                .map(|(_, values)| size_of_val(&values[..]))
+                .sum(),
+            Self::Merge { .. } | Self::Delete { .. } | Self::DeletePicture { .. } => 0,
+        }
+    }
 }
 
 /// What a write left behind.
@@ -53,6 +83,15 @@ pub struct Written {
     /// Whether it was not there before.
     pub created: bool,
     pub change: Change,
+}
+
+impl Written {
+    /// Nothing that a search would notice.
+    pub(super) const NOTHING: Self = Self {
+        product: None,
+        created: false,
+        change: Change::Nothing,
+    };
 }
 
 /// What of a write concerns searches.
@@ -83,10 +122,16 @@ pub enum Change {
     },
 }
 
-/// Does one write within the caller's transaction; what the catalogue's rules refuse changes nothing.
-pub(super) fn apply(connection: &Connection, write: Write) -> Result<Written, CatalogueError> {
+/// Does one write within the caller's transaction, in a catalogue whose embeddings are of `origin`; what the
+/// catalogue's rules refuse changes nothing.
+pub(super) fn apply(
+    connection: &Connection,
+    write: Write,
+    origin: Option<&Origin>,
+) -> Result<Written, CatalogueError> {
     match write {
         Write::Put { product, only_new } => {
+            check_origin(&product.pictures, origin)?;
             if only_new && key(connection, product.id.as_str())?.is_some() {
                 return Err(CatalogueError::Exists {
                     id: product.id.as_str().to_owned(),
@@ -140,6 +185,7 @@ pub(super) fn apply(connection: &Connection, write: Write) -> Result<Written, Ca
             })
         }
         Write::AddPicture { id, picture } => {
+            check_origin(std::slice::from_ref(&picture), origin)?;
             let (product, stored) = known(connection, id)?;
             if stored.pictures.len() >= Product::MOST_PICTURES {
                 return Err(CatalogueError::PicturesFull { id: stored.id });
@@ -178,8 +224,21 @@ pub(super) fn apply(connection: &Connection, write: Write) -> Result<Written, Ca
             };
             written(connection, product, false, change)
         }
-        Write::Import { id, step } => imports::apply(connection, &id, step),
+        Write::Import { id, step } => imports::apply(connection, &id, step, origin),
+        Write::Next { embeddings } => {
+            add_next(connection, &embeddings)?;
+            Ok(Written::NOTHING)
+        }
     }
+}
+
+/// Refuses embeddings that are not of the catalogue's origin: they could not be compared with its others.
+pub(super) fn check_origin(pictures: &[NewPicture], origin: Option<&Origin>) -> Result<(), CatalogueError> {
+    let others = |picture: &NewPicture| Some(&*picture.origin) != origin;
+    if pictures.iter().any(others) {
+        return Err(CatalogueError::OtherEmbeddings);
+    }
+    Ok(())
 }
 
 /// Stores a product with its pictures in place of what was there under its name; says whether nothing was.
@@ -219,6 +278,7 @@ fn add_picture(
         bytes,
         prepare,
         embedding,
+        origin: _,
     } = picture;
     let seq: i64 = connection
         .prepare_cached(
@@ -239,19 +299,24 @@ fn add_picture(
             ],
             |row| row.get(0),
         )?;
-    add_embedding(connection, PictureKey(seq), embedding)?;
+    add_embedding(connection, Table::Present, PictureKey(seq), embedding)?;
     Ok(PictureKey(seq))
 }
 
 /// Stores what the network made of a picture.
 pub(super) fn add_embedding(
     connection: &Connection,
+    table: Table,
     picture: PictureKey,
     embedding: &[i32],
 ) -> Result<(), CatalogueError> {
     let (width, data) = packed(embedding);
+    let sql = match table {
+        Table::Present => "INSERT INTO embeddings (picture, width, data, sum) VALUES (?1, ?2, ?3, ?4)",
+        Table::Next => "INSERT INTO next_embeddings (picture, width, data, sum) VALUES (?1, ?2, ?3, ?4)",
+    };
     connection
-        .prepare_cached("INSERT INTO embeddings (picture, width, data, sum) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(sql)?
         .execute(params![picture.0, width, data, sum(&[&data])])?;
     Ok(())
 }

@@ -2,14 +2,15 @@
 //!
 //! Results go to stdout, progress and logs to stderr. Exit 0: done; 1: failed, with one plain sentence; 2: wrong usage.
 
-mod catalogue;
 mod convert;
 mod embed;
 mod evaluate;
 mod figures;
 mod files;
+mod import;
 mod inspect;
 mod progress;
+mod search;
 mod serve;
 mod shell;
 mod train;
@@ -40,8 +41,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Embed(embed::Embed),
     Bench(embed::Bench),
-    Import(catalogue::Import),
-    Search(catalogue::Search),
+    Import(import::Import),
+    Search(search::Search),
     Evaluate(evaluate::Evaluate),
     Serve(serve::Serve),
     Check(upkeep::Check),

@@ -15,7 +15,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{files, progress};
-use crate::catalogue::Origin;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::config::Config;
@@ -26,8 +25,8 @@ use crate::http::metrics::Requests;
 use crate::http::{App, listen, router};
 use crate::network::{Probe, TimeSteps};
 use crate::picture::DecodeLimits;
-use crate::service::model::Model;
-use crate::service::{Service, ServiceOptions};
+use crate::service::model::Maker;
+use crate::service::{Service, ServiceOptions, reembed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -149,12 +148,17 @@ impl Serve {
         }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = self.store()?;
-        let config = self.config(&model, store.origin()?.as_ref());
+        let origin = model.origin(store.origin()?.as_ref(), self.probe, self.time_steps);
+        let wanted = Maker {
+            model,
+            origin: Arc::new(origin),
+        };
+        let config = self.config();
         tracing::info!(
-            model = model.snn.network.name,
-            model_id = model.id,
-            probe = %config.service.origin.probe,
-            time_steps = config.service.origin.time_steps.get(),
+            model = wanted.model.snn.network.name,
+            model_id = wanted.model.id,
+            probe = %wanted.origin.probe,
+            time_steps = wanted.origin.time_steps.get(),
             data_dir = %config.data_dir.display(),
             chips = config.service.chips,
             waiting = ?config.service.waiting,
@@ -175,7 +179,8 @@ impl Serve {
                 "the catalogue is empty; `spikelens import` fills it"
             );
         }
-        let service = Service::start(model, config.service.clone())?;
+        let (maker, next) = reembed::makers(&store, wanted)?;
+        let service = Service::start(maker, next, config.service.clone())?;
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?
@@ -200,7 +205,7 @@ impl Serve {
             .with_context(|| format!("{} cannot be restored", backup.display()))
     }
 
-    fn config(&self, model: &Model, before: Option<&Origin>) -> Config {
+    fn config(&self) -> Config {
         let chips = self.chips.unwrap_or_else(files::threads);
         Config {
             data_dir: self.data_dir.clone(),
@@ -221,7 +226,6 @@ impl Serve {
                 limits: DecodeLimits {
                     max_pixels: self.max_megapixels * 1_000_000,
                 },
-                origin: model.origin(before, self.probe, self.time_steps),
             },
             drain: Duration::from_secs(9),
         }

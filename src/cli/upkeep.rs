@@ -2,16 +2,18 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::{files, progress};
-use crate::catalogue::CatalogueError;
 use crate::catalogue::store::{Reader, Store};
+use crate::catalogue::{CatalogueError, Origin};
 use crate::chip::cost::CostModel;
 use crate::service::Progress;
 use crate::service::check::check;
+use crate::service::model::{Maker, Model};
 
 /// Verify every sum, embedding and index entry of a catalogue
 #[derive(Debug, Args)]
@@ -21,7 +23,7 @@ pub struct Check {
     /// The catalogue's folder
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// The SNN file that made the embeddings [default: the shipped one]
+    /// The SNN file that made the embeddings [default: the one that the catalogue keeps]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
 }
@@ -31,10 +33,27 @@ const NAMED: usize = 100;
 
 impl Check {
     pub fn run(self) -> Result<()> {
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
+        let given = match &self.model {
+            Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
+            None => None,
+        };
         let (reader, _store) = reader(&self.data_dir)?;
-        let origin = reader.origin()?;
-        let own = origin.as_ref().is_some_and(|origin| origin.model_id == model.id);
+        let (next, origin) = (reader.next_origin()?, reader.origin()?);
+        let maker = |origin: Option<&Origin>| -> Result<Option<Maker>> {
+            let Some(origin) = origin else { return Ok(None) };
+            let model = match &given {
+                Some(given) => Some(Arc::clone(given)).filter(|given| given.id == origin.model_id),
+                None => {
+                    let kept = reader.model(&origin.model_id)?;
+                    Model::of_id(&origin.model_id, kept.as_deref(), CostModel::Loihi1Paper)
+                }
+            };
+            Ok(model.map(|model| Maker {
+                model,
+                origin: Arc::new(origin.clone()),
+            }))
+        };
+        let (maker, next) = (maker(origin.as_ref())?, maker(next.as_ref())?);
         let mut out = std::io::stdout().lock();
         let mut findings = Vec::new();
         let progress = Progress::default();
@@ -42,13 +61,16 @@ impl Check {
             check(
                 &reader,
                 &self.data_dir,
-                origin.as_ref(),
-                own.then_some(&model),
+                maker.as_ref(),
+                next.as_ref(),
                 files::threads(),
                 &progress,
                 |finding| findings.push(finding),
             )
         });
+        if reader.origin()? != origin {
+            bail!("a server let other embeddings take over while they were checked; check once more");
+        }
         for finding in findings.iter().take(NAMED) {
             writeln!(out, "{finding}")?;
         }
@@ -76,13 +98,23 @@ impl Check {
             (Some(embedded), _) => format!("{embedded} embeddings made once more are the same"),
             (None, None) => "nothing was embedded yet".to_owned(),
             (None, Some(origin)) => format!(
-                "embeddings were not made once more, --model names another than theirs ({})",
+                "embeddings were not made once more: {} {}",
+                match given {
+                    Some(_) => "--model names another than theirs,",
+                    None => "name their model with --model, the catalogue does not keep",
+                },
                 origin.model_id
+            ),
+        };
+        let next = match rows.next {
+            0 => String::new(),
+            next => format!(
+                "; {next} embeddings by the next model, probe or T, made once more where it can be had"
             ),
         };
         writeln!(
             out,
-            "all as written: {} products, {} pictures, {} embeddings; {index}; {embedded}",
+            "all as written: {} products, {} pictures, {} embeddings; {index}; {embedded}{next}",
             rows.products, rows.pictures, rows.embeddings
         )?;
         Ok(())

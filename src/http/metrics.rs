@@ -146,6 +146,11 @@ pub async fn metrics(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
             "1 while searches are answered.",
             f64::from(u8::from(ready)),
         ),
+        (
+            "spikelens_reembedding",
+            "1 while the stored pictures are embedded anew and the old embeddings answer.",
+            f64::from(u8::from(service.reembedding().is_some())),
+        ),
     ] {
         one(&mut out, name, "gauge", help, value);
     }

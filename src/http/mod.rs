@@ -23,7 +23,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::service::{Service, ServiceError};
@@ -32,6 +32,7 @@ use keys::Keys;
 use limits::{Caller, Limits, Rates, Room};
 use listen::{Crowded, Peer};
 use metrics::Requests;
+use model::ReembeddingAnswer;
 use problem::{Code, Problem};
 use request::Endpoint;
 use search::ModelName;
@@ -104,16 +105,17 @@ async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Proble
     request::parameters(Endpoint::Nothing, &uri)?;
     let app = &app.service;
     let stats = app.stats().await?;
-    Ok(axum::Json(json!({
+    let mut answer = json!({
         "products": stats.products,
         "pictures": stats.pictures,
         "index": stats.index,
         "recall": stats.recall,
-        "model": ModelName::of(&app.model),
-        "probe": app.options.origin.probe,
-        "time_steps": app.options.origin.time_steps.get(),
-    }))
-    .into_response())
+        "model": ModelName::of(&stats.maker.model),
+        "probe": stats.maker.origin.probe,
+        "time_steps": stats.maker.origin.time_steps.get(),
+    });
+    add_reembedding(&mut answer, app);
+    Ok(axum::Json(answer).into_response())
 }
 
 async fn healthz() -> Response {
@@ -122,13 +124,23 @@ async fn healthz() -> Response {
 
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.service.ready() {
-        Ok(()) => axum::Json(json!({
-            "status": "ready",
-            "pictures": app.service.pictures(),
-            "chips": app.service.chips(),
-        }))
-        .into_response(),
+        Ok(()) => {
+            let mut answer = json!({
+                "status": "ready",
+                "pictures": app.service.pictures(),
+                "chips": app.service.chips(),
+            });
+            add_reembedding(&mut answer, &app.service);
+            axum::Json(answer).into_response()
+        }
         Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// The field `reembedding`, while other embeddings are on their way.
+fn add_reembedding(answer: &mut Value, service: &Service) {
+    if let Some(reembedding) = service.reembedding() {
+        answer["reembedding"] = json!(ReembeddingAnswer::of(&reembedding));
     }
 }
 

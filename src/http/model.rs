@@ -6,15 +6,55 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use serde::Serialize;
+
 use super::App;
+use super::search::ModelName;
+use crate::network::Probe;
+use crate::service::Stage;
 use crate::service::describe::{ModelDescription, describe, describe_chip};
+use crate::service::live::Reembedding;
 
 /// Layers, shapes, thresholds and defaults.
 pub async fn model(State(app): State<Arc<App>>) -> Json<ModelDescription> {
-    Json(describe(&app.service.model))
+    Json(describe(&app.service.maker().model))
 }
 
 /// Limits, cores one by one, and every constant of the cost model with its source.
 pub async fn chip(State(app): State<Arc<App>>) -> Response {
-    Json(describe_chip(&app.service.model, Some(app.service.chips()))).into_response()
+    Json(describe_chip(
+        &app.service.maker().model,
+        Some(app.service.chips()),
+    ))
+    .into_response()
+}
+
+/// Another model, probe or T whose embeddings are on their way, as `/readyz` and `/v1/stats` show it.
+#[derive(Debug, Serialize)]
+pub struct ReembeddingAnswer {
+    stage: Stage,
+    model: ModelName,
+    probe: Probe,
+    time_steps: u32,
+    done: usize,
+    total: usize,
+    /// Of the stage; none before there is a pace.
+    seconds_left: Option<f64>,
+}
+
+impl ReembeddingAnswer {
+    /// As it stands.
+    pub fn of(reembedding: &Reembedding) -> Self {
+        let Reembedding { maker, progress } = reembedding;
+        let (stage, done, total) = progress.now();
+        Self {
+            stage,
+            model: ModelName::of(&maker.model),
+            probe: maker.origin.probe,
+            time_steps: maker.origin.time_steps.get(),
+            done,
+            total,
+            seconds_left: progress.seconds_left(),
+        }
+    }
 }

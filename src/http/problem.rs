@@ -305,6 +305,7 @@ impl From<CatalogueError> for Problem {
             | CatalogueError::NewerSchema { .. }
             | CatalogueError::Database(_)
             | CatalogueError::NotStored { .. }
+            | CatalogueError::OtherEmbeddings
             | CatalogueError::Damaged { .. } => {
                 tracing::error!(error = %detail, "a request failed");
                 Self::new(Code::Internal, "the cause is in the server's log")

@@ -18,8 +18,9 @@ use super::search::{MatchAnswer, ModelName, no_image};
 use crate::catalogue::Product;
 use crate::network::Probe;
 use crate::service::Times;
-use crate::service::model::hex;
+use crate::service::model::{Maker, hex};
 use crate::service::recommend::Taste;
+use crate::service::search::Match;
 use crate::service::writes::GivenProduct;
 
 /// Products of a page where the client does not say how many.
@@ -41,6 +42,17 @@ pub struct SimilarAnswer {
     model: ModelName,
     probe: Probe,
     timing: Times,
+}
+
+impl SimilarAnswer {
+    fn of(maker: &Maker, matches: Vec<Match>, timing: Times) -> Self {
+        Self {
+            matches: matches.into_iter().map(MatchAnswer::of).collect(),
+            model: ModelName::of(&maker.model),
+            probe: maker.origin.probe,
+            timing,
+        }
+    }
 }
 
 /// A page of products in stored order.
@@ -228,13 +240,9 @@ pub async fn similar(
     let start = Instant::now();
     let mut request = request::parameters(Endpoint::Similar, &uri)?;
     let options = request.search_options();
-    let (matches, timing) = app.service.similar(id, options, start + app.limits.time).await?;
-    Ok(Json(SimilarAnswer {
-        matches: matches.into_iter().map(MatchAnswer::of).collect(),
-        model: ModelName::of(&app.service.model),
-        probe: app.service.options.origin.probe,
-        timing,
-    }))
+    let (live, deadline) = (app.service.live()?, start + app.limits.time);
+    let (matches, timing) = app.service.similar(&live, id, options, deadline).await?;
+    Ok(Json(SimilarAnswer::of(&live.maker, matches, timing)))
 }
 
 /// The products that look like some and unlike others, all of them stored; nothing is emulated.
@@ -256,11 +264,7 @@ pub async fn recommend(
     if taste.positive.is_empty() {
         return Err(Problem::field("positive", "must name a product at least"));
     }
-    let (matches, timing) = app.service.recommend(taste, options, deadline).await?;
-    Ok(Json(SimilarAnswer {
-        matches: matches.into_iter().map(MatchAnswer::of).collect(),
-        model: ModelName::of(&app.service.model),
-        probe: app.service.options.origin.probe,
-        timing,
-    }))
+    let live = app.service.live()?;
+    let (matches, timing) = app.service.recommend(&live, taste, options, deadline).await?;
+    Ok(Json(SimilarAnswer::of(&live.maker, matches, timing)))
 }

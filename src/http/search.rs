@@ -100,14 +100,14 @@ pub async fn embeddings(
 ) -> Result<Json<EmbeddingAnswer>, Problem> {
     let start = Instant::now();
     let request = request::read(Endpoint::Embeddings, &uri, &headers, body, &app.room).await?;
-    let model = Arc::clone(&app.service.model);
-    let options = run_options(&request, RunOptions::of(&model));
+    let maker = app.service.maker();
+    let options = run_options(&request, RunOptions::of(&maker.model));
     let image = request.image.ok_or_else(no_image)?;
     let deadline = start + app.limits.time;
-    let (embedded, mut timing) = app.service.embed(image, options, deadline).await?;
+    let (embedded, mut timing) = app.service.embed(&maker, image, options, deadline).await?;
     timing.total_ms = milliseconds(start);
     Ok(Json(EmbeddingAnswer {
-        model: ModelName::of(&model),
+        model: ModelName::of(&maker.model),
         probe: embedded.embedding.probe,
         time_steps: embedded.embedding.time_steps.get(),
         dimensions: embedded.embedding.values.len(),
@@ -129,14 +129,9 @@ pub async fn search(
     let start = Instant::now();
     app.service.ready()?;
     let mut request = request::read(Endpoint::Search, &uri, &headers, body, &app.room).await?;
-    let model = Arc::clone(&app.service.model);
-    let origin = &app.service.options.origin;
-    let catalogue = RunOptions {
-        time_steps: origin.time_steps.into(),
-        probe: origin.probe,
-        ..RunOptions::of(&model)
-    };
-    let run = run_options(&request, catalogue);
+    let live = app.service.live()?;
+    let maker = &live.maker;
+    let run = run_options(&request, maker.options());
     let options = request.search_options();
     let query = match (request.image.take(), request.embedding.take()) {
         (Some(image), None) => Query::Picture(image, run),
@@ -155,10 +150,10 @@ pub async fn search(
         (None, None) => return Err(no_image()),
     };
     let deadline = start + app.limits.time;
-    let found = app.service.search(query, options, deadline).await?;
+    let found = app.service.search(&live, query, options, deadline).await?;
     let mut timing = found.times;
     timing.total_ms = milliseconds(start);
-    let mut time_steps = origin.time_steps;
+    let mut time_steps = maker.origin.time_steps;
     let (prediction, emulation, trace) = match found.embedded {
         Some(embedded) => {
             time_steps = embedded.embedding.time_steps;
@@ -172,7 +167,7 @@ pub async fn search(
     };
     Ok(Json(SearchAnswer {
         matches: found.matches.into_iter().map(MatchAnswer::of).collect(),
-        model: ModelName::of(&model),
+        model: ModelName::of(&maker.model),
         probe: run.probe,
         time_steps: time_steps.get(),
         prediction,

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ingest::{embedding_of, in_parallel, options};
+use super::embed::Embedder;
 use super::kept::{self, Kept, row_hash};
-use super::model::Model;
+use super::model::Maker;
+use super::parallel::in_parallel;
+use super::reembed::{STORED, embedding_of};
 use super::{Progress, ServiceError, Stage};
+use crate::catalogue::PictureKey;
 use crate::catalogue::check::Checked;
 use crate::catalogue::store::Reader;
-use crate::catalogue::{Origin, PictureKey};
 
 /// What was looked at.
 #[derive(Debug, Default)]
@@ -22,33 +24,33 @@ pub struct Checkup {
     pub embedded: Option<usize>,
 }
 
-/// Pictures that are held at a time.
-const BATCH: usize = 2000;
+/// Pictures that are held at a time, and about how many bytes of them.
+const PICTURES: usize = 2000;
+const BYTES: usize = 64 << 20;
 
-/// Looks at everything; tells `wrong` of whatever is not as it was written. With the catalogue's own `model` every picture
-/// is embedded once more.
+/// Looks at everything; tells `wrong` of whatever is not as it was written. With what made the catalogue's embeddings,
+/// and the next ones that are on their way, every picture is embedded once more.
 pub fn check(
     reader: &Reader,
     folder: &Path,
-    origin: Option<&Origin>,
-    model: Option<&Arc<Model>>,
+    maker: Option<&Maker>,
+    next: Option<&Maker>,
     threads: usize,
     progress: &Progress,
     mut wrong: impl FnMut(String),
 ) -> Result<Checkup, ServiceError> {
-    let dimensions = model.map(|model| model.snn.network.embedding_dimensions());
     let mut checkup = Checkup {
-        rows: reader.check(dimensions, &mut wrong)?,
+        rows: reader.check(maker.map(Maker::dimensions), &mut wrong)?,
         ..Checkup::default()
     };
-    let Some(origin) = origin else {
+    let Some(origin) = reader.origin()? else {
         return Ok(checkup);
     };
-    let mut hashes: HashMap<PictureKey, [u8; 8]> = HashMap::new();
+    let mut hashes = Hashes::new();
     reader.each_embedding(|picture, values| {
         hashes.insert(picture, row_hash(values));
     })?;
-    match kept::read(&kept::folder(folder), origin) {
+    match kept::read(&kept::folder(folder), &origin) {
         Kept::None | Kept::Other => {}
         Kept::Damaged { why } => wrong(format!("index: {why}; the next start builds it anew")),
         Kept::Whole(rows) => {
@@ -64,32 +66,78 @@ pub fn check(
             checkup.index = Some(rows.len());
         }
     }
-    let Some(model) = model else {
-        return Ok(checkup);
-    };
-    progress.enter(Stage::Embedding, checkup.rows.pictures);
-    let options = options(model, origin);
-    let (mut after, mut embedded) = (None, 0);
-    loop {
-        let batch = reader.pictures_after(after, BATCH)?;
-        let Some(last) = batch.last() else { break };
-        after = Some(last.key);
-        let values = in_parallel(model, &batch, threads, |embedder, picture| {
-            let values = embedding_of(embedder, picture, options);
-            progress.advance(1);
-            values
-        });
-        for (picture, values) in batch.iter().zip(values) {
-            let number = picture.key.0;
-            match values {
-                Ok(values) if hashes.get(&picture.key) == Some(&row_hash(&values)) => embedded += 1,
-                Ok(_) => wrong(format!(
-                    "picture number {number}: the network makes another embedding of it than is stored"
-                )),
-                Err(error) => wrong(format!("picture number {number}: {error}")),
+    if let Some(maker) = maker {
+        let again = Again {
+            reader,
+            maker,
+            threads,
+            progress,
+        };
+        checkup.embedded = Some(again.compare(&hashes, "embedding", &mut wrong)?);
+    }
+    if let Some(maker) = next.filter(|_| checkup.rows.next > 0) {
+        let mut hashes = Hashes::new();
+        reader.each_next_embedding(|picture, values| {
+            hashes.insert(picture, row_hash(values));
+        })?;
+        let again = Again {
+            reader,
+            maker,
+            threads,
+            progress,
+        };
+        again.compare(&hashes, "next embedding", &mut wrong)?;
+    }
+    Ok(checkup)
+}
+
+type Hashes = HashMap<PictureKey, [u8; 8]>;
+
+/// Every picture embedded once more.
+struct Again<'a> {
+    reader: &'a Reader,
+    maker: &'a Maker,
+    threads: usize,
+    progress: &'a Progress,
+}
+
+impl Again<'_> {
+    /// Compares with what is stored, where something is; gives how many are the same.
+    fn compare(
+        &self,
+        stored: &Hashes,
+        what: &str,
+        wrong: &mut impl FnMut(String),
+    ) -> Result<usize, ServiceError> {
+        let Self { reader, maker, .. } = self;
+        self.progress.enter(Stage::Embedding, stored.len());
+        // What a model makes nothing of is stored as zeros.
+        let zeros = row_hash(&vec![0; maker.dimensions()]);
+        let (mut after, mut same) = (None, 0);
+        loop {
+            let mut batch = reader.pictures_after(after, PICTURES, BYTES)?;
+            let Some(last) = batch.last() else { break };
+            after = Some(last.key);
+            batch.retain(|picture| stored.contains_key(&picture.key));
+            let make = || Embedder::new(Arc::clone(&maker.model), STORED);
+            let made = in_parallel(self.threads, batch.len(), make, |embedder, index| {
+                let values = embedding_of(embedder, &batch[index], maker);
+                self.progress.advance(1);
+                values
+            });
+            for (picture, values) in batch.iter().zip(made) {
+                let number = picture.key.0;
+                let found = stored[&picture.key];
+                match values {
+                    Ok(values) if found == row_hash(&values) => same += 1,
+                    Ok(_) => wrong(format!(
+                        "picture number {number}: the network makes another {what} of it than is stored"
+                    )),
+                    Err(_) if found == zeros => same += 1,
+                    Err(error) => wrong(format!("picture number {number}: {error}")),
+                }
             }
         }
+        Ok(same)
     }
-    checkup.embedded = Some(embedded);
-    Ok(checkup)
 }

@@ -84,6 +84,13 @@ impl Embedder {
         &self.model
     }
 
+    /// Lays out `model` unless it is the one that it runs already.
+    pub fn take_up(&mut self, model: &Arc<Model>) {
+        if !Arc::ptr_eq(&self.model, model) {
+            *self = Self::new(Arc::clone(model), self.limits);
+        }
+    }
+
     /// An image file's way in: decoded and prepared.
     pub fn prepare(&self, bytes: &[u8], mode: Mode) -> Result<(Decoded, Picture), ServiceError> {
         let decoded = decode(bytes, &self.limits)?;

@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use super::counters::Counters;
-use super::embed::{Embedder, RunOptions};
+use super::embed::Embedder;
 use super::ingest::new_picture;
+use super::live::Current;
 use super::manifest;
 use super::writer::Writes;
 use super::{Service, ServiceError};
@@ -42,7 +43,8 @@ pub struct Work {
     pub writes: Writes,
     pub embedder: Embedder,
     pub limits: DecodeLimits,
-    pub options: RunOptions,
+    /// Says what the catalogue's embeddings are made by.
+    pub(super) current: Current,
     pub counters: Arc<Counters>,
 }
 
@@ -124,7 +126,7 @@ fn step(work: &mut Work, stop: &AtomicBool, pace: &AtomicU64) -> Result<bool, Se
                 line,
                 "a line made its chip panic; the chip is replaced"
             );
-            work.embedder = Embedder::new(Arc::clone(work.embedder.model()), work.limits);
+            work.embedder = Embedder::new(Arc::clone(&work.current.maker().model), work.limits);
             ImportStep::Refused {
                 line,
                 product: None,
@@ -135,7 +137,11 @@ fn step(work: &mut Work, stop: &AtomicBool, pace: &AtomicU64) -> Result<bool, Se
         answers.push(work.writes.hand_in(write)?);
     }
     for answer in answers {
-        Writes::wait(answer)?;
+        match Writes::wait(answer) {
+            // Other embeddings took over meanwhile: the line waits still, and is embedded once more.
+            Err(ServiceError::Catalogue(CatalogueError::OtherEmbeddings)) => {}
+            answer => drop(answer?),
+        }
     }
     let each = start.elapsed().as_nanos() / u128::try_from(count).unwrap_or(1).max(1);
     pace.store(u64::try_from(each).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -153,13 +159,10 @@ fn become_product(work: &mut Work, line: u64, data: &[u8]) -> ImportStep {
             };
         }
     };
-    let options = RunOptions {
-        mode: given.mode,
-        ..work.options
-    };
+    let maker = work.current.maker();
     let mut pictures = Vec::with_capacity(given.pictures.len());
     for bytes in &given.pictures {
-        match new_picture(&mut work.embedder, bytes, options) {
+        match new_picture(&mut work.embedder, bytes, &maker, given.mode) {
             Ok((picture, embedded)) => {
                 work.counters.add(&embedded.emulation);
                 pictures.push(picture);

@@ -3,6 +3,8 @@
 //! One thread changes it (`super::writer`), any number search. A row of the neighbours is one picture's embedding; a
 //! product knows its rows.
 
+mod successor;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 use std::path::Path;
@@ -15,6 +17,8 @@ use crate::catalogue::write::Change;
 use crate::catalogue::{Attributes, Origin, PictureKey, ProductKey};
 use crate::neighbours::Neighbours;
 use crate::neighbours::exact::Vectors;
+
+pub use successor::Successor;
 
 /// Rows that are copied while nobody else may change the index.
 const ROWS_AT_ONCE: usize = 256;
@@ -124,15 +128,8 @@ impl Index {
 
     /// Writes the graph beside the store, for the next start.
     pub fn keep(&self, folder: &Path, origin: &Origin) {
-        let vectors = self.neighbours.vectors();
-        let rows = self.entries.iter().enumerate().map(|(row, entry)| KeptRow {
-            picture: entry.picture,
-            hash: row_hash(&vectors.row(row)),
-        });
-        if let Err(error) = kept::keep(folder, origin, &self.neighbours, rows) {
-            // A search does not need the cache; the next start is slower.
-            tracing::warn!(%error, "the index could not be kept");
-        }
+        let pictures = self.entries.iter().map(|entry| entry.picture);
+        keep(folder, origin, &self.neighbours, pictures);
     }
 
     /// Whose embedding a row is.
@@ -258,6 +255,19 @@ impl Index {
         }
         self.neighbours = rebuilt.neighbours;
         self.entries = rebuilt.entries;
+    }
+}
+
+/// Writes a graph over pictures' embeddings for the next start.
+fn keep(folder: &Path, origin: &Origin, neighbours: &Neighbours, pictures: impl Iterator<Item = PictureKey>) {
+    let vectors = neighbours.vectors();
+    let rows = pictures.enumerate().map(|(row, picture)| KeptRow {
+        picture,
+        hash: row_hash(&vectors.row(row)),
+    });
+    if let Err(error) = kept::keep(folder, origin, neighbours, rows) {
+        // A search does not need the cache; the next start is slower.
+        tracing::warn!(%error, "the index could not be kept");
     }
 }
 

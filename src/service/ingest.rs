@@ -1,83 +1,146 @@
 //! Pictures into the catalogue: embedded on all threads, committed batch by batch.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::embed::{Embedded, Embedder, RunOptions};
-use super::model::Model;
+use super::manifest::{ManifestProduct, Refusal};
+use super::model::Maker;
+use super::parallel::in_parallel;
 use super::{Progress, ServiceError, Stage};
-use crate::catalogue::store::{Store, StoredPicture};
-use crate::catalogue::{NewPicture, NewProduct, Origin, PictureKey, ProductId};
+use crate::catalogue::store::Store;
+use crate::catalogue::{NewPicture, NewProduct};
 use crate::embedding::is_zero;
-use crate::picture::DecodeLimits;
-use serde_json::{Map, Value};
+use crate::picture::{DecodeLimits, Mode};
 
-/// Products of one commit: few enough that little work is lost to a kill, many enough that commits cost nothing.
+/// Products of one commit, and about how many bytes of pictures: few enough that little work is lost to a kill and
+/// little memory is held, many enough that commits cost nothing.
 const BATCH: usize = 2000;
+const BATCH_BYTES: u64 = 64 << 20;
 
-/// A product that a source offers, its picture not yet looked at.
-#[derive(Debug, Clone)]
+/// A picture as a source has it: at hand, or in a file that is read when its turn comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    Bytes(Vec<u8>),
+    File { path: PathBuf, bytes: u64 },
+}
+
+impl Image {
+    /// The largest image file that a source may offer.
+    pub const LARGEST: u64 = 32 << 20;
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::File { bytes, .. } => *bytes,
+        }
+    }
+
+    fn read(&self) -> Result<Cow<'_, [u8]>, String> {
+        let too_large = || Err(format!("is larger than {} bytes", Self::LARGEST));
+        if self.bytes() > Self::LARGEST {
+            return too_large();
+        }
+        let path = match self {
+            Self::Bytes(bytes) => return Ok(Cow::Borrowed(bytes)),
+            Self::File { path, .. } => path,
+        };
+        let mut bytes = Vec::new();
+        // The file may have grown since it was looked at.
+        let read = File::open(path).and_then(|file| file.take(Self::LARGEST + 1).read_to_end(&mut bytes));
+        read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        if bytes.len() as u64 > Self::LARGEST {
+            return too_large();
+        }
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+/// What a source offers in one place: a product whose pictures are not looked at yet, or what is wrong there.
+#[derive(Debug)]
 pub struct Offered {
-    pub id: ProductId,
-    pub title: String,
-    pub attributes: Map<String, Value>,
-    /// The image file, as it will be kept.
-    pub picture: Vec<u8>,
+    /// As people find it: `line 12`, or a file's name.
+    pub place: String,
+    pub product: Result<ManifestProduct<Image>, Refusal>,
 }
 
 /// What became of a source's products.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Ingested {
     pub stored: usize,
     /// Already there, left as they were.
     pub skipped: usize,
-    /// Refused, with the reason.
-    pub failed: Vec<(ProductId, String)>,
+    /// Refused; each was told of.
+    pub failed: usize,
 }
 
-/// Stores every product of `offered`; with `resume`, those that are already there are skipped.
+/// How a source is taken up.
+#[derive(Debug, Clone, Copy)]
+pub struct Take {
+    /// Leave products that are stored already as they are.
+    pub resume: bool,
+    pub threads: usize,
+    /// About how many products there will be.
+    pub expected: usize,
+}
+
+/// Stores every product that a source offers, batch by batch; `refused` is told of each that is none, with its place.
 pub fn ingest(
     store: &mut Store,
-    model: &Arc<Model>,
-    origin: &Origin,
-    offered: &[Offered],
-    resume: bool,
-    threads: usize,
+    maker: &Maker,
+    offered: impl Iterator<Item = Offered>,
+    take: Take,
     progress: &Progress,
+    mut refused: impl FnMut(&str, &Refusal),
 ) -> Result<Ingested, ServiceError> {
     match store.origin()? {
-        Some(found) if found == *origin => {}
+        Some(found) if found == *maker.origin => store.keep_model(&found, &maker.model.file)?,
         Some(found) if store.products()? > 0 => return Err(ServiceError::OtherOrigin { found }),
-        _ => store.set_origin(origin)?,
+        _ => store.set_origin(&maker.origin, &maker.model.file)?,
     }
-    progress.enter(Stage::Embedding, offered.len());
-    let options = options(model, origin);
+    progress.enter(Stage::Embedding, take.expected);
     let mut ingested = Ingested::default();
-    for batch in offered.chunks(BATCH) {
-        let mut fresh = Vec::with_capacity(batch.len());
-        for product in batch {
-            if resume && store.holds(product.id.as_str())? {
-                ingested.skipped += 1;
-                progress.advance(1);
-            } else {
-                fresh.push(product);
+    let mut offered = offered.peekable();
+    while offered.peek().is_some() {
+        let (mut fresh, mut bytes) = (Vec::new(), 0);
+        while fresh.len() < BATCH
+            && bytes < BATCH_BYTES
+            && let Some(Offered { place, product }) = offered.next()
+        {
+            match product {
+                Ok(product) if take.resume && store.holds(product.id.as_str())? => {
+                    ingested.skipped += 1;
+                    progress.advance(1);
+                }
+                Ok(product) => {
+                    bytes += product.pictures.iter().map(Image::bytes).sum::<u64>();
+                    fresh.push((place, product));
+                }
+                Err(refusal) => {
+                    ingested.failed += 1;
+                    progress.advance(1);
+                    refused(&place, &refusal);
+                }
             }
         }
-        let pictures = in_parallel(model, &fresh, threads, |embedder, product| {
-            let new = new_picture(embedder, &product.picture, options);
+        let make = || Embedder::new(Arc::clone(&maker.model), DecodeLimits::default());
+        let made = in_parallel(take.threads, fresh.len(), make, |embedder, index| {
+            let made = new_product(embedder, &fresh[index].1, maker);
             progress.advance(1);
-            new.map(|(picture, _)| picture)
+            made
         });
         let mut products = Vec::with_capacity(fresh.len());
-        for (product, picture) in fresh.into_iter().zip(pictures) {
-            match picture {
-                Ok(picture) => products.push(NewProduct {
-                    id: product.id.clone(),
-                    title: product.title.clone(),
-                    attributes: product.attributes.clone(),
-                    pictures: vec![picture],
-                }),
-                Err(error) => ingested.failed.push((product.id.clone(), error.to_string())),
+        for ((place, _), made) in fresh.iter().zip(made) {
+            match made {
+                Ok(product) => products.push(product),
+                Err(refusal) => {
+                    ingested.failed += 1;
+                    refused(place, &refusal);
+                }
             }
         }
         store.put_all(&products)?;
@@ -86,66 +149,41 @@ pub fn ingest(
     Ok(ingested)
 }
 
-/// Embeds every stored picture anew and swaps the embeddings at once.
-pub fn embed_anew(
-    store: &mut Store,
-    model: &Arc<Model>,
-    origin: &Origin,
-    threads: usize,
-    progress: &Progress,
-) -> Result<(), ServiceError> {
-    progress.enter(Stage::Embedding, store.products()?);
-    let options = options(model, origin);
-    let mut embeddings: Vec<(PictureKey, Vec<i32>)> = Vec::new();
-    loop {
-        let after = embeddings.last().map(|(key, _)| *key);
-        let batch = store.pictures_after(after, BATCH)?;
-        if batch.is_empty() {
-            break;
-        }
-        let values = in_parallel(model, &batch, threads, |embedder, picture| {
-            let values = embedding_of(embedder, picture, options);
-            progress.advance(1);
-            values
-        });
-        for (picture, values) in batch.into_iter().zip(values) {
-            embeddings.push((picture.key, values?));
-        }
-    }
-    Ok(store.replace_embeddings(origin, &embeddings)?)
-}
-
-/// What the network makes of a stored picture.
-pub fn embedding_of(
+/// Reads and embeds the pictures of an offered product.
+fn new_product(
     embedder: &mut Embedder,
-    picture: &StoredPicture,
-    options: RunOptions,
-) -> Result<Vec<i32>, ServiceError> {
-    let options = RunOptions {
-        mode: picture.prepare,
-        ..options
+    product: &ManifestProduct<Image>,
+    maker: &Maker,
+) -> Result<NewProduct, Refusal> {
+    let refuse = |reason: String| Refusal::of(product.id.as_str(), format!("image: {reason}"));
+    let picture = |image: &Image| {
+        let bytes = image.read().map_err(refuse)?;
+        let new = new_picture(embedder, &bytes, maker, product.mode);
+        new.map(|(picture, _)| picture)
+            .map_err(|error| refuse(error.to_string()))
     };
-    let embedded = embedder.embed(&picture.bytes, options)?;
-    Ok(embedded.embedding.values)
-}
-
-/// How a picture of the catalogue is run.
-pub fn options(model: &Model, origin: &Origin) -> RunOptions {
-    RunOptions {
-        time_steps: origin.time_steps.into(),
-        probe: origin.probe,
-        ..RunOptions::of(model)
-    }
+    Ok(NewProduct {
+        id: product.id.clone(),
+        title: product.title.clone(),
+        attributes: product.attributes.clone(),
+        pictures: product.pictures.iter().map(picture).collect::<Result<_, _>>()?,
+    })
 }
 
 /// Embeds a picture that is to be stored; one without an embedding is refused. Gives the run as well.
 pub fn new_picture(
     embedder: &mut Embedder,
     bytes: &[u8],
-    options: RunOptions,
+    maker: &Maker,
+    mode: Mode,
 ) -> Result<(NewPicture, Embedded), ServiceError> {
+    let options = RunOptions {
+        mode,
+        ..maker.options()
+    };
+    embedder.take_up(&maker.model);
     let start = Instant::now();
-    let (decoded, picture) = embedder.prepare(bytes, options.mode)?;
+    let (decoded, picture) = embedder.prepare(bytes, mode)?;
     let decode_time = start.elapsed();
     let mut embedded = embedder.embed_picture(&picture, options)?;
     embedded.decode_time = decode_time;
@@ -157,38 +195,9 @@ pub fn new_picture(
         width: decoded.width(),
         height: decoded.height(),
         bytes: bytes.to_vec(),
-        prepare: options.mode,
+        prepare: mode,
         embedding: embedded.embedding.values.clone(),
+        origin: Arc::clone(&maker.origin),
     };
     Ok((new, embedded))
-}
-
-/// `each` over all items on `threads` threads with a chip each; results stand in the items' order.
-pub fn in_parallel<I: Sync, T: Send>(
-    model: &Arc<Model>,
-    items: &[I],
-    threads: usize,
-    each: impl Fn(&mut Embedder, &I) -> T + Sync,
-) -> Vec<T> {
-    let share = items.len().div_ceil(threads.max(1)).max(1);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = items
-            .chunks(share)
-            .map(|part| {
-                let each = &each;
-                scope.spawn(move || {
-                    let mut embedder = Embedder::new(Arc::clone(model), DecodeLimits::default());
-                    let found = part.iter().map(|item| each(&mut embedder, item));
-                    found.collect::<Vec<T>>()
-                })
-            })
-            .collect();
-        parts
-            .into_iter()
-            .flat_map(|part| {
-                part.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
 }

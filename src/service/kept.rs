@@ -15,6 +15,7 @@ use crate::catalogue::{Origin, PictureKey};
 use crate::neighbours::{GRAPH_FORMAT, Neighbours};
 
 const FOLDER: &str = "index";
+const NEXT: &str = "index-next";
 const MANIFEST: &str = "manifest.json";
 const ROWS: &str = "rows";
 
@@ -41,6 +42,32 @@ struct Manifest {
 /// The folder of the kept graph in a data directory.
 pub fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join(FOLDER)
+}
+
+/// The folder of a graph that is to take that one's place.
+pub fn next_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(NEXT)
+}
+
+/// Lets the graph of [`next_folder`] take its place, if there is one.
+pub fn adopt(data_dir: &Path) {
+    let (folder, next) = (folder(data_dir), next_folder(data_dir));
+    let moved = match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::rename(&next, &folder),
+    };
+    if let Err(error) = moved
+        && next.exists()
+    {
+        // It is a cache: the next start builds it anew.
+        tracing::warn!(%error, "the new index could not be kept");
+    }
+}
+
+/// Removes a graph that is not to take any place.
+pub fn drop_next(data_dir: &Path) {
+    // There mostly is none, and one that stays is never read.
+    let _ = std::fs::remove_dir_all(next_folder(data_dir));
 }
 
 /// The first 8 bytes of an embedding's SHA-256.

@@ -1,4 +1,4 @@
-//! Lines of an NDJSON manifest: one product each, its pictures in base64.
+//! Lines of an NDJSON manifest: one product each, its pictures in base64 or as the source of the lines names them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,12 +9,12 @@ use crate::picture::Mode;
 
 /// A product as a line gives it, its pictures not looked at yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ManifestProduct {
+pub struct ManifestProduct<I = Vec<u8>> {
     pub id: ProductId,
     pub title: String,
     pub attributes: Attributes,
     /// Image files, 1 to 16.
-    pub pictures: Vec<Vec<u8>>,
+    pub pictures: Vec<I>,
     pub mode: Mode,
 }
 
@@ -27,11 +27,53 @@ pub struct Refusal {
     pub detail: String,
 }
 
-/// Fields of a line.
-const FIELDS: [&str; 5] = ["id", "title", "attributes", "image", "prepare"];
+impl Refusal {
+    /// Of the product of that id, or of what is in an id's place.
+    pub fn of(id: &str, detail: String) -> Self {
+        Self {
+            id: Some(id.chars().take(200).collect()),
+            detail,
+        }
+    }
+}
 
-/// Reads one line.
+impl<I> ManifestProduct<I> {
+    /// Checks id, title and attributes by the catalogue's rules.
+    pub fn new(
+        id: &str,
+        title: String,
+        attributes: Attributes,
+        pictures: Vec<I>,
+        mode: Mode,
+    ) -> Result<Self, Refusal> {
+        let checked = ProductId::new(id).and_then(|checked| {
+            check_title(&title)?;
+            check_attributes(&attributes)?;
+            Ok(checked)
+        });
+        Ok(Self {
+            id: checked.map_err(|error| Refusal::of(id, error.to_string()))?,
+            title,
+            attributes,
+            pictures,
+            mode,
+        })
+    }
+}
+
+/// Fields of a line.
+const FIELDS: [&str; 6] = ["id", "title", "attributes", "image", "images", "prepare"];
+
+/// Reads one line whose pictures are in base64 or `data:` URLs.
 pub fn product(line: &[u8]) -> Result<ManifestProduct, Refusal> {
+    product_with(line, picture)
+}
+
+/// Reads one line; `picture` makes pictures of what it gives for them, or says what is wrong.
+pub fn product_with<I>(
+    line: &[u8],
+    picture: impl Fn(&str) -> Result<I, String>,
+) -> Result<ManifestProduct<I>, Refusal> {
     let nameless = |detail: String| Refusal { id: None, detail };
     let value: Value =
         serde_json::from_slice(line).map_err(|error| nameless(format!("the line is not JSON: {error}")))?;
@@ -43,10 +85,7 @@ pub fn product(line: &[u8]) -> Result<ManifestProduct, Refusal> {
         Some(_) => return Err(nameless("id: must be a string".to_owned())),
         None => return Err(nameless("id: is missing".to_owned())),
     };
-    let refuse = |detail: String| Refusal {
-        id: Some(id.chars().take(200).collect()),
-        detail,
-    };
+    let refuse = |detail: String| Refusal::of(&id, detail);
     if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         let shown: String = unknown.chars().take(100).collect();
         return Err(refuse(format!(
@@ -71,35 +110,33 @@ pub fn product(line: &[u8]) -> Result<ManifestProduct, Refusal> {
             .map_err(|_| refuse(format!("prepare: is {name:?}; it is auto or as_is")))?,
         Some(_) => return Err(refuse("prepare: is auto or as_is".to_owned())),
     };
-    let images = match fields.remove("image") {
-        Some(image @ Value::String(_)) => vec![image],
-        Some(Value::Array(images)) if (1..=Product::MOST_PICTURES).contains(&images.len()) => images,
-        Some(Value::Array(images)) => {
+    let images = match (fields.remove("image"), fields.remove("images")) {
+        (Some(_), Some(_)) => return Err(refuse("images: goes without image".to_owned())),
+        (Some(image), None) => image,
+        (None, Some(images @ Value::Array(_))) => images,
+        (None, Some(_)) => return Err(refuse("images: must be a list".to_owned())),
+        (None, None) => return Err(refuse("image: is missing".to_owned())),
+    };
+    let images = match images {
+        image @ Value::String(_) => vec![image],
+        Value::Array(images) if (1..=Product::MOST_PICTURES).contains(&images.len()) => images,
+        Value::Array(images) => {
             let (given, most) = (images.len(), Product::MOST_PICTURES);
             return Err(refuse(format!(
                 "image: lists {given} pictures; a product has 1 to {most}"
             )));
         }
-        Some(_) => return Err(refuse("image: must be base64, or a list of such".to_owned())),
-        None => return Err(refuse("image: is missing".to_owned())),
+        _ => return Err(refuse("image: must be a string, or a list of such".to_owned())),
     };
     let pictures = images
         .iter()
         .map(|image| {
             let text = image.as_str().ok_or("must be a string: base64 or a data: URL");
-            text.map_err(str::to_owned).and_then(picture)
+            text.map_err(str::to_owned).and_then(&picture)
         })
         .collect::<Result<_, _>>()
         .map_err(|detail| refuse(format!("image: {detail}")))?;
-    check_title(&title).map_err(|error| refuse(error.to_string()))?;
-    check_attributes(&attributes).map_err(|error| refuse(error.to_string()))?;
-    Ok(ManifestProduct {
-        id: ProductId::new(&id).map_err(|error| refuse(error.to_string()))?,
-        title,
-        attributes,
-        pictures,
-        mode,
-    })
+    ManifestProduct::new(&id, title, attributes, pictures, mode)
 }
 
 /// An image file out of base64 or a `data:` URL.
@@ -128,7 +165,19 @@ mod tests {
         let read = product(whole).unwrap();
         assert_eq!((read.id.as_str(), read.title.as_str()), ("a", "A"));
         assert_eq!(read.pictures, [vec![0, 1], vec![2]]);
+        let several = product(br#"{"id": "a", "images": ["AAE=", "AAI="]}"#).unwrap();
+        assert_eq!(several.pictures.len(), 2);
         for (line, id, detail) in [
+            (
+                r#"{"id": "a", "images": "AAE="}"#,
+                Some("a"),
+                "images: must be a list",
+            ),
+            (
+                r#"{"id": "a", "images": ["AAE="], "image": "AAE="}"#,
+                Some("a"),
+                "images: goes without",
+            ),
             ("nonsense", None, "the line is not JSON"),
             ("[]", None, "the line must be a JSON object"),
             (r#"{"image": "AA=="}"#, None, "id: is missing"),

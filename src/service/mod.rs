@@ -10,12 +10,17 @@ pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod kept;
+pub mod live;
 pub mod manifest;
 pub mod model;
+pub mod parallel;
 pub mod pool;
 pub mod products;
+pub mod progress;
 pub mod rates;
 pub mod recommend;
+pub mod reembed;
+pub mod room;
 pub mod sample;
 pub mod search;
 pub mod stats;
@@ -24,8 +29,7 @@ pub mod writer;
 pub mod writes;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,12 +46,14 @@ use counters::Counters;
 use embed::{Embedded, Embedder, RunOptions};
 use imports::Importer;
 use index::Index;
-use model::Model;
+use live::{Current, Live, Phase, Readers, Reembedding};
+use model::Maker;
 use pool::Pool;
+pub use progress::{Progress, Stage};
 use rates::{Rates, Work};
 use search::{Match, SearchOptions};
-use stats::Recall;
-use writer::{SharedIndex, Writes, lend};
+use stats::KnownRecall;
+use writer::SharedIndex;
 
 /// Why a request, or the service, failed.
 #[derive(Debug, Error)]
@@ -87,65 +93,6 @@ pub enum ServiceError {
     WorkerPanicked,
 }
 
-/// What the service is busy with before it is ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    Opening,
-    Embedding,
-    Reading,
-    Indexing,
-}
-
-impl Stage {
-    /// A few words for people.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Opening => "opening the catalogue",
-            Self::Embedding => "embedding pictures",
-            Self::Reading => "reading embeddings",
-            Self::Indexing => "building the index",
-        }
-    }
-}
-
-/// Where long work stands; read by `/readyz` and by progress bars.
-#[derive(Debug)]
-pub struct Progress {
-    stage: Mutex<Stage>,
-    done: AtomicUsize,
-    total: AtomicUsize,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            stage: Mutex::new(Stage::Opening),
-            done: AtomicUsize::new(0),
-            total: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl Progress {
-    fn enter(&self, stage: Stage, total: usize) {
-        self.done.store(0, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
-    }
-
-    fn advance(&self, count: usize) {
-        self.done.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// The stage, what is done of it, and of how much.
-    pub fn now(&self) -> (Stage, usize, usize) {
-        let stage = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = self.done.load(Ordering::Relaxed);
-        (stage, done, self.total.load(Ordering::Relaxed))
-    }
-}
-
 /// Choices of a running service.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
@@ -156,42 +103,19 @@ pub struct ServiceOptions {
     /// Threads for embedding and indexing at start.
     pub threads: usize,
     pub limits: DecodeLimits,
-    /// What the catalogue's embeddings are made with.
-    pub origin: Origin,
-}
-
-/// A catalogue that is ready to be searched.
-#[derive(Debug)]
-struct Live {
-    index: SharedIndex,
-    /// One a chip, so that no worker waits for another's read.
-    readers: Mutex<Vec<Reader>>,
-    /// The data directory, which the writer owns.
-    folder: PathBuf,
-    writes: Writes,
-    importer: Importer,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Loading,
-    Failed(String),
-    Ready(Arc<Live>),
-    Draining,
 }
 
 /// The running service.
 #[derive(Debug)]
 pub struct Service {
-    pub model: Arc<Model>,
     pub options: ServiceOptions,
     pub progress: Progress,
     pub counters: Arc<Counters>,
+    current: Current,
     pool: Pool<Embedder>,
     rates: Arc<Rates>,
-    /// Measured for those who watch, and when.
-    recall: Mutex<Option<(Recall, Instant)>>,
-    phase: RwLock<Phase>,
+    /// Measured for those who watch.
+    recall: Mutex<Option<KnownRecall>>,
     /// The thread that writes, once there is one.
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -223,22 +147,29 @@ pub enum Query<B> {
 }
 
 impl Service {
-    /// Starts the emulators and begins to load; embeddings can be asked for at once, searches once it is ready.
-    pub fn start(model: Arc<Model>, options: ServiceOptions) -> std::io::Result<Arc<Self>> {
+    /// Starts the emulators and begins to load; embeddings can be asked for at once, searches once it is ready. With a
+    /// `next`, the stored pictures are embedded by it while `maker` answers.
+    pub fn start(maker: Maker, next: Option<Maker>, options: ServiceOptions) -> std::io::Result<Arc<Self>> {
         let limits = options.limits;
-        let chip = Arc::clone(&model);
+        let reembedding = next.map(|next| {
+            Arc::new(Reembedding {
+                maker: Arc::new(next),
+                progress: Progress::default(),
+            })
+        });
+        let current = Current::new(Arc::new(maker), reembedding);
+        let chip = current.clone();
         let pool = Pool::start(options.chips, options.waiting, move || {
-            Embedder::new(Arc::clone(&chip), limits)
+            Embedder::new(Arc::clone(&chip.maker().model), limits)
         })?;
         Ok(Arc::new(Self {
-            model,
             options,
             progress: Progress::default(),
             counters: Arc::default(),
+            current,
             pool,
             rates: Arc::default(),
             recall: Mutex::new(None),
-            phase: RwLock::new(Phase::Loading),
             writer: Mutex::new(None),
         }))
     }
@@ -246,65 +177,89 @@ impl Service {
     /// Brings the catalogue up; blocks until it is ready or has failed.
     pub fn load(&self, store: Store) -> Result<(), ServiceError> {
         // Run here once, so that no request for the chip's description waits for it.
-        let _ = self.model.sample();
-        let result = self.bring_up(store);
-        match &result {
-            Ok(live) => self.begin(Arc::clone(live)),
-            Err(error) => self.turn(Phase::Failed(error.to_string())),
+        let _ = self.maker().model.sample();
+        let folder = store.folder().to_owned();
+        let result = self.bring_up(store).and_then(|live| self.begin(live, folder));
+        if let Err(error) = &result {
+            self.current.turn(Phase::Failed(error.to_string()));
         }
-        result.map(|_| ())
+        result
     }
 
     fn bring_up(&self, mut store: Store) -> Result<Arc<Live>, ServiceError> {
-        let ServiceOptions { origin, threads, .. } = &self.options;
-        if store.origin()?.as_ref() != Some(origin) {
-            if store.products()? > 0 {
-                tracing::info!("the catalogue was embedded otherwise and is embedded anew");
-            }
-            ingest::embed_anew(&mut store, &self.model, origin, *threads, &self.progress)?;
+        let threads = self.options.threads;
+        let maker = self.maker();
+        if store.origin()?.as_ref() == Some(&*maker.origin) {
+            store.keep_model(&maker.origin, &maker.model.file)?;
+        } else {
+            reembed::embed_anew(&mut store, &maker, threads, &self.progress)?;
         }
-        let dimensions = self.model.snn.network.embedding_dimensions();
-        let index = Index::open(&store, origin, dimensions, *threads, &self.progress)?;
+        kept::drop_next(store.folder());
+        match self.current.reembedding() {
+            Some(next) => {
+                store.begin_next(&next.maker.origin, &next.maker.model.file)?;
+                next.count(&store.reader()?)?;
+            }
+            None => store.drop_next()?,
+        }
+        let index = Index::open(&store, &maker.origin, maker.dimensions(), threads, &self.progress)?;
         let readers = (0..self.options.chips)
             .map(|_| store.reader())
             .collect::<Result<_, _>>()?;
         let folder = store.folder().to_owned();
+        let no_thread = |source| ServiceError::File {
+            path: folder.display().to_string(),
+            source,
+        };
         let index: SharedIndex = Arc::new(RwLock::new(index));
         let (writes, thread) =
-            writer::start(store, Arc::clone(&index), origin.clone()).map_err(|source| {
-                ServiceError::File {
-                    path: folder.display().to_string(),
-                    source,
-                }
-            })?;
+            writer::start(store, Arc::clone(&index), Arc::clone(&maker.origin)).map_err(no_thread)?;
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         let importer = Importer::start(imports::Work {
             reader: Reader::open(&folder)?,
             writes: writes.clone(),
-            embedder: Embedder::new(Arc::clone(&self.model), self.options.limits),
+            embedder: Embedder::new(Arc::clone(&maker.model), self.options.limits),
             limits: self.options.limits,
-            options: ingest::options(&self.model, origin),
+            current: self.current.clone(),
             counters: Arc::clone(&self.counters),
         });
-        let importer = importer.map_err(|source| ServiceError::File {
+        Ok(Arc::new(Live {
+            maker,
+            index,
+            importer: Arc::new(importer.map_err(no_thread)?),
+            readers: Arc::new(Readers::new(readers, folder)),
+            writes,
+        }))
+    }
+
+    /// Answers from now on, unless a signal came first; what is to take over is begun.
+    fn begin(&self, live: Arc<Live>, folder: PathBuf) -> Result<(), ServiceError> {
+        if !self.current.begin(Arc::clone(&live)) {
+            live.importer.stop();
+            return Ok(());
+        }
+        let Some(reembedding) = self.current.reembedding() else {
+            return Ok(());
+        };
+        reembed::start(reembed::Work {
+            current: self.current.clone(),
+            reembedding,
+            reader: Reader::open(&folder)?,
+            backlog: self.pool.backlog(),
+            folder: folder.clone(),
+        })
+        .map_err(|source| ServiceError::File {
             path: folder.display().to_string(),
             source,
-        })?;
-        Ok(Arc::new(Live {
-            index,
-            readers: Mutex::new(readers),
-            folder,
-            writes,
-            importer,
-        }))
+        })
     }
 
     /// From now on nothing new is taken.
     pub fn drain(&self) {
-        if let Ok(live) = self.live() {
+        if let Some(live) = self.current.live() {
             live.importer.stop();
         }
-        self.turn(Phase::Draining);
+        self.current.turn(Phase::Draining);
     }
 
     /// Waits until the writer has ended, which it does when the last request has; it keeps the index for the next start.
@@ -313,6 +268,16 @@ impl Service {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writer panicked");
         }
+    }
+
+    /// What makes embeddings now.
+    pub fn maker(&self) -> Arc<Maker> {
+        self.current.maker()
+    }
+
+    /// Other embeddings on their way, if there are any.
+    pub fn reembedding(&self) -> Option<Arc<Reembedding>> {
+        self.current.reembedding()
     }
 
     /// How many emulated chips there are.
@@ -340,11 +305,12 @@ impl Service {
         self.live().ok().map(|live| live.index().neighbours.live())
     }
 
-    fn live(&self) -> Result<Arc<Live>, ServiceError> {
-        match &*self.phase.read().unwrap_or_else(PoisonError::into_inner) {
-            Phase::Ready(live) => Ok(Arc::clone(live)),
+    /// The model and the index that answer now, as one; a request takes them once.
+    pub fn live(&self) -> Result<Arc<Live>, ServiceError> {
+        match self.current.phase() {
+            Phase::Ready(live) => Ok(live),
             Phase::Draining => Err(ServiceError::ShuttingDown),
-            Phase::Failed(why) => Err(ServiceError::NotReady { why: why.clone() }),
+            Phase::Failed(why) => Err(ServiceError::NotReady { why }),
             Phase::Loading => {
                 let (stage, done, total) = self.progress.now();
                 Err(ServiceError::NotReady {
@@ -354,23 +320,10 @@ impl Service {
         }
     }
 
-    /// Answers from now on, unless a signal came first.
-    fn begin(&self, live: Arc<Live>) {
-        let mut phase = self.phase.write().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*phase, Phase::Draining) {
-            live.importer.stop();
-        } else {
-            *phase = Phase::Ready(live);
-        }
-    }
-
-    fn turn(&self, phase: Phase) {
-        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
-    }
-
-    /// Runs one picture.
+    /// Runs one picture on the network of `maker`.
     pub async fn embed<B: AsRef<[u8]> + Send + 'static>(
         &self,
+        maker: &Maker,
         picture: B,
         options: RunOptions,
         deadline: Instant,
@@ -379,7 +332,9 @@ impl Service {
         let work = Work::of_picture(picture.as_ref(), options);
         let rates = Arc::clone(&self.rates);
         let counters = Arc::clone(&self.counters);
+        let model = Arc::clone(&maker.model);
         let run = move |embedder: &mut Embedder, queued: Duration| {
+            embedder.take_up(&model);
             let embedded = embedder.embed(picture.as_ref(), options)?;
             counters.add(&embedded.emulation);
             rates.learn(work, embedded.took());
@@ -396,15 +351,16 @@ impl Service {
         Ok((embedded, times))
     }
 
-    /// Searches the catalogue.
+    /// Searches the catalogue as it answers in `live`.
     pub async fn search<B: AsRef<[u8]> + Send + 'static>(
         &self,
+        live: &Arc<Live>,
         query: Query<B>,
         options: SearchOptions,
         deadline: Instant,
     ) -> Result<Found, ServiceError> {
         let start = Instant::now();
-        let live = self.live()?;
+        let live = Arc::clone(live);
         let mut work = match &query {
             Query::Picture(bytes, run) => Work::of_picture(bytes.as_ref(), *run),
             Query::Embedding(_) => Work::default(),
@@ -416,14 +372,15 @@ impl Service {
             let (values, embedded) = match query {
                 Query::Embedding(values) => (values, None),
                 Query::Picture(bytes, run) => {
+                    embedder.take_up(&live.maker.model);
                     let embedded = embedder.embed(bytes.as_ref(), run)?;
                     counters.add(&embedded.emulation);
                     (embedded.embedding.values.clone(), Some(embedded))
                 }
             };
             let searching = Instant::now();
-            let matches =
-                live.with_reader(|reader| search::search(&live.index(), reader, &[values], &[], &options))?;
+            let find = |reader: &Reader| search::search(&live.index(), reader, &[values], &[], &options);
+            let matches = live.readers.with(find)?;
             let mut took = embedded.as_ref().map(Embedded::took).unwrap_or_default();
             took.search = searching.elapsed();
             rates.learn(work, took);
@@ -443,28 +400,6 @@ impl Service {
         let mut found = self.pool.run(self.rates.estimate(work), deadline, run).await?;
         found.times.total_ms = milliseconds(start.elapsed());
         Ok(found)
-    }
-}
-
-impl Live {
-    fn index(&self) -> RwLockReadGuard<'_, Index> {
-        lend(&self.index)
-    }
-
-    fn with_reader<T>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, ServiceError>,
-    ) -> Result<T, ServiceError> {
-        let readers = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = readers().pop();
-        // A panicking job takes its reader along; a new one is opened in its place.
-        let reader = match taken {
-            Some(reader) => reader,
-            None => Reader::open(&self.folder)?,
-        };
-        let result = read(&reader);
-        readers().push(reader);
-        result
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::embed::RunOptions;
 use super::sample::{Sample, SampleError, measure};
 use crate::catalogue::Origin;
+pub use crate::catalogue::hex;
 use crate::chip::cost::CostModel;
 use crate::chip::place::{PlaceError, Placement};
 use crate::network::snn::Snn;
@@ -27,6 +29,8 @@ pub enum ModelError {
 pub struct Model {
     /// SHA-256 of the file, in hexadecimal.
     pub id: String,
+    /// The file itself, for catalogues to keep.
+    pub file: Vec<u8>,
     pub snn: Arc<Snn>,
     pub placement: Placement,
     pub cost_model: CostModel,
@@ -43,11 +47,19 @@ impl Model {
         let placement = Placement::of(&snn)?;
         Ok(Self {
             id: hex(&Sha256::digest(bytes)),
+            file: bytes.to_vec(),
             snn: Arc::new(snn),
             placement,
             cost_model,
             sample: OnceLock::new(),
         })
+    }
+
+    /// The model of that id, if it is in the file that a catalogue keeps, or is the shipped one.
+    pub fn of_id(id: &str, kept: Option<&[u8]>, cost_model: CostModel) -> Option<Arc<Self>> {
+        let files = kept.into_iter().chain([Self::SHIPPED]);
+        let mut models = files.filter_map(|file| Self::read(file, cost_model).ok());
+        models.find(|model| model.id == id).map(Arc::new)
     }
 
     /// What a typical picture does on this network; run when it is first asked for.
@@ -77,7 +89,26 @@ impl Model {
     }
 }
 
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What makes embeddings: a model, and how it is read.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    pub model: Arc<Model>,
+    /// The model's id, with the probe and T of a catalogue.
+    pub origin: Arc<Origin>,
+}
+
+impl Maker {
+    /// How a picture of the catalogue is run.
+    pub fn options(&self) -> RunOptions {
+        RunOptions {
+            time_steps: self.origin.time_steps.into(),
+            probe: self.origin.probe,
+            ..RunOptions::of(&self.model)
+        }
+    }
+
+    /// Values of an embedding.
+    pub fn dimensions(&self) -> usize {
+        self.model.snn.network.embedding_dimensions()
+    }
 }

@@ -4,7 +4,6 @@
 //! panic costs its request a 500 and the worker its emulator, nothing else.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::ServiceError;
+use super::room::{Room, Share};
 
 type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
 
@@ -29,35 +29,17 @@ pub struct Pool<W> {
 
 /// Nanoseconds of estimated work.
 #[derive(Debug, Clone, Default)]
-struct Backlog(Arc<AtomicU64>);
-
-/// A job's share of the backlog, given back however the job ends.
-#[derive(Debug)]
-struct Share {
-    backlog: Backlog,
-    nanoseconds: u64,
-}
+pub struct Backlog(Room);
 
 impl Backlog {
-    /// Takes a share, unless the backlog is over `most` already.
-    fn take(&self, estimate: Duration, most: Duration) -> Option<Share> {
-        let nanoseconds = u64::try_from(estimate.as_nanos()).unwrap_or(u64::MAX);
-        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
-        self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                (now < most).then(|| now.saturating_add(nanoseconds))
-            })
-            .ok()
-            .map(|before| Share {
-                backlog: self.clone(),
-                nanoseconds: before.saturating_add(nanoseconds) - before,
-            })
+    /// Estimated work that waits or runs.
+    pub fn queued(&self) -> Duration {
+        Duration::from_nanos(self.0.taken())
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.backlog.0.fetch_sub(self.nanoseconds, Ordering::AcqRel);
+    fn take(&self, estimate: Duration, most: Duration) -> Option<Share> {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.take(nanoseconds(estimate), nanoseconds(most))
     }
 }
 
@@ -96,7 +78,12 @@ impl<W: 'static> Pool<W> {
 
     /// Estimated work that waits or runs.
     pub fn queued(&self) -> Duration {
-        Duration::from_nanos(self.backlog.0.load(Ordering::Acquire))
+        self.backlog.queued()
+    }
+
+    /// For whoever must give way to the work that waits.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// With that much work nothing more is taken.
@@ -210,7 +197,7 @@ mod tests {
             Err(ServiceError::WorkerPanicked)
         ));
         assert_eq!(pool.run(MOMENT, soon(), count).await.unwrap(), 1, "a new worker");
-        assert_eq!(pool.backlog.0.load(Ordering::Acquire), 0);
+        assert_eq!(pool.backlog.0.taken(), 0);
     }
 
     #[tokio::test]
@@ -223,7 +210,7 @@ mod tests {
             let job = |_: &mut u32, queued: Duration| Ok(queued);
             tokio::spawn(async move { pool.run(Duration::from_secs(60), soon(), job).await })
         };
-        while pool.backlog.0.load(Ordering::Acquire) < 1_000_000_000 {
+        while pool.backlog.0.taken() < 1_000_000_000 {
             tokio::task::yield_now().await;
         }
         let count = |worker: &mut u32, _: Duration| Ok(number(worker));
@@ -251,7 +238,7 @@ mod tests {
             let pool = Arc::clone(&pool);
             tokio::spawn(async move { pool.run(MOMENT, soon(), count).await })
         };
-        while pool.backlog.0.load(Ordering::Acquire) < 3_000_000 {
+        while pool.backlog.0.taken() < 3_000_000 {
             tokio::task::yield_now().await;
         }
         left.abort();

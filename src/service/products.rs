@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::live::Live;
 use super::rates::{Took, Work};
 use super::search::{self, Match, SearchOptions};
-use super::{Live, Service, ServiceError, Times, milliseconds};
+use super::{Service, ServiceError, Times, milliseconds};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Reader;
 use crate::catalogue::{CatalogueError, Product, ProductKey};
+use crate::embedding::is_zero;
 
 /// Some products in stored order.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Service {
     /// The products that look like a stored one, itself left out; its own embeddings are searched for.
     pub async fn similar(
         &self,
+        live: &Arc<Live>,
         id: String,
         options: SearchOptions,
         deadline: Instant,
@@ -86,20 +89,25 @@ impl Service {
         let similar = move |live: &Live, reader: &Reader| {
             let key = reader.key(&id)?.ok_or(CatalogueError::NoProduct { id })?;
             let index = live.index();
-            let embeddings = index.embeddings_of(key);
+            let mut embeddings = index.embeddings_of(key);
+            // A view that this model makes nothing of does not keep the others from being searched for.
+            if embeddings.iter().any(|values| !is_zero(values)) {
+                embeddings.retain(|values| !is_zero(values));
+            }
             search::search(&index, reader, &embeddings, &[key], &options)
         };
-        self.search_stored(deadline, similar).await
+        self.search_stored(live, deadline, similar).await
     }
 
     /// Searches by what is stored, in the same queue as pictures, without running one.
     pub(super) async fn search_stored(
         &self,
+        live: &Arc<Live>,
         deadline: Instant,
         find: impl FnOnce(&Live, &Reader) -> Result<Vec<Match>, ServiceError> + Send + 'static,
     ) -> Result<(Vec<Match>, Times), ServiceError> {
         let start = Instant::now();
-        let live = self.live()?;
+        let live = Arc::clone(live);
         let work = Work {
             searches: true,
             ..Work::default()
@@ -108,7 +116,7 @@ impl Service {
         let estimate = self.rates.estimate(work);
         let run = move |_: &mut _, queued| {
             let searching = Instant::now();
-            let matches = live.with_reader(|reader| find(&live, reader))?;
+            let matches = live.readers.with(|reader| find(&live, reader))?;
             let took = Took {
                 search: searching.elapsed(),
                 ..Took::default()
@@ -132,7 +140,7 @@ impl Service {
         read: impl FnOnce(&Live, &Reader) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let live = self.live()?;
-        let task = tokio::task::spawn_blocking(move || live.with_reader(|reader| read(&live, reader)));
+        let task = tokio::task::spawn_blocking(move || live.readers.with(|reader| read(&live, reader)));
         task.await.map_err(|_| ServiceError::WorkerPanicked)?
     }
 }

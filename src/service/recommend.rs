@@ -4,11 +4,13 @@
 //! of its pictures' embeddings at length one, brought to length one, and so is a list's. What is searched for is the
 //! direction of the liked ones; with disliked ones twice that less theirs, as if reflected away from them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::index::Index;
+use super::live::Live;
 use super::search::{Match, SearchOptions, search};
-use super::{Live, Service, ServiceError, Times};
+use super::{Service, ServiceError, Times};
 use crate::catalogue::store::Reader;
 use crate::catalogue::{CatalogueError, ProductKey};
 
@@ -37,6 +39,7 @@ impl Service {
     /// The products nearest to what is liked and away from what is not; those given are left out.
     pub async fn recommend(
         &self,
+        live: &Arc<Live>,
         taste: Taste,
         options: SearchOptions,
         deadline: Instant,
@@ -62,7 +65,7 @@ impl Service {
             let found = search(&index, reader, &[wanted], &without, &wide)?;
             Ok(varied(&index, found, options.k, taste.diversity))
         };
-        self.search_stored(deadline, recommend).await
+        self.search_stored(live, deadline, recommend).await
     }
 }
 

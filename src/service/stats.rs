@@ -1,11 +1,13 @@
 //! What the service holds, and how much of the exact answer its index finds right now.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::index::Index;
+use super::live::Live;
+use super::model::Maker;
 use super::{Service, ServiceError};
 
 /// Answers that are compared.
@@ -20,6 +22,9 @@ pub struct Stats {
     pub pictures: usize,
     pub index: IndexStats,
     pub recall: Recall,
+    /// What made the embeddings that these are of.
+    #[serde(skip)]
+    pub maker: Arc<Maker>,
 }
 
 /// The state of the index.
@@ -45,6 +50,14 @@ pub struct Recall {
     pub recall: Option<f64>,
 }
 
+/// A recall that was measured, of which embeddings and when.
+#[derive(Debug, Clone)]
+pub(super) struct KnownRecall {
+    recall: Recall,
+    maker: Arc<Maker>,
+    at: Instant,
+}
+
 /// How long a recall is good enough for whoever only watches.
 const WATCHED: Duration = Duration::from_secs(60);
 
@@ -52,29 +65,34 @@ impl Service {
     /// As [`Service::stats`], with a recall that is at most a minute old: cheap to ask for again and again.
     pub async fn sampled_stats(&self) -> Result<Stats, ServiceError> {
         let lately = || self.recall.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = *lately();
-        if let Some((recall, _)) = known.filter(|(_, at)| at.elapsed() < WATCHED) {
-            let stats = self.read(|live, _| Ok(counts(&live.index()))).await?;
-            return Ok(Stats { recall, ..stats });
+        let known = lately().clone();
+        if let Some(known) = known.filter(|known| known.at.elapsed() < WATCHED) {
+            let stats = self.read(|live, _| Ok(counts(live))).await?;
+            if Arc::ptr_eq(&stats.maker, &known.maker) {
+                let recall = known.recall;
+                return Ok(Stats { recall, ..stats });
+            }
         }
         let stats = self.stats().await?;
-        *lately() = Some((stats.recall, Instant::now()));
+        *lately() = Some(KnownRecall {
+            recall: stats.recall,
+            maker: Arc::clone(&stats.maker),
+            at: Instant::now(),
+        });
         Ok(stats)
     }
 
     /// Counts, and the recall on a sample.
     pub async fn stats(&self) -> Result<Stats, ServiceError> {
         self.read(|live, _| {
-            let (mut stats, rows) = {
+            let mut stats = counts(live);
+            let rows: Vec<Vec<i32>> = {
                 let index = live.index();
                 let neighbours = &index.neighbours;
                 let live_rows = (0..neighbours.rows()).filter(|row| neighbours.is_live(*row));
                 let step = neighbours.live().div_ceil(QUERIES).max(1);
-                let rows: Vec<Vec<i32>> = live_rows
-                    .step_by(step)
-                    .map(|row| neighbours.vectors().row(row))
-                    .collect();
-                (counts(&index), rows)
+                let rows = live_rows.step_by(step);
+                rows.map(|row| neighbours.vectors().row(row)).collect()
             };
             // One query at a time, so that no write waits for all of them.
             let hits = rows.iter().map(|row| hits(&live.index(), row)).sum::<f64>();
@@ -88,7 +106,8 @@ impl Service {
     }
 }
 
-fn counts(index: &Index) -> Stats {
+fn counts(live: &Live) -> Stats {
+    let index = live.index();
     let neighbours = &index.neighbours;
     Stats {
         products: index.products(),
@@ -104,6 +123,7 @@ fn counts(index: &Index) -> Stats {
             queries: 0,
             recall: None,
         },
+        maker: Arc::clone(&live.maker),
     }
 }
 

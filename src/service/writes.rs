@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::embed::{Embedder, RunOptions};
-use super::ingest::{new_picture, options};
+use super::embed::Embedder;
+use super::ingest::new_picture;
 use super::rates::Work;
 use super::{Service, ServiceError};
 use crate::catalogue::write::{Write, Written};
@@ -26,7 +26,7 @@ pub struct GivenProduct<B> {
 
 impl Service {
     /// Creates a product or replaces it; says whether it was created. With `only_new`, one that is there is refused.
-    pub async fn put<B: AsRef<[u8]> + Send + 'static>(
+    pub async fn put<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         given: GivenProduct<B>,
         only_new: bool,
@@ -44,14 +44,17 @@ impl Service {
             })
             .await?;
         }
-        let picture = self.new_picture(given.picture, given.mode, deadline).await?;
-        let product = NewProduct {
-            id,
-            title: given.title,
-            attributes: given.attributes,
-            pictures: vec![picture],
-        };
-        let written = self.write(Write::Put { product, only_new }, deadline).await?;
+        let written = self
+            .write_picture(given.picture, given.mode, deadline, |picture| Write::Put {
+                product: NewProduct {
+                    id: id.clone(),
+                    title: given.title.clone(),
+                    attributes: given.attributes.clone(),
+                    pictures: vec![picture],
+                },
+                only_new,
+            })
+            .await?;
         let created = written.created;
         Ok((stored(written)?, created))
     }
@@ -81,7 +84,7 @@ impl Service {
     }
 
     /// Adds a view of a product; gives how it is stored.
-    pub async fn add_picture<B: AsRef<[u8]> + Send + 'static>(
+    pub async fn add_picture<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         id: String,
         picture: B,
@@ -92,8 +95,11 @@ impl Service {
         if product.pictures.len() >= Product::MOST_PICTURES {
             return Err(CatalogueError::PicturesFull { id }.into());
         }
-        let picture = self.new_picture(picture, mode, deadline).await?;
-        let product = stored(self.write(Write::AddPicture { id, picture }, deadline).await?)?;
+        let add = |picture| Write::AddPicture {
+            id: id.clone(),
+            picture,
+        };
+        let product = stored(self.write_picture(picture, mode, deadline, add).await?)?;
         let added = product.pictures.into_iter().next_back();
         added.ok_or(ServiceError::WorkerPanicked)
     }
@@ -114,23 +120,39 @@ impl Service {
         writes.write(write, deadline).await
     }
 
-    async fn new_picture<B: AsRef<[u8]> + Send + 'static>(
+    /// Embeds a picture and writes it. Where other embeddings took over in between it is embedded once more: that
+    /// happens once in the life of a server.
+    async fn write_picture<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         picture: B,
         mode: Mode,
         deadline: Instant,
+        write: impl Fn(NewPicture) -> Write,
+    ) -> Result<Written, ServiceError> {
+        let picture = Arc::new(picture);
+        let new = self.new_picture(Arc::clone(&picture), mode, deadline).await?;
+        match self.write(write(new), deadline).await {
+            Err(ServiceError::Catalogue(CatalogueError::OtherEmbeddings)) => {
+                let new = self.new_picture(picture, mode, deadline).await?;
+                self.write(write(new), deadline).await
+            }
+            written => written,
+        }
+    }
+
+    async fn new_picture<B: AsRef<[u8]> + Send + Sync + 'static>(
+        &self,
+        picture: Arc<B>,
+        mode: Mode,
+        deadline: Instant,
     ) -> Result<NewPicture, ServiceError> {
-        self.ready()?;
-        let options = RunOptions {
-            mode,
-            ..options(&self.model, &self.options.origin)
-        };
-        let work = Work::of_picture(picture.as_ref(), options);
+        let maker = Arc::clone(&self.live()?.maker);
+        let work = Work::of_picture((*picture).as_ref(), maker.options());
         let estimate = self.rates.estimate(work);
         let rates = Arc::clone(&self.rates);
         let counters = Arc::clone(&self.counters);
         let run = move |embedder: &mut Embedder, _| {
-            let (new, embedded) = new_picture(embedder, picture.as_ref(), options)?;
+            let (new, embedded) = new_picture(embedder, (*picture).as_ref(), &maker, mode)?;
             counters.add(&embedded.emulation);
             rates.learn(work, embedded.took());
             Ok(new)

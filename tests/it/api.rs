@@ -329,7 +329,7 @@ fn a_second_start_takes_the_kept_index_and_a_damaged_one_is_built_anew() {
 fn another_probe_or_t_embeds_the_catalogue_anew() {
     let folder = catalogue(300, &["--probe", "spike_count", "--time-steps", "16"]);
     let png = test_png(1);
-    let server = Server::start(folder.path(), &["--probe", "membrane", "--time-steps", "32"]).ready();
+    let server = Server::start(folder.path(), &["--probe", "membrane", "--time-steps", "32"]).settled();
     let answer = server.post("/v1/search?exact=true", "image/png", &png).json();
     assert_eq!(
         (&answer["probe"], &answer["time_steps"]),

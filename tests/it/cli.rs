@@ -373,7 +373,7 @@ fn what_is_missing_or_damaged_is_named() {
     assert!(failed(&run(&["embed", path])).contains(path));
     assert!(failed(&run(&["evaluate", "--dataset", "/no/such/folder"])).contains("make dataset"));
     assert!(failed(&run(&["search", path, "--data-dir", "/no/such/folder"])).contains("spikelens import"));
-    assert!(failed(&run(&["import", "/tmp", "--data-dir", path])).contains("not a Fashion-MNIST folder"));
+    assert!(failed(&run(&["import", "/etc", "--data-dir", path])).contains("holds no picture"));
 }
 
 #[test]

@@ -89,7 +89,24 @@ fn client(number: u64, address: SocketAddr, known: &Mutex<Known>, pictures: &[Ve
 
 #[test]
 fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
+    rounds_of_kills(&[&[]]);
+}
+
+#[test]
+fn a_server_killed_while_other_embeddings_are_made_and_take_over_has_lost_nothing() {
+    // Each round wants another T than the one before: some are killed before it takes over, some after.
+    rounds_of_kills(&[
+        &["--time-steps", "9"],
+        &["--time-steps", "10"],
+        &["--time-steps", "10"],
+    ]);
+}
+
+/// Kills servers that were started with these arguments in turn.
+fn rounds_of_kills(arguments: &[&[&str]]) {
     let rounds: u64 = std::env::var("SPIKELENS_CRASH_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    // Time enough for other embeddings to take over now and then.
+    let longest = if arguments.len() > 1 { 6000 } else { 1500 };
     let folder = catalogue(2100, &[]);
     let pictures: Vec<Vec<u8>> = (0..20).map(test_png).collect();
     let clients = 4;
@@ -103,10 +120,15 @@ fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
     println!("seed {seed}");
     let mut dice = Dice(seed);
     for round in 0..rounds {
-        let server = Server::start(folder.path(), &["--queue-ms", "60000"]).ready();
+        let turn = usize::try_from(round).unwrap() % arguments.len();
+        let server = Server::start(
+            folder.path(),
+            &[&["--queue-ms", "60000"], arguments[turn]].concat(),
+        )
+        .ready();
         check(&server, &mut known.lock().unwrap(), &pictures, round);
         let address = server.address();
-        let life = Duration::from_millis(50 + dice.below(1500));
+        let life = Duration::from_millis(50 + dice.below(longest));
         let killed = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for number in 0..clients {

@@ -118,6 +118,17 @@ impl Server {
         self
     }
 
+    /// Waits until no other embeddings are on their way any more.
+    pub fn settled(self) -> Self {
+        let server = self.ready();
+        let start = Instant::now();
+        while !server.get("/readyz").json()["reembedding"].is_null() {
+            assert!(start.elapsed() < Duration::from_secs(300), "never settled");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,7 +1,31 @@
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
 use super::*;
+use crate::catalogue::hex;
 use crate::catalogue::write::Change;
 use crate::catalogue::{NewPicture, ProductId};
-use crate::network::Probe;
+use crate::network::{Probe, TimeSteps};
+
+const MODEL: &[u8] = b"the file";
+
+fn origin() -> Origin {
+    Origin {
+        model_id: hex(&Sha256::digest(MODEL)),
+        probe: Probe::SpikeCount,
+        time_steps: TimeSteps::DEFAULT,
+    }
+}
+
+/// A catalogue in a folder whose embeddings are of [`origin`].
+fn open(folder: &Path) -> Store {
+    let mut store = Store::open(folder).unwrap();
+    if store.origin().unwrap().is_none() {
+        store.set_origin(&origin(), MODEL).unwrap();
+    }
+    store
+}
 
 fn product(id: &str, embedding: &[i32]) -> NewProduct {
     NewProduct {
@@ -15,6 +39,7 @@ fn product(id: &str, embedding: &[i32]) -> NewProduct {
             bytes: vec![1, 2, 3],
             prepare: Mode::Auto,
             embedding: embedding.to_vec(),
+            origin: Arc::new(origin()),
         }],
     }
 }
@@ -30,7 +55,7 @@ fn all(store: &Store) -> Vec<(PictureKey, Vec<i32>)> {
 #[test]
 fn embeddings_of_every_width_come_back_in_stored_order() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     let rows = [[1, -128, 127], [0, 200, -32768], [i32::MIN, 0, i32::MAX]];
     let products: Vec<NewProduct> = rows
         .iter()
@@ -39,7 +64,7 @@ fn embeddings_of_every_width_come_back_in_stored_order() {
         .collect();
     store.put_all(&products).unwrap();
     drop(store);
-    let store = Store::open(folder.path()).unwrap();
+    let store = open(folder.path());
     let found: Vec<Vec<i32>> = all(&store).into_iter().map(|(_, values)| values).collect();
     assert_eq!(found, rows);
 }
@@ -73,7 +98,7 @@ fn a_newer_schema_is_refused() {
 #[test]
 fn replacing_a_product_leaves_none_of_its_old_embeddings() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     store
         .put_all(&[product("a", &[1, 2, 3]), product("b", &[4, 5, 6])])
         .unwrap();
@@ -82,15 +107,57 @@ fn replacing_a_product_leaves_none_of_its_old_embeddings() {
     let found = all(&store);
     let values: Vec<&[i32]> = found.iter().map(|(_, values)| values.as_slice()).collect();
     assert_eq!(values, [[4, 5, 6], [7, 8, 9]]);
-    let origin = Origin {
-        model_id: "id".to_owned(),
+}
+
+#[test]
+fn next_embeddings_gather_through_restarts_and_take_their_place_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let products = ["a", "b", "c"].map(|id| product(id, &[1, 2, 3]));
+    store.put_all(&products).unwrap();
+    let present = all(&store);
+    let next = Origin {
         probe: Probe::Membrane,
-        time_steps: TimeSteps::DEFAULT,
+        ..origin()
     };
-    let fresh: Vec<(PictureKey, Vec<i32>)> = found.iter().map(|(key, _)| (*key, vec![0, 0, 1])).collect();
-    store.replace_embeddings(&origin, &fresh).unwrap();
-    assert_eq!(all(&store), fresh);
-    assert_eq!(store.origin().unwrap(), Some(origin));
+    let made = |key: PictureKey| (key, vec![0, 0, 1]);
+    store.begin_next(&next, MODEL).unwrap();
+    store.add_next(&[made(present[0].0), made(present[1].0)]).unwrap();
+    store.write(vec![Write::Delete { id: "a".to_owned() }]).unwrap();
+    drop(store);
+    let mut store = open(folder.path());
+    store.begin_next(&next, MODEL).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.count_next().unwrap(), 1, "deletes reach them");
+    assert_eq!(store.reader().unwrap().last_next().unwrap(), Some(present[1].0));
+    assert!(store.adopt_next(&[]).is_err(), "picture 3 has none yet");
+    assert_eq!(all(&store), present[1..]);
+    assert_eq!(store.origin().unwrap(), Some(origin()));
+    assert_eq!(store.adopt_next(&[made(present[2].0)]).unwrap(), next);
+    assert_eq!(all(&store), [made(present[1].0), made(present[2].0)]);
+    assert_eq!(store.origin().unwrap(), Some(next.clone()));
+    assert_eq!(store.next_origin().unwrap(), None);
+    // What was embedded before is not mixed in.
+    let late = store.write(vec![put("d", &[4, 5, 6])]).unwrap().remove(0);
+    assert!(matches!(late, Err(CatalogueError::OtherEmbeddings)), "{late:?}");
+
+    let third = Origin {
+        model_id: "third".to_owned(),
+        ..next.clone()
+    };
+    store.begin_next(&third, b"another file").unwrap();
+    store.add_next(&[made(present[1].0)]).unwrap();
+    assert!(store.model("third").unwrap().is_some());
+    // Another one than was begun: nothing of it is taken over.
+    store.begin_next(&origin(), MODEL).unwrap();
+    assert_eq!(store.reader().unwrap().last_next().unwrap(), None);
+    assert_eq!(store.model("third").unwrap(), None);
+    store.drop_next().unwrap();
+    assert_eq!(
+        (store.next_origin().unwrap(), store.origin().unwrap()),
+        (None, Some(next))
+    );
+    assert_eq!(store.model(&origin().model_id).unwrap().as_deref(), Some(MODEL));
 }
 
 fn put(id: &str, embedding: &[i32]) -> Write {
@@ -103,7 +170,7 @@ fn put(id: &str, embedding: &[i32]) -> Write {
 #[test]
 fn a_group_of_writes_is_one_commit_and_a_refusal_in_it_leaves_the_others_be() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     let only_new = Write::Put {
         product: product("a", &[9, 9, 9]),
         only_new: true,
@@ -125,7 +192,7 @@ fn a_group_of_writes_is_one_commit_and_a_refusal_in_it_leaves_the_others_be() {
 #[test]
 fn a_picture_s_number_is_never_given_twice() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     let mut seen = Vec::new();
     let mut ids = |store: &mut Store, write: Write| {
         let written = store.write(vec![write]).unwrap().remove(0).unwrap();
@@ -137,7 +204,7 @@ fn a_picture_s_number_is_never_given_twice() {
     ids(&mut store, put("a", &[1, 2, 3]));
     ids(&mut store, Write::Delete { id: "a".to_owned() });
     drop(store);
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     ids(&mut store, put("a", &[1, 2, 3]));
     assert_eq!(seen, ["1", "2", "3"]);
 }
@@ -145,7 +212,7 @@ fn a_picture_s_number_is_never_given_twice() {
 #[test]
 fn attributes_are_merged_and_pictures_come_and_go_within_their_bounds() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     let mut write = |write: Write| store.write(vec![write]).unwrap().remove(0);
     write(put("a", &[1, 2, 3])).unwrap();
     let merge = |attributes: serde_json::Value| Write::Merge {
@@ -193,7 +260,7 @@ fn attributes_are_merged_and_pictures_come_and_go_within_their_bounds() {
 #[test]
 fn a_full_disk_stores_nothing_of_a_group_and_writing_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     store.write(vec![put("a", &[1, 2, 3])]).unwrap();
     let pages = |store: &Store, most: i64| {
         let pragma = format!("PRAGMA max_page_count = {most}");
@@ -232,7 +299,7 @@ fn a_catalogue_of_the_first_schema_is_brought_up_and_every_change_behind_its_bac
         PRAGMA user_version = 1;";
     connection.execute_batch(rows).unwrap();
     drop(connection);
-    let mut store = Store::open(folder.path()).unwrap();
+    let mut store = open(folder.path());
     store.write(vec![put("b", &[4, 5, 6])]).unwrap();
     let findings = |store: &Store| {
         let mut found = Vec::new();
@@ -259,6 +326,11 @@ fn a_catalogue_of_the_first_schema_is_brought_up_and_every_change_behind_its_bac
             "DELETE FROM embeddings WHERE picture = 1",
             "picture \"1\" of product \"a\": has no embedding",
         ),
+        (
+            "INSERT INTO next_embeddings VALUES (2, 1, x'010203', x'00')",
+            "picture number 2: the next embedding",
+        ),
+        ("UPDATE models SET data = x'00'", "the file of model"),
     ] {
         store.connection.execute_batch("SAVEPOINT change").unwrap();
         store.connection.execute_batch(change).unwrap();
@@ -274,7 +346,7 @@ fn a_catalogue_of_the_first_schema_is_brought_up_and_every_change_behind_its_bac
 #[test]
 fn a_backup_is_taken_beside_a_writer_and_gives_no_number_twice() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&folder.path().join("data")).unwrap();
+    let mut store = open(&folder.path().join("data"));
     store.write(vec![put("a", &[1, 2, 3])]).unwrap();
     let backup = folder.path().join("backup");
     store.reader().unwrap().back_up(&backup).unwrap();

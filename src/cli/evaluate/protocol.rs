@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -23,6 +22,7 @@ use crate::network::ann::Ann;
 use crate::network::{Probe, TimeSteps};
 use crate::picture::{Picture, Shape};
 use crate::service::model::Model;
+use crate::service::parallel::in_parallel;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum QueriesFrom {
@@ -204,6 +204,7 @@ impl Protocol {
     ) -> Vec<Ranking> {
         let count = self.queries.len();
         let blocks = in_parallel(
+            files::threads(),
             count.div_ceil(BLOCK),
             || (),
             |(), block| {
@@ -269,7 +270,10 @@ pub(super) fn float_embeddings(
             bar.inc(1);
             ann.forward(&batch[index])
         };
-        for (mut row, found) in rows.outer_iter_mut().zip(in_parallel(batch.len(), || (), each)) {
+        for (mut row, found) in
+            rows.outer_iter_mut()
+                .zip(in_parallel(files::threads(), batch.len(), || (), each))
+        {
             classes.push(found.class());
             let norm = found.embedding.dot(&found.embedding).sqrt();
             row.assign(&(found.embedding / if norm == 0.0 { 1.0 } else { norm }));
@@ -289,56 +293,25 @@ pub(super) fn run(
     let snn = &model.snn;
     let tilings = model.placement.tilings();
     let make = || Emulator::new(Arc::clone(snn), &tilings);
-    let found = in_parallel(pictures.len(), make, |emulator, index| -> Result<Seen> {
-        bar.inc(1);
-        let picture = &pictures[index];
-        let steps = time_steps.of(emulator, picture)?;
-        let outcome = emulator.run(picture, steps)?;
-        let embeddings = probes.iter().map(|&probe| {
-            let embedding = Embedding::read(snn, outcome, probe, steps)?;
-            Ok(embedding.values)
-        });
-        Ok(Seen {
-            embeddings: embeddings.collect::<Result<_>>()?,
-            class: Prediction::read(snn, outcome).class,
-            emulation: Emulation::of(&snn.network, &outcome.events, &model.placement, model.cost_model),
-        })
-    });
+    let found = in_parallel(
+        files::threads(),
+        pictures.len(),
+        make,
+        |emulator, index| -> Result<Seen> {
+            bar.inc(1);
+            let picture = &pictures[index];
+            let steps = time_steps.of(emulator, picture)?;
+            let outcome = emulator.run(picture, steps)?;
+            let embeddings = probes.iter().map(|&probe| {
+                let embedding = Embedding::read(snn, outcome, probe, steps)?;
+                Ok(embedding.values)
+            });
+            Ok(Seen {
+                embeddings: embeddings.collect::<Result<_>>()?,
+                class: Prediction::read(snn, outcome).class,
+                emulation: Emulation::of(&snn.network, &outcome.events, &model.placement, model.cost_model),
+            })
+        },
+    );
     found.into_iter().collect()
-}
-
-/// `each` over `0..count` on all CPUs, each thread with what `make` gives it; results stand in order.
-pub(super) fn in_parallel<S, T: Send>(
-    count: usize,
-    make: impl Fn() -> S + Sync,
-    each: impl Fn(&mut S, usize) -> T + Sync,
-) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let mut found: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..files::threads())
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut state = make();
-                    let mut found = Vec::new();
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        if index >= count {
-                            return found;
-                        }
-                        found.push((index, each(&mut state, index)));
-                    }
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    });
-    found.sort_by_key(|(index, _)| *index);
-    found.into_iter().map(|(_, value)| value).collect()
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::chip::cost::CostModel;
-use crate::cli::evaluate::protocol::{self, Protocol, in_parallel};
+use crate::cli::evaluate::protocol::{self, Protocol};
 use crate::cli::evaluate::row::Row;
 use crate::cli::files::{self, Split};
 use crate::cli::progress;
@@ -21,6 +21,7 @@ use crate::network::tensors::write_snn;
 use crate::network::{Kind, Layer, Network, Probe, TimeSteps};
 use crate::picture::Picture;
 use crate::service::model::{Model, hex};
+use crate::service::parallel::in_parallel;
 
 /// Fashion-MNIST, or the part of it that a quick run takes.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub(super) fn accuracy(ann: &Ann, pictures: &[Picture], labels: &[u8]) -> f64 {
         bar.inc(1);
         ann.forward(&pictures[index]).class()
     };
-    let classes = in_parallel(pictures.len(), || (), each);
+    let classes = in_parallel(files::threads(), pictures.len(), || (), each);
     bar.finish_and_clear();
     percent(&classes, labels)
 }

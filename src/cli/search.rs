@@ -1,121 +1,23 @@
-//! `import` and `search`: a catalogue without a server.
+//! `search`: one search of a catalogue without a server.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::{Map, json};
+use serde_json::json;
 
-use super::files::{self, Split};
-use super::progress;
-use crate::catalogue::ProductId;
+use super::{files, progress};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
 use crate::chip::cost::CostModel;
 use crate::embedding::stopping::Length;
-use crate::network::{Probe, TimeSteps};
-use crate::picture::idx::CLASS_NAMES;
 use crate::picture::{DecodeLimits, Mode};
 use crate::service::Progress;
 use crate::service::embed::{Embedder, RunOptions};
 use crate::service::index::Index;
-use crate::service::ingest::{Offered, ingest};
+use crate::service::model::Model;
 use crate::service::search::{SearchOptions, search};
-
-/// Fill a catalogue without a server
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  spikelens import dataset/fashion-mnist --data-dir data --resume")]
-pub struct Import {
-    /// Folder with Fashion-MNIST's *-ubyte.gz files; its training pictures become products
-    source: PathBuf,
-    /// The catalogue's folder; made if missing
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
-    data_dir: PathBuf,
-    /// Skip products that are already stored
-    #[arg(long, env = "SPIKELENS_RESUME")]
-    resume: bool,
-    /// The SNN file [default: the shipped one]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
-    /// Time steps, 1 to 1024 [default: the catalogue's, else the model's]
-    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
-    time_steps: Option<TimeSteps>,
-    /// spike_count, membrane or integrated [default: the catalogue's, else the model's]
-    #[arg(long, env = "SPIKELENS_PROBE")]
-    probe: Option<Probe>,
-    /// Only the first N pictures
-    #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
-    limit: Option<usize>,
-}
-
-impl Import {
-    pub fn run(self) -> Result<()> {
-        if !files::is_fashion_mnist(&self.source) {
-            bail!(
-                "{} is not a Fashion-MNIST folder: it must hold train-images-idx3-ubyte.gz and \
-                 train-labels-idx1-ubyte.gz (`make dataset` fetches them)",
-                self.source.display()
-            );
-        }
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
-        let mut store = Store::open(&self.data_dir)?;
-        let origin = model.origin(store.origin()?.as_ref(), self.probe, self.time_steps);
-        let (pictures, labels) = files::fashion_mnist(&self.source, Split::Train, self.limit)?;
-        let offered = pictures
-            .iter()
-            .zip(labels)
-            .enumerate()
-            .map(|(index, (picture, label))| {
-                let class = *CLASS_NAMES
-                    .get(usize::from(label))
-                    .with_context(|| format!("label {label} of picture {index} is no class"))?;
-                let mut attributes = Map::new();
-                attributes.insert("category".to_owned(), class.into());
-                attributes.insert("split".to_owned(), Split::Train.as_str().into());
-                Ok(Offered {
-                    id: ProductId::new(&format!("fashion-mnist-train-{index}"))?,
-                    title: class.to_owned(),
-                    attributes,
-                    picture: picture.to_png()?,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let progress = Progress::default();
-        let ingested = progress::follow(&progress, || {
-            ingest(
-                &mut store,
-                &model,
-                &origin,
-                &offered,
-                self.resume,
-                files::threads(),
-                &progress,
-            )
-        })?;
-        let mut out = std::io::stdout().lock();
-        writeln!(
-            out,
-            "{} stored, {} already there, {} failed; {} holds {} products",
-            ingested.stored,
-            ingested.skipped,
-            ingested.failed.len(),
-            self.data_dir.display(),
-            store.products()?
-        )?;
-        for (id, reason) in ingested.failed.iter().take(20) {
-            eprintln!("{}: {reason}", id.as_str());
-        }
-        if !ingested.failed.is_empty() {
-            bail!(
-                "{} pictures could not be stored; the first are named above",
-                ingested.failed.len()
-            );
-        }
-        Ok(())
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SearchFormat {
@@ -137,7 +39,7 @@ pub struct Search {
     #[arg(long, default_value_t = 10, env = "SPIKELENS_K",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
     k: usize,
-    /// The SNN file [default: the shipped one]
+    /// The SNN file [default: the one that the catalogue keeps]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
     /// Time steps, 1 to 1024, or auto: until the answer is settled [default: the catalogue's]
@@ -170,12 +72,20 @@ impl Search {
                 self.data_dir.display()
             );
         }
-        let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = Store::open(&self.data_dir)?;
-        let origin = store
-            .origin()?
-            .filter(|origin| origin.model_id == model.id)
-            .context("the catalogue was not made with this model; name its own with --model")?;
+        let origin = store.origin()?;
+        let origin = origin.context("the catalogue is empty; `spikelens import` fills it")?;
+        let model = match &self.model {
+            Some(path) => {
+                let given = files::model(Some(path), self.cost_model)?;
+                (given.id == origin.model_id).then_some(given)
+            }
+            None => {
+                let kept = store.model(&origin.model_id)?;
+                Model::of_id(&origin.model_id, kept.as_deref(), self.cost_model)
+            }
+        };
+        let model = model.context("the catalogue was not made with this model; name its own with --model")?;
         let mut embedder = Embedder::new(model, DecodeLimits::default());
         let named = super::embed::pictures(&embedder, &self.picture, Mode::Auto)?;
         let [(_, picture)] = named.as_slice() else {

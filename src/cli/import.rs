@@ -1,0 +1,180 @@
+//! `import`: a catalogue filled from files, without a server.
+
+mod beside;
+mod columns;
+mod fashion_mnist;
+mod folder;
+mod lines;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::{files, progress};
+use crate::catalogue::store::Store;
+use crate::chip::cost::CostModel;
+use crate::network::{Probe, TimeSteps};
+use crate::service::Progress;
+use crate::service::ingest::{Offered, Take, ingest};
+use crate::service::manifest::Refusal;
+use crate::service::model::{Maker, Model};
+
+/// Fill a catalogue without a server
+#[derive(Debug, Args)]
+#[command(after_help = "SOURCE is one of
+  a folder with Fashion-MNIST's *-ubyte.gz files: its training pictures.
+  a folder of PNG, JPEG, WebP, GIF or BMP files: each is a product, whose id
+    and title are the file's name without its ending. Hidden files, other
+    files and folders inside it are skipped and counted.
+  a .ndjson or .jsonl manifest: a JSON object a line with id, title,
+    attributes, prepare, and image or, for several, images: a path beside the
+    manifest, base64 or a data: URL.
+  a .csv manifest: the columns id, title and image (as above); every other
+    column is an attribute. A cell that is true, false or a JSON number is
+    that, any other a string (007 is one, and a whole number beyond 64 bits);
+    an empty cell is no attribute.
+No path leads out of its folder, by links neither. What cannot be stored is
+named with its place, id and reason; all else is stored, and the exit code
+is 1. A product whose id is stored already is replaced.
+
+Examples:
+  spikelens import dataset/fashion-mnist --data-dir data --resume
+  spikelens import photos --data-dir data
+  spikelens import products.ndjson --data-dir data
+    {\"id\": \"shoe-1\", \"attributes\": {\"price\": 40}, \"image\": \"photos/shoe-1.jpg\"}
+    {\"id\": \"bag-1\", \"images\": [\"photos/bag-front.jpg\", \"photos/bag-back.jpg\"]}
+  spikelens import products.csv --data-dir data
+    id,title,image,price,sold_out
+    shoe-1,Shoe,photos/shoe-1.jpg,40,false")]
+pub struct Import {
+    /// A folder, or a .ndjson, .jsonl or .csv manifest
+    source: PathBuf,
+    /// The catalogue's folder; made if missing
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Skip products that are already stored
+    #[arg(long, env = "SPIKELENS_RESUME")]
+    resume: bool,
+    /// The SNN file [default: the one that the catalogue keeps, else the shipped one]
+    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
+    model: Option<PathBuf>,
+    /// Time steps, 1 to 1024 [default: the catalogue's, else the model's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: Option<TimeSteps>,
+    /// spike_count, membrane or integrated [default: the catalogue's, else the model's]
+    #[arg(long, env = "SPIKELENS_PROBE")]
+    probe: Option<Probe>,
+    /// Only the first N products
+    #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
+    limit: Option<usize>,
+}
+
+/// What a source has.
+struct Source {
+    offered: Box<dyn Iterator<Item = Offered>>,
+    /// About how many products.
+    expected: usize,
+    /// What is no product and is not meant to be one.
+    skipped: Option<String>,
+}
+
+impl Source {
+    fn open(path: &Path, limit: Option<usize>) -> Result<Self> {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let ending = ending.map(str::to_ascii_lowercase);
+        let source = if files::is_fashion_mnist(path) {
+            fashion_mnist::source(path, limit)?
+        } else if path.is_dir() {
+            folder::source(path)?
+        } else {
+            match ending.as_deref() {
+                Some("ndjson" | "jsonl") => lines::source(path)?,
+                Some("csv") => columns::source(path)?,
+                _ => bail!(
+                    "{} is no source: it is a folder of pictures or of Fashion-MNIST's *-ubyte.gz files, or a manifest \
+                     that ends in .ndjson, .jsonl or .csv",
+                    path.display()
+                ),
+            }
+        };
+        let limit = limit.unwrap_or(usize::MAX);
+        Ok(Self {
+            offered: Box::new(source.offered.take(limit)),
+            expected: source.expected.min(limit),
+            ..source
+        })
+    }
+}
+
+impl Import {
+    pub fn run(self) -> Result<()> {
+        let source = Source::open(&self.source, self.limit)?;
+        let given = match &self.model {
+            Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
+            None => None,
+        };
+        let mut store = Store::open(&self.data_dir)?;
+        let before = store.origin()?;
+        let model = match (given, &before) {
+            (Some(given), _) => given,
+            (None, Some(before)) if store.products()? > 0 => {
+                let kept = store.model(&before.model_id)?;
+                let own = Model::of_id(&before.model_id, kept.as_deref(), CostModel::Loihi1Paper);
+                own.context("the catalogue does not keep the model of its embeddings; name it with --model")?
+            }
+            (None, _) => files::model(None, CostModel::Loihi1Paper)?,
+        };
+        let origin = model.origin(before.as_ref(), self.probe, self.time_steps);
+        let maker = Maker {
+            model,
+            origin: Arc::new(origin),
+        };
+        let take = Take {
+            resume: self.resume,
+            threads: files::threads(),
+            expected: source.expected,
+        };
+        let progress = Progress::default();
+        let ingested = progress::follow(&progress, || {
+            ingest(&mut store, &maker, source.offered, take, &progress, tell)
+        })?;
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{} stored, {} already there, {} failed; {} holds {} products",
+            ingested.stored,
+            ingested.skipped,
+            ingested.failed,
+            self.data_dir.display(),
+            store.products()?
+        )?;
+        if let Some(skipped) = source.skipped {
+            writeln!(out, "{skipped}")?;
+        }
+        if ingested.failed > 0 {
+            bail!(
+                "{} products of {} could not be stored; each is named above with its reason",
+                ingested.failed,
+                self.source.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Tells of one that could not be stored, above the progress bar where there is one.
+fn tell(place: &str, refusal: &Refusal) {
+    let mut stderr = std::io::stderr().lock();
+    let clear = if stderr.is_terminal() { "\r\x1b[2K" } else { "" };
+    let id = refusal.id.as_ref().map(|id| format!(", id {id:?}"));
+    // Nobody may read it any more; the exit code says that there was something.
+    let _ = writeln!(
+        stderr,
+        "{clear}{place}{}: {}",
+        id.unwrap_or_default(),
+        refusal.detail
+    );
+}

@@ -1,0 +1,122 @@
+//! Pictures as a manifest names them: a path beside it, base64 or a `data:` URL. No path leads out of its folder.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::service::ingest::Image;
+use crate::service::manifest;
+
+/// Longer than any path that a system takes; such a text is base64.
+const LONGEST_PATH: usize = 4096;
+
+/// The folder that a manifest's paths are beside.
+#[derive(Debug)]
+pub struct Beside(PathBuf);
+
+impl Beside {
+    /// The folder of a file.
+    pub fn of(manifest: &Path) -> Result<Self> {
+        let folder = match manifest.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        Self::folder(folder)
+    }
+
+    /// A folder itself.
+    pub fn folder(folder: &Path) -> Result<Self> {
+        let whole = folder.canonicalize();
+        whole
+            .map(Self)
+            .with_context(|| format!("{} cannot be read", folder.display()))
+    }
+
+    /// What a text names. What is a file beside the manifest is that file; JPEGs in base64 begin with a slash, so that
+    /// a slash alone makes no path.
+    pub fn image(&self, text: &str) -> Result<Image, String> {
+        if text.starts_with("data:") {
+            return manifest::picture(text).map(Image::Bytes);
+        }
+        let path = Path::new(text);
+        let may_be_path = !text.is_empty() && text.len() <= LONGEST_PATH;
+        let inside = may_be_path
+            && path
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if inside && self.0.join(path).exists() {
+            return self.file(path);
+        }
+        let base64 = manifest::picture(text).ok().filter(|bytes| !bytes.is_empty());
+        base64.map(Image::Bytes).ok_or_else(|| {
+            let shown: String = text.chars().take(100).collect();
+            if may_be_path && !inside && path.components().next().is_some() {
+                format!("{shown:?} leads out of the manifest's folder; name a file in it, without .. and not from /")
+            } else {
+                format!("{shown:?} is no file beside the manifest, no base64 and no data: URL")
+            }
+        })
+    }
+
+    /// A file of the folder, by links neither outside of it.
+    pub fn file(&self, path: &Path) -> Result<Image, String> {
+        let shown = path.display();
+        let unread = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+        let whole = self.0.join(path).canonicalize().map_err(unread)?;
+        if !whole.starts_with(&self.0) {
+            return Err(format!(
+                "{shown} is a link that leads out of {}; copy the file into it",
+                self.0.display()
+            ));
+        }
+        let metadata = whole.metadata().map_err(unread)?;
+        if !metadata.is_file() {
+            return Err(format!("{shown} is no file"));
+        }
+        Ok(Image::File {
+            path: whole,
+            bytes: metadata.len(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_file_inside_or_base64_and_never_a_file_outside() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("shop");
+        std::fs::create_dir_all(folder.join("photos")).unwrap();
+        for name in ["photos/a.png", "abcd", "../secret.png"] {
+            std::fs::write(folder.join(name), b"file").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret.png", folder.join("link.png")).unwrap();
+        std::os::unix::fs::symlink("abcd", folder.join("inner.png")).unwrap();
+        let beside = Beside::of(&folder.join("products.csv")).unwrap();
+        let is_file = |text: &str| matches!(beside.image(text), Ok(Image::File { bytes: 4, .. }));
+        assert!(
+            ["photos/a.png", "./photos/a.png", "abcd", "inner.png"]
+                .iter()
+                .all(|text| is_file(text))
+        );
+        let bytes = |text: &str| beside.image(text);
+        // Base64 of the first bytes of every JPEG.
+        assert_eq!(bytes("/9j/"), Ok(Image::Bytes(vec![0xff, 0xd8, 0xff])));
+        assert_eq!(bytes("data:image/png;base64,AAE="), Ok(Image::Bytes(vec![0, 1])));
+        let secret = place.path().join("secret.png");
+        for (text, reason) in [
+            ("../secret.png", "leads out of the manifest's folder"),
+            (secret.to_str().unwrap(), "leads out of the manifest's folder"),
+            ("photos/../../secret.png", "leads out of the manifest's folder"),
+            ("link.png", "is a link that leads out of"),
+            ("photos", "is no file"),
+            ("nothing.png", "is no file beside the manifest"),
+            ("", "is no file beside the manifest"),
+        ] {
+            let refusal = beside.image(text).unwrap_err();
+            assert!(refusal.contains(reason), "{text}: {refusal}");
+        }
+    }
+}

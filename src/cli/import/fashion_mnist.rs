@@ -1,0 +1,41 @@
+//! Fashion-MNIST's training pictures as products of their classes' names.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Source;
+use crate::catalogue::Attributes;
+use crate::cli::files::{self, Split};
+use crate::picture::idx::CLASS_NAMES;
+use crate::picture::{Mode, Picture};
+use crate::service::ingest::{Image, Offered};
+use crate::service::manifest::{ManifestProduct, Refusal};
+
+/// The first `limit` training pictures.
+pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {
+    let (pictures, labels) = files::fashion_mnist(folder, Split::Train, limit)?;
+    let expected = pictures.len();
+    let offered = pictures.into_iter().zip(labels).zip(0..);
+    Ok(Source {
+        offered: Box::new(offered.map(|((picture, label), index)| Offered {
+            place: format!("picture {index}"),
+            product: product(&picture, label, index),
+        })),
+        expected,
+        skipped: None,
+    })
+}
+
+fn product(picture: &Picture, label: u8, index: usize) -> Result<ManifestProduct<Image>, Refusal> {
+    let id = format!("fashion-mnist-train-{index}");
+    let class = CLASS_NAMES.get(usize::from(label));
+    let class = *class.ok_or_else(|| Refusal::of(&id, format!("label {label} is no class")))?;
+    let file = picture.to_png();
+    let file = file.map_err(|error| Refusal::of(&id, error.to_string()))?;
+    let mut attributes = Attributes::new();
+    attributes.insert("category".to_owned(), class.into());
+    attributes.insert("split".to_owned(), Split::Train.as_str().into());
+    let pictures = vec![Image::Bytes(file)];
+    ManifestProduct::new(&id, class.to_owned(), attributes, pictures, Mode::Auto)
+}

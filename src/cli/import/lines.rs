@@ -1,0 +1,130 @@
+//! An NDJSON manifest: a product a line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Source;
+use super::beside::Beside;
+use crate::service::ingest::{Image, Offered};
+use crate::service::manifest::{ManifestProduct, Refusal, product_with};
+
+/// The longest line, in bytes: one picture of the largest size in base64 has room, or many of the usual size.
+pub const LONGEST: u64 = 64 << 20;
+
+/// The lines of a file; blank ones are left out but counted.
+pub fn source(path: &Path) -> Result<Source> {
+    let beside = Beside::of(path)?;
+    let mut lines = Lines {
+        file: open(path)?,
+        number: 0,
+        ended: false,
+    };
+    Ok(Source {
+        offered: Box::new(std::iter::from_fn(move || lines.next_offered(&beside))),
+        expected: count_lines(path)?,
+        skipped: None,
+    })
+}
+
+/// Opens a manifest.
+pub fn open(path: &Path) -> Result<BufReader<File>> {
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(BufReader::new(file))
+}
+
+/// How many lines a file has, for the progress bar.
+pub fn count_lines(path: &Path) -> Result<usize> {
+    let mut file = open(path)?;
+    let mut lines = 0;
+    loop {
+        let piece = file
+            .fill_buf()
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        if piece.is_empty() {
+            return Ok(lines);
+        }
+        lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        let length = piece.len();
+        file.consume(length);
+    }
+}
+
+struct Lines {
+    file: BufReader<File>,
+    number: u64,
+    /// Whether nothing can be read any more.
+    ended: bool,
+}
+
+impl Lines {
+    fn next_offered(&mut self, beside: &Beside) -> Option<Offered> {
+        while !self.ended {
+            let mut line = Vec::new();
+            let read = self.file.by_ref().take(LONGEST + 1).read_until(b'\n', &mut line);
+            let product = match read {
+                Ok(0) => return None,
+                Err(error) => {
+                    self.number += 1;
+                    self.ended = true;
+                    Err(nameless(format!("the line cannot be read: {error}")))
+                }
+                Ok(_) => {
+                    self.number += 1;
+                    if line.len() as u64 > LONGEST {
+                        self.pass_over(&line);
+                        Err(nameless(format!("the line is longer than {LONGEST} bytes")))
+                    } else if line.trim_ascii().is_empty() {
+                        continue;
+                    } else {
+                        product(&line, self.number, beside)
+                    }
+                }
+            };
+            return Some(Offered {
+                place: format!("line {}", self.number),
+                product,
+            });
+        }
+        None
+    }
+
+    /// Reads to the end of a line whose beginning is too long, keeping none of it.
+    fn pass_over(&mut self, beginning: &[u8]) {
+        if !beginning.ends_with(b"\n") {
+            // An error shows again at the next line.
+            let _ = self.file.skip_until(b'\n');
+        }
+    }
+}
+
+fn product(line: &[u8], number: u64, beside: &Beside) -> Result<ManifestProduct<Image>, Refusal> {
+    // Editors of some systems put a byte order mark before the first line.
+    let marked = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1);
+    product_with(marked.unwrap_or(line), |text| beside.image(text))
+}
+
+fn nameless(detail: String) -> Refusal {
+    Refusal { id: None, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_the_next_one_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("products.ndjson");
+        let long = usize::try_from(LONGEST + 10).unwrap();
+        let file = [&vec![b'x'; long][..], b"\n{\"id\": \"a\", \"image\": \"AAE=\"}"].concat();
+        std::fs::write(&path, file).unwrap();
+        let offered: Vec<Offered> = source(&path).unwrap().offered.collect();
+        let refusal = offered[0].product.as_ref().unwrap_err();
+        assert!(refusal.detail.contains("longer than"), "{refusal:?}");
+        assert_eq!((offered.len(), offered[1].place.as_str()), (2, "line 2"));
+        assert_eq!(offered[1].product.as_ref().unwrap().id.as_str(), "a");
+    }
+}
