@@ -11,7 +11,7 @@ use ndarray::Array3;
 use serde::Serialize;
 use serde_json::json;
 use spikelens::catalogue::store::Store;
-use spikelens::catalogue::{NewPicture, NewProduct, ProductId};
+use spikelens::catalogue::{NewPicture, NewProduct, Origin, ProductId};
 use spikelens::chip::cost::CostModel;
 use spikelens::embedding::is_zero;
 use spikelens::neighbours::Neighbour;
@@ -137,20 +137,22 @@ fn make(
     threads: usize,
 ) -> Result<()> {
     let mut store = Store::open(data)?;
-    store.set_origin(&model.origin(None, None, None))?;
+    let origin = Arc::new(model.origin(None, None, None));
+    store.set_origin(&origin, &model.file)?;
     let numbers: Vec<usize> = (0..products).collect();
     let mut ids = HashSet::new();
     for batch in numbers.chunks(BATCH) {
         eprintln!("  {} of {products} products", batch[0]);
         let parts = batch.chunks(batch.len().div_ceil(threads));
         let made: Vec<NewProduct> = std::thread::scope(|scope| {
+            let origin = &origin;
             let parts: Vec<_> = parts
                 .map(|part| {
                     scope.spawn(move || -> Result<Vec<NewProduct>> {
                         let mut embedder = Embedder::new(Arc::clone(model), DecodeLimits::default());
                         let made = part
                             .iter()
-                            .map(|&number| product(&mut embedder, model, training, number));
+                            .map(|&number| product(&mut embedder, model, origin, training, number));
                         made.filter_map(Result::transpose).collect()
                     })
                 })
@@ -179,6 +181,7 @@ fn make(
 fn product(
     embedder: &mut Embedder,
     model: &Arc<Model>,
+    origin: &Arc<Origin>,
     training: &[Picture],
     number: usize,
 ) -> Result<Option<NewProduct>> {
@@ -202,6 +205,7 @@ fn product(
             bytes: picture.to_png()?,
             prepare: Mode::default(),
             embedding: values,
+            origin: Arc::clone(origin),
         }],
     }))
 }

@@ -20,7 +20,7 @@ use crate::chip::cost::CostModel;
 use crate::config::Config;
 use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;
-use crate::http::limits::{Limits, Rates, Room};
+use crate::http::limits::{Bodies, Limits, Rates};
 use crate::http::metrics::Requests;
 use crate::http::{App, listen, router};
 use crate::network::{Probe, TimeSteps};
@@ -262,7 +262,7 @@ async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, 
     let app = Arc::new(App {
         service: Arc::clone(&service),
         limits: config.limits,
-        room: Room::new(&config.limits),
+        bodies: Bodies::new(&config.limits),
         rates: config.limits.rate.map(Rates::new),
         keys: keys.clone(),
         origins: config.origins,

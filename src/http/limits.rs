@@ -11,10 +11,10 @@ use axum::body::Bytes;
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Code, Problem};
 use crate::service::ServiceError;
+use crate::service::room::{Room, Share};
 
 /// Bounds of requests and connections.
 #[derive(Debug, Clone, Copy)]
@@ -35,18 +35,19 @@ pub struct Limits {
 
 /// Room for the bodies of all requests together, in bytes.
 #[derive(Debug)]
-pub struct Room {
+pub struct Bodies {
     /// Bytes that one body may have.
     pub most: usize,
-    free: Arc<Semaphore>,
+    all: u64,
+    room: Room,
 }
 
 /// A body that is being read, with the room it takes.
 #[derive(Debug)]
 pub struct Reading<'a> {
-    room: &'a Room,
+    bodies: &'a Bodies,
     bytes: Vec<u8>,
-    taken: Option<OwnedSemaphorePermit>,
+    share: Option<Share>,
     state: State,
     length: usize,
 }
@@ -62,7 +63,7 @@ enum State {
 #[derive(Debug)]
 struct Held {
     bytes: Vec<u8>,
-    _taken: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 impl AsRef<[u8]> for Held {
@@ -74,21 +75,22 @@ impl AsRef<[u8]> for Held {
 /// A body that is refused is read on up to this many times the limit, so that the client hears the refusal.
 const DRAINED: usize = 8;
 
-impl Room {
+impl Bodies {
     /// Room as `limits` has it.
     pub fn new(limits: &Limits) -> Self {
         Self {
             most: limits.body,
-            free: Arc::new(Semaphore::new(limits.bodies.min(Semaphore::MAX_PERMITS))),
+            all: limits.bodies as u64,
+            room: Room::default(),
         }
     }
 
     /// Begins to read a body.
     pub fn read(&self) -> Reading<'_> {
         Reading {
-            room: self,
+            bodies: self,
             bytes: Vec::new(),
-            taken: None,
+            share: self.room.take(0, u64::MAX),
             state: State::Kept,
             length: 0,
         }
@@ -99,23 +101,19 @@ impl Reading<'_> {
     /// Takes a piece; false where reading on would tell the client nothing more.
     pub fn take(&mut self, piece: &[u8]) -> bool {
         self.length = self.length.saturating_add(piece.len());
-        if self.length > self.room.most {
+        if self.length > self.bodies.most {
             self.refuse(State::TooLarge);
-            return self.length <= self.room.most.saturating_mul(DRAINED);
+            return self.length <= self.bodies.most.saturating_mul(DRAINED);
         }
         if self.state != State::Kept {
             return true;
         }
-        let size = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-        match Arc::clone(&self.room.free).try_acquire_many_owned(size) {
-            Ok(more) => {
-                match &mut self.taken {
-                    Some(taken) => taken.merge(more),
-                    none => *none = Some(more),
-                }
-                self.bytes.extend_from_slice(piece);
-            }
-            Err(_) => self.refuse(State::NoRoom),
+        let size = piece.len() as u64;
+        let grown = |share: &mut Share| share.grow(size, self.bodies.all);
+        if self.share.as_mut().is_some_and(grown) {
+            self.bytes.extend_from_slice(piece);
+        } else {
+            self.refuse(State::NoRoom);
         }
         true
     }
@@ -123,7 +121,7 @@ impl Reading<'_> {
     fn refuse(&mut self, state: State) {
         self.state = state;
         self.bytes = Vec::new();
-        self.taken = None;
+        self.share = None;
     }
 
     /// The whole body, or why it is not kept.
@@ -131,11 +129,11 @@ impl Reading<'_> {
         match self.state {
             State::Kept => Ok(Bytes::from_owner(Held {
                 bytes: self.bytes,
-                _taken: self.taken,
+                _share: self.share,
             })),
             State::TooLarge => Err(Problem::new(
                 Code::TooLarge,
-                format!("the body is larger than {} bytes", self.room.most),
+                format!("the body is larger than {} bytes", self.bodies.most),
             )),
             State::NoRoom => Err(Problem::from(ServiceError::Overloaded)),
         }
@@ -218,8 +216,8 @@ impl Rates {
 mod tests {
     use super::*;
 
-    fn room(body: usize, bodies: usize) -> Room {
-        Room::new(&Limits {
+    fn bodies(body: usize, bodies: usize) -> Bodies {
+        Bodies::new(&Limits {
             body,
             bodies,
             head: 0,
@@ -231,9 +229,9 @@ mod tests {
 
     #[test]
     fn bodies_share_their_room_and_give_it_back() {
-        let room = room(100, 150);
+        let bodies = bodies(100, 80);
         let read = |piece: &[u8]| {
-            let mut reading = room.read();
+            let mut reading = bodies.read();
             assert!(reading.take(piece));
             reading.whole()
         };
@@ -245,16 +243,17 @@ mod tests {
         assert!(read(&[2; 90]).is_err(), "the copy still holds it");
         drop(again);
         assert_eq!(read(&[2; 90]).unwrap(), vec![2; 90]);
-        assert_eq!(room.free.available_permits(), 150);
+        assert_eq!(bodies.room.taken(), 0);
     }
 
     #[test]
     fn a_body_beyond_its_limit_takes_no_room_and_is_not_read_for_ever() {
-        let room = room(100, 150);
-        let mut reading = room.read();
+        let bodies = bodies(100, 150);
+        let mut reading = bodies.read();
         assert!(reading.take(&[0; 60]));
+        assert_eq!(bodies.room.taken(), 60);
         assert!(reading.take(&[0; 60]));
-        assert_eq!(room.free.available_permits(), 150);
+        assert_eq!(bodies.room.taken(), 0);
         assert!(!(0..10).all(|_| reading.take(&[0; 100])));
         assert_eq!(reading.whole().unwrap_err().code, Code::TooLarge);
     }

@@ -29,7 +29,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::service::{Service, ServiceError};
 use cors::WebOrigin;
 use keys::Keys;
-use limits::{Caller, Limits, Rates, Room};
+use limits::{Bodies, Caller, Limits, Rates};
 use listen::{Crowded, Peer};
 use metrics::Requests;
 use model::ReembeddingAnswer;
@@ -42,7 +42,7 @@ use search::ModelName;
 pub struct App {
     pub service: Arc<Service>,
     pub limits: Limits,
-    pub room: Room,
+    pub bodies: Bodies,
     /// None where each may ask as often as they like.
     pub rates: Option<Rates>,
     /// None where anybody may do everything.

@@ -87,7 +87,7 @@ pub async fn put(
     let deadline = Instant::now() + app.limits.time;
     app.service.ready()?;
     let only_new = only_new(&headers)?;
-    let request = request::read(Endpoint::PutProduct, &uri, &headers, body, &app.room).await?;
+    let request = request::read(Endpoint::PutProduct, &uri, &headers, body, &app.bodies).await?;
     let given = GivenProduct {
         id: id.clone(),
         title: request.title.unwrap_or_default(),
@@ -113,7 +113,7 @@ pub async fn patch(
 ) -> Result<Json<Product>, Problem> {
     let deadline = Instant::now() + app.limits.time;
     app.service.ready()?;
-    let request = request::read(Endpoint::PatchProduct, &uri, &headers, body, &app.room).await?;
+    let request = request::read(Endpoint::PatchProduct, &uri, &headers, body, &app.bodies).await?;
     let attributes = request.attributes.unwrap_or_default();
     let merged = app.service.merge(id, request.title, attributes, deadline);
     Ok(Json(merged.await?))
@@ -141,7 +141,7 @@ pub async fn add_picture(
 ) -> Result<Response, Problem> {
     let deadline = Instant::now() + app.limits.time;
     app.service.ready()?;
-    let request = request::read(Endpoint::AddPicture, &uri, &headers, body, &app.room).await?;
+    let request = request::read(Endpoint::AddPicture, &uri, &headers, body, &app.bodies).await?;
     let image = request.image.ok_or_else(no_image)?;
     let mode = request.prepare.unwrap_or_default();
     let picture = app.service.add_picture(id.clone(), image, mode, deadline).await?;
@@ -254,7 +254,7 @@ pub async fn recommend(
 ) -> Result<Json<SimilarAnswer>, Problem> {
     let deadline = Instant::now() + app.limits.time;
     app.service.ready()?;
-    let mut request = request::read(Endpoint::Recommend, &uri, &headers, body, &app.room).await?;
+    let mut request = request::read(Endpoint::Recommend, &uri, &headers, body, &app.bodies).await?;
     let options = request.search_options();
     let taste = Taste {
         positive: request.positive.unwrap_or_default(),

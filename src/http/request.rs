@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use serde_json::Value;
 
-use super::limits::Room;
+use super::limits::Bodies;
 use super::problem::{Code, Problem};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::{Attributes, ProductKey, check_attributes, check_title};
@@ -144,7 +144,7 @@ pub async fn read(
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,
-    room: &Room,
+    bodies: &Bodies,
 ) -> Result<Request, Problem> {
     let mut request = Request::default();
     let mut fields = Fields {
@@ -160,12 +160,12 @@ pub async fn read(
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     if PICTURES.contains(&essence.as_str()) && endpoint.fields().contains(&"image") {
-        request.image = Some(whole(body, room).await?);
+        request.image = Some(whole(body, bodies).await?);
     } else if essence == "application/json" || essence == MERGE_PATCH && endpoint == Endpoint::PatchProduct {
-        let body = whole(body, room).await?;
+        let body = whole(body, bodies).await?;
         read_json(&mut fields, &mut request, &body)?;
     } else if essence == "multipart/form-data" {
-        let body = whole(body, room).await?;
+        let body = whole(body, bodies).await?;
         read_form(&mut fields, &mut request, content_type, body).await?;
     } else {
         let given = if content_type.is_empty() {
@@ -189,9 +189,9 @@ pub async fn read(
     Ok(request)
 }
 
-async fn whole(body: Body, room: &Room) -> Result<Bytes, Problem> {
+async fn whole(body: Body, bodies: &Bodies) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
-    let mut reading = room.read();
+    let mut reading = bodies.read();
     while let Some(piece) = stream.next().await {
         let piece =
             piece.map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was whole"))?;

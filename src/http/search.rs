@@ -99,7 +99,7 @@ pub async fn embeddings(
     body: Body,
 ) -> Result<Json<EmbeddingAnswer>, Problem> {
     let start = Instant::now();
-    let request = request::read(Endpoint::Embeddings, &uri, &headers, body, &app.room).await?;
+    let request = request::read(Endpoint::Embeddings, &uri, &headers, body, &app.bodies).await?;
     let maker = app.service.maker();
     let options = run_options(&request, RunOptions::of(&maker.model));
     let image = request.image.ok_or_else(no_image)?;
@@ -128,7 +128,7 @@ pub async fn search(
 ) -> Result<Json<SearchAnswer>, Problem> {
     let start = Instant::now();
     app.service.ready()?;
-    let mut request = request::read(Endpoint::Search, &uri, &headers, body, &app.room).await?;
+    let mut request = request::read(Endpoint::Search, &uri, &headers, body, &app.bodies).await?;
     let live = app.service.live()?;
     let maker = &live.maker;
     let run = run_options(&request, maker.options());

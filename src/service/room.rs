@@ -33,6 +33,19 @@ impl Room {
     }
 }
 
+impl Share {
+    /// Takes more, under the same rule; false, and nothing taken, where there is no room.
+    pub fn grow(&mut self, amount: u64, most: u64) -> bool {
+        match self.room.take(amount, most) {
+            Some(mut more) => {
+                self.amount = self.amount.saturating_add(std::mem::take(&mut more.amount));
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.room.0.fetch_sub(self.amount, Ordering::AcqRel);

@@ -144,9 +144,9 @@ fn rounds_of_kills(arguments: &[&[&str]]) {
             // Dropped is killed: SIGKILL, nothing is flushed or closed.
             drop(server);
         });
+        let checked = run(&["check", "--data-dir", folder.path().to_str().unwrap()]);
+        assert!(checked.status.success(), "round {round}: {checked:?}");
     }
-    let checked = run(&["check", "--data-dir", folder.path().to_str().unwrap()]);
-    assert!(checked.status.success(), "{checked:?}");
     let server = Server::start(folder.path(), &[]).ready();
     check(&server, &mut known.lock().unwrap(), &pictures, rounds);
     assert_eq!(server.signal("-TERM").0, Some(0));
