@@ -51,7 +51,10 @@ pub struct Keys {
 const SHORT: usize = 16;
 
 /// What anybody may ask for.
-const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.yaml"];
+const OPEN: [&str; 5] = ["/", "/status", "/healthz", "/readyz", "/openapi.yaml"];
+
+/// The page's parts are as open as the page itself.
+const OPEN_FOLDER: &str = "/assets/";
 
 /// What is asked by POST and changes nothing.
 const ASKED_BY_POST: [&str; 3] = ["/v1/embeddings", "/v1/search", "/v1/recommend"];
@@ -80,7 +83,8 @@ impl Keys {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Option<Arc<str>>, Problem> {
-        if OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
+        let open = OPEN.contains(&path) || path.starts_with(OPEN_FOLDER);
+        if open && matches!(*method, Method::GET | Method::HEAD) {
             return Ok(None);
         }
         let given = headers
@@ -200,7 +204,10 @@ mod tests {
             admitted.map_err(|problem| problem.code)
         };
         let (read, write) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
-        assert_eq!(admit(None, Method::GET, "/healthz"), Ok(None));
+        for open in ["/healthz", "/", "/status", "/assets/0/app.js"] {
+            assert_eq!(admit(None, Method::GET, open), Ok(None), "{open}");
+            assert_eq!(admit(None, Method::POST, open), Err(Code::Unauthorized));
+        }
         assert_eq!(admit(None, Method::GET, "/metrics"), Err(Code::Unauthorized));
         let wrong = Some("0123456789abcdeg");
         assert_eq!(admit(wrong, Method::GET, "/v1/model"), Err(Code::Unauthorized));

@@ -4,6 +4,7 @@ pub mod imports;
 pub mod keys;
 pub mod metrics;
 pub mod model;
+pub mod page;
 pub mod problem;
 pub mod products;
 pub mod request;
@@ -84,6 +85,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.yaml", get(openapi))
+        .route("/", get(page::search))
+        .route("/status", get(page::status))
+        .route("/assets/{version}/{file}", get(page::asset))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
         // Pictures of others are served as what they are, never as what a browser guesses.
         .layer(SetResponseHeaderLayer::if_not_present(
@@ -97,7 +101,10 @@ async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Proble
     request::parameters(Endpoint::Nothing, &uri)?;
     let app = &app.service;
     let stats = app.stats().await?;
+    let imports = app.open_imports().await?;
+    let imports: Vec<_> = imports.into_iter().map(imports::OpenImportAnswer::of).collect();
     Ok(axum::Json(json!({
+        "imports": imports,
         "products": stats.products,
         "pictures": stats.pictures,
         "index": stats.index,

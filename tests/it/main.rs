@@ -2,6 +2,7 @@
 //! real executable.
 
 mod api;
+mod browser;
 mod chip;
 mod cli;
 mod crash;
@@ -15,9 +16,12 @@ mod layering;
 mod live;
 mod metrics;
 mod openapi;
+mod page;
+mod page_refusals;
 mod products;
 mod report;
 mod server;
+mod status;
 mod stopping;
 mod storage;
 mod support;

@@ -1,0 +1,150 @@
+// Where the picture comes from: a file chosen, dropped or pasted, a drawing, or a product of the catalogue.
+
+import { address, ask, json, picture, picturePath } from "./api.js";
+import { at, h, show } from "./dom.js";
+
+/** Products of the strip that are asked for at a time. */
+const STRIP = 24;
+/** Pictures below this many pixels a side are shown pixel by pixel. */
+const SMALL = 64;
+
+let shownUrl = null;
+
+/** A picture of this machine as a query. */
+export const ofBlob = (kind, blob, name) => ({ kind, name, type: blob.type || "application/octet-stream", blob: async () => blob });
+
+/** A product's first picture, or the one named, as a query. */
+export function ofProduct(product, pictureId = product.pictures[0].id) {
+  const stored = product.pictures.find((one) => one.id === pictureId) ?? product.pictures[0];
+  const path = picturePath(product.id, stored.id);
+  return {
+    kind: "product",
+    name: product.title || product.id,
+    type: stored.content_type,
+    product,
+    path,
+    blob: async (signal) => (await ask(path, { signal })).blob(),
+  };
+}
+
+/** Shows a query's picture as it is. */
+export async function showOriginal(query) {
+  const image = at("original");
+  if (shownUrl) URL.revokeObjectURL(shownUrl);
+  shownUrl = null;
+  image.alt = query.kind === "drawing" ? "Your drawing" : `The picture searched for: ${query.name}`;
+  at("original-name").textContent = query.name;
+  at("original-name").title = query.name;
+  show(image, true);
+  if (query.path) {
+    delete image.dataset.broken;
+    picture(image, query.path);
+    return;
+  }
+  shownUrl = URL.createObjectURL(await query.blob());
+  image.dataset.path = "";
+  image.src = shownUrl;
+}
+
+function startOriginal() {
+  const image = at("original");
+  image.addEventListener("load", () => {
+    image.classList.toggle("pixels", Math.max(image.naturalWidth, image.naturalHeight) < SMALL);
+    show(image, true);
+  });
+  image.addEventListener("error", () => show(image, false));
+}
+
+/** Listens for files; `given` gets a query for each. */
+export function startFiles(given) {
+  startOriginal();
+  const take = (file, name) => {
+    if (file) given(ofBlob("file", file, name ?? file.name));
+  };
+  at("choose").addEventListener("click", () => at("file").click());
+  at("drop").addEventListener("click", () => at("file").click());
+  at("file").addEventListener("change", (event) => {
+    take(event.target.files[0]);
+    // The same file may be chosen again after it was changed.
+    event.target.value = "";
+  });
+  addEventListener("paste", (event) => {
+    const item = [...(event.clipboardData?.items ?? [])].find((item) => item.kind === "file");
+    if (item) {
+      event.preventDefault();
+      take(item.getAsFile(), "Pasted picture");
+    }
+  });
+  const over = (event) => {
+    if (![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
+    event.preventDefault();
+    document.body.classList.add("dragging");
+  };
+  addEventListener("dragenter", over);
+  addEventListener("dragover", over);
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dragging");
+  });
+  addEventListener("drop", (event) => {
+    document.body.classList.remove("dragging");
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    take(file);
+  });
+}
+
+/** The catalogue's strip: the first products, and more of them on demand. */
+export class Strip {
+  constructor(picked, seen) {
+    this.picked = picked;
+    this.seen = seen;
+    this.more = h("button", { type: "button", class: "more", onclick: () => this.next() }, "More");
+    this.failed = () => {};
+  }
+
+  /** Fills the strip anew; gives the first product, or none of an empty catalogue. */
+  async fill() {
+    this.after = undefined;
+    at("strip").replaceChildren();
+    const products = await this.load();
+    return products[0];
+  }
+
+  async load() {
+    const page = await json(address("/v1/products", { limit: STRIP, after: this.after }));
+    this.after = page.next;
+    this.more.parentElement?.remove();
+    at("strip").append(...page.products.map((product) => this.item(product)));
+    if (page.next) at("strip").append(h("li", {}, this.more));
+    this.seen(page.products);
+    return page.products;
+  }
+
+  async next() {
+    try {
+      const [first] = await this.load();
+      at("strip").querySelector(`[data-product="${CSS.escape(first?.id ?? "")}"]`)?.focus();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  item(product) {
+    const image = h("img", { alt: "", width: 56, height: 56, decoding: "async" });
+    picture(image, picturePath(product.id, product.pictures[0].id));
+    const label = `Search with ${product.title || product.id}`;
+    const button = h("button", {
+      type: "button", title: label, "aria-label": label, "data-product": product.id,
+      onclick: () => this.picked(ofProduct(product)),
+    }, image);
+    return h("li", {}, button);
+  }
+
+  /** Marks the product that is searched with. */
+  mark(id) {
+    for (const button of at("strip").querySelectorAll("[data-product]")) {
+      button.setAttribute("aria-pressed", button.dataset.product === id);
+    }
+  }
+}
