@@ -73,7 +73,7 @@ impl Importer {
     /// How long so many lines take by the pace of the last ones; none before there is one.
     fn seconds_for(&self, lines: u64) -> Option<f64> {
         let pace = self.pace.load(Ordering::Relaxed);
-        (pace != 0).then(|| lines as f64 * pace as f64 * 1e-9)
+        (pace != 0).then_some(lines as f64 * pace as f64 * 1e-9)
     }
 
     /// Tells it to stop after what it is at; the rest is taken up by the next server.

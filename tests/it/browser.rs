@@ -173,7 +173,10 @@ impl Page {
             json!({"width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": look.width < 600});
         page.call("Emulation.setDeviceMetricsOverride", size);
         let scheme = if look.dark { "dark" } else { "light" };
-        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
         page.call("Emulation.setEmulatedMedia", json!({"features": features}));
         // It answers once the new document has begun.
         page.call("Page.navigate", json!({"url": url}));

@@ -59,11 +59,9 @@ fn running_imports_are_told_of_in_the_stats_and_on_the_status_page() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[]).ready();
     assert_eq!(server.get("/v1/stats").json()["imports"], json!([]));
-    let page = Page::open(&format!("http://{}/status", server.address()), DESK);
-    page.until("document.querySelector('#state').textContent.startsWith('Ready')");
     let image = STANDARD.encode(test_png(0));
     let line = |id: usize| json!({"id": format!("p{id}"), "image": image}).to_string() + "\n";
-    let lines: String = (0..3000).map(line).collect();
+    let lines: String = (0..6000).map(line).collect();
     let id = server
         .post("/v1/imports", "application/x-ndjson", lines.as_bytes())
         .json()["id"]
@@ -71,9 +69,10 @@ fn running_imports_are_told_of_in_the_stats_and_on_the_status_page() {
     let import = server.get("/v1/stats").json()["imports"][0].clone();
     assert_eq!(
         (&import["id"], &import["state"], &import["received"]),
-        (&id, &json!("running"), &json!(3000))
+        (&id, &json!("running"), &json!(6000))
     );
-    page.until("/\\d of 3,000 lines/.test(document.querySelector('#imports').textContent)");
+    let page = Page::open(&format!("http://{}/status", server.address()), DESK);
+    page.until("/\\d of 6,000 lines/.test(document.querySelector('#imports').textContent)");
     assert!(
         page.text("document.querySelector('#imports').textContent")
             .contains(id.as_str().unwrap())

@@ -2,8 +2,8 @@
 
 import { Refusal, address, json } from "./api.js";
 import { FloorPlan, showInside } from "./chip.js";
-import { recommendLine, searchLine, showLine, startCopy } from "./curl.js";
-import { at, figure, show, whole } from "./dom.js";
+import { hideLine, recommendLine, searchLine, showLine, startCopy } from "./curl.js";
+import { at, figure, painted, show, whole } from "./dom.js";
 import { startPad } from "./draw.js";
 import { showEnergy } from "./energy.js";
 import { showFigures } from "./figures.js";
@@ -33,6 +33,7 @@ strip.failed = (error) => refused(error);
 
 let query = null;
 let model = null;
+let described = null;
 /** The matches on screen. */
 let found = [];
 /** The answer of the catalogue's time steps to the query on screen, and which query that is. */
@@ -60,10 +61,11 @@ function take(given) {
   return run();
 }
 
+/** Asks for what is chosen; true once its answer is on screen. */
 async function run() {
   clearTimeout(timer);
   running?.abort();
-  if (!query && !taste.active) return;
+  if (!query && !taste.active) return false;
   const own = new AbortController();
   running = own;
   document.body.classList.add("busy");
@@ -74,8 +76,10 @@ async function run() {
     show(at("notice"), false);
     // Tests and tools can tell a new answer from an old one.
     document.body.dataset.answers = Number(document.body.dataset.answers ?? 0) + 1;
+    return true;
   } catch (error) {
     if (!own.signal.aborted) refused(error);
+    return false;
   } finally {
     if (running === own) document.body.classList.remove("busy");
   }
@@ -85,7 +89,6 @@ async function search(signal) {
   const asked = query;
   const options = { k: K, filter: filters.text };
   const parameters = { ...options, time_steps: steps.parameter };
-  showLine(searchLine(asked, { ...parameters, trace: "true" }), asked);
   const body = await asked.blob(signal);
   const post = (given) => json(address("/v1/search", given), { method: "POST", body, type: asked.type, signal });
   const answer = await post({ ...parameters, trace: "true" });
@@ -97,11 +100,18 @@ async function search(signal) {
     steps.learn(standard.answer.time_steps);
   }
   signal.throwIfAborted();
-  showAnswer(answer, asked);
+  showFound(answer, asked);
+  showLine(searchLine(asked, { ...parameters, trace: "true" }), asked);
+  await painted();
+  first();
+  await described;
+  signal.throwIfAborted();
+  showRun(answer);
 }
 
-function showAnswer(answer, asked) {
-  const { prediction, trace, emulation } = answer;
+/** Shows what was found; it is on screen before the run is drawn. */
+function showFound(answer, asked) {
+  const { prediction, trace } = answer;
   at("found-title").textContent = answer.matches.length ? `Looks like: ${prediction.label}` : "Nothing found";
   at("took").textContent = `Answered in ${figure(answer.timing.total_ms)} ms, measured here`;
   say(answer.matches);
@@ -109,6 +119,11 @@ function showAnswer(answer, asked) {
   at("prepared").src = trace.prepared;
   at("prepared").alt = "The picture as the network saw it";
   show(at("prepared"), true);
+}
+
+/** Draws the run of an answer. */
+function showRun(answer) {
+  const { prediction, trace, emulation } = answer;
   showInside(true);
   at("inside-said").textContent = `One run of T = ${answer.time_steps} time steps, ${emulation.cost_model}`;
   steps.show(answer, standard.answer, lead(prediction));
@@ -117,7 +132,6 @@ function showAnswer(answer, asked) {
   floor.draw(trace.cores, layers);
   raster.draw(trace.layers, emulation.layers.map((layer) => layer.neurons));
   showEnergy(emulation);
-  first();
 }
 
 /** By how much the first class leads the second, in thresholds of the output layer, as `time_steps=auto` counts it. */
@@ -132,8 +146,8 @@ function lead(prediction) {
 async function recommend(signal) {
   const conditions = filters.conditions;
   const body = { ...taste.body(K), ...(filters.text ? { filter: conditions ?? filters.text } : {}) };
-  showLine(recommendLine(body), null);
   const answer = await json("/v1/recommend", { method: "POST", body: JSON.stringify(body), type: "application/json", signal });
+  showLine(recommendLine(body), null);
   at("found-title").textContent = "More to this taste";
   at("took").textContent = `Answered in ${figure(answer.timing.total_ms)} ms, nothing emulated`;
   at("inside-said").textContent = "The last picture's run: a taste is searched for by stored embeddings";
@@ -143,10 +157,14 @@ async function recommend(signal) {
 
 function say(matches) {
   const filtered = filters.text ? " that pass the filter" : "";
-  at("said").textContent = matches.length ? "" : `No product${filtered} was found.`;
-  const best = matches.slice(0, 3).map((one) => one.product.title || one.product_id);
+  const titles = new Map();
+  for (const { product } of matches) titles.set(product.title || product.id, (titles.get(product.title || product.id) ?? 0) + 1);
+  const most = [...titles].sort(([, a], [, b]) => b - a).slice(0, 4).map(([title, count]) => `${count} × ${title}`);
+  const rest = titles.size > most.length ? " and others" : "";
+  at("said").textContent = matches.length
+    ? `${matches.length} products${filtered}: ${most.join(", ")}${rest}`
+    : `No product${filtered} was found.`;
   at("matches").setAttribute("aria-label", `${matches.length} matches${filtered}, best first`);
-  if (matches.length) at("said").textContent = `${matches.length} products${filtered}, best first: ${best.join(", ")} …`;
 }
 
 function list(matches, itself) {
@@ -154,11 +172,19 @@ function list(matches, itself) {
   filters.learn(matches.map((one) => one.product));
   const within = at("matches").contains(document.activeElement);
   showMatches(matches, {
-    pick: (product, picture) => take(ofProduct(product, picture)),
+    pick: (product, picture) => take(ofProduct(product, picture)).then(lookAtFound),
     like: (product) => taste.like(product),
     unlike: (product) => taste.unlike(product, stand(product)),
   }, itself);
   if (within && !at("matches").contains(document.activeElement)) at("found-title").focus({ preventScroll: true });
+}
+
+/** Brings what was found into view where the picture takes the whole screen. */
+function lookAtFound(answered) {
+  const { top } = at("found-title").getBoundingClientRect();
+  if (!answered || (top >= 0 && top < innerHeight * 0.8)) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  at("found-title").scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
 }
 
 /** What is liked where only a dislike was said: the product searched with, else the best match that is left. */
@@ -194,10 +220,12 @@ function nothingFound() {
   clearMatches();
   found = [];
   showInside(false);
+  hideLine();
   show(at("prepared"), false);
   at("found-title").textContent = "This picture was not searched";
   at("said").textContent = at("took").textContent = "";
   at("tradeoff").replaceChildren();
+  at("tried").replaceChildren();
 }
 
 const sentence = (detail) => `${detail[0].toUpperCase()}${detail.slice(1)}${/[.?!]$/.test(detail) ? "" : "."}`;
@@ -234,15 +262,16 @@ async function waitUntilReady() {
   start();
 }
 
-/** The time to the first answer on screen, where a browser's tools find it. */
+/** Measures the time to the first answer on screen, where a browser's tools find it. */
 function first() {
-  if (performance.getEntriesByName("first-answer").length) return;
-  requestAnimationFrame(() => requestAnimationFrame(() => performance.measure("first-answer", { start: 0 })));
+  if (!performance.getEntriesByName("first-answer").length) performance.measure("first-answer", { start: 0 });
 }
 
-function describe(described, ready) {
-  model = described;
-  at("model").textContent = `Network ${described.name}, ${described.dimensions} values an embedding.`;
+/** Learns which network answers over how many pictures. */
+async function describe() {
+  const [network, ready] = await Promise.all([json("/v1/model"), json("/readyz")]);
+  model = network;
+  at("model").textContent = `Network ${model.name}, ${model.dimensions} values an embedding.`;
   at("server").textContent = `${whole(ready.pictures)} pictures`;
   show(at("server"), true);
 }
@@ -250,13 +279,15 @@ function describe(described, ready) {
 /** Loads the catalogue's beginning and searches with its first product, so that there is something to look at. */
 async function start() {
   try {
-    const described = Promise.all([json("/v1/model"), json("/readyz")]);
+    described = describe();
+    // What it cannot learn, nothing else here can; the catalogue's refusal is the one that is told.
     described.catch(() => {});
-    const product = await strip.fill();
-    describe(...(await described));
+    const product = await strip.first();
     if (query) await run();
     else if (product) await take(ofProduct(product));
-    else {
+    strip.show(query?.product?.id);
+    await described;
+    if (!query) {
       at("found-title").textContent = "The catalogue is empty";
       at("said").textContent = "Products come in by POST /v1/imports, or by `spikelens import` before the server starts. A picture can be tried all the same.";
     }
@@ -267,6 +298,6 @@ async function start() {
 
 startTheme();
 startCopy();
-startFiles((given) => take(given));
+startFiles((given) => take(given).then(lookAtFound));
 startPad((blob) => blob && take(ofBlob("drawing", blob, "Your drawing")));
 start();

@@ -28,6 +28,7 @@ export function recommendLine(body) {
 /** Shows a line, and for a picture that is no file yet a way to make it one. */
 export async function showLine(line, query) {
   at("curl").textContent = line;
+  show(at("shell"), true);
   const save = at("save");
   const unsaved = query && query.file && query.kind !== "file";
   show(save, Boolean(unsaved));
@@ -36,6 +37,9 @@ export async function showLine(line, query) {
   save.href = URL.createObjectURL(await query.blob());
   save.download = query.file;
 }
+
+/** Takes the line away where nothing is shown. */
+export const hideLine = () => show(at("shell"), false);
 
 /** Wires the button that copies the line. */
 export function startCopy() {

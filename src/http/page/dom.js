@@ -30,6 +30,13 @@ export function show(element, shown) {
   element.hidden = !shown;
 }
 
+/** Resolves once what was shown is on screen; soon in a tab that is hidden, too, where nothing is painted. */
+export const painted = () =>
+  new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, 100);
+  });
+
 /** A whole number with its thousands apart. */
 export const whole = (number) => Math.round(number).toLocaleString("en");
 

@@ -17,7 +17,7 @@ function card(found, act) {
     h("button", {
       type: "button", class: `opinion ${name}`, title: words, "aria-label": `${words}: ${title}`,
       onclick: (event) => act[name](product, event.currentTarget),
-    }, h("span", { "aria-hidden": "true" }, sign), name === "like" ? " More" : " Less");
+    }, h("span", { "aria-hidden": "true" }, sign), h("span", { class: "word" }, name === "like" ? " More" : " Less"));
   const attributes = Object.entries(product.attributes).map(([name, value]) => `${name}: ${[value].flat().join(", ")}`);
   const element = h("li", { class: "match", "data-product": found.product_id },
     h("button", {

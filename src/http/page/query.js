@@ -103,28 +103,39 @@ export class Strip {
     this.failed = () => {};
   }
 
-  /** Fills the strip anew; gives the first product, or none of an empty catalogue. */
-  async fill() {
+  /** The catalogue's first products, none of an empty one. They are shown by `show`: their pictures are many, and
+   * would be loaded before the answer to the first of them. */
+  async first() {
     this.after = undefined;
+    this.page = await this.load();
+    return this.page[0];
+  }
+
+  /** Shows them in place of what was there. */
+  show(marked) {
     at("strip").replaceChildren();
-    const products = await this.load();
-    return products[0];
+    this.add(this.page);
+    this.mark(marked);
   }
 
   async load() {
     const page = await json(address("/v1/products", { limit: STRIP, after: this.after }));
     this.after = page.next;
-    this.more.parentElement?.remove();
-    at("strip").append(...page.products.map((product) => this.item(product)));
-    if (page.next) at("strip").append(h("li", {}, this.more));
-    this.seen(page.products);
     return page.products;
+  }
+
+  add(products) {
+    this.more.parentElement?.remove();
+    at("strip").append(...products.map((product) => this.item(product)));
+    if (this.after) at("strip").append(h("li", {}, this.more));
+    this.seen(products);
   }
 
   async next() {
     try {
-      const [first] = await this.load();
-      at("strip").querySelector(`[data-product="${CSS.escape(first?.id ?? "")}"]`)?.focus();
+      const products = await this.load();
+      this.add(products);
+      at("strip").querySelector(`[data-product="${CSS.escape(products[0]?.id ?? "")}"]`)?.focus();
     } catch (error) {
       this.failed(error);
     }

@@ -66,7 +66,7 @@ export class Raster {
     return h("div", { class: "train" },
       h("div", { class: "train-name" }, h("b", {}, layer.name), h("small", {}, neurons ? `${whole(neurons)} neurons` : "")),
       drawing,
-      h("div", { class: "train-sum" }, h("b", {}, whole(total)), h("small", {}, each === 1 ? "a mark a spike" : `a mark: ${whole(each)}`)));
+      h("div", { class: "train-sum" }, h("b", {}, whole(total)), h("small", {}, each === 1 ? "a mark is 1" : `a mark is ${whole(each)}`)));
   }
 
   axis() {

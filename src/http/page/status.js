@@ -39,7 +39,7 @@ function showPool(series) {
   at("pool").replaceChildren(
     big(whole(value(series, "spikelens_chips")), "emulated", "chips of this server"),
     h("div", { class: "big" }, h("dt", {}, `Queue: ${figure(queue)} of ${figure(limit)} ms of work`), meter(queue / limit, "Queue against its limit", true)),
-    row("At the limit", "refused", "503 overloaded"));
+    row("Refused as busy or not ready", whole(byStatus(series).get("503") ?? 0)));
 }
 
 function showIndex(series) {
@@ -50,7 +50,7 @@ function showIndex(series) {
   }
   at("index").replaceChildren(
     big(whole(pictures), "pictures", `of ${whole(products)} products`),
-    recall === undefined ? row("Recall", "no pictures yet") : h("div", { class: "big" }, h("dt", {}, `Recall of the ten best: ${(100 * recall).toFixed(1)} %`), meter(recall, "Recall")),
+    recall === undefined ? row("Recall", "not measured yet") : h("div", { class: "big" }, h("dt", {}, `Recall of the ten best: ${(100 * recall).toFixed(1)} %`), meter(recall, "Recall")),
     row("Search", { graph: "graph", exact: "one by one" }[stats?.index.search] ?? "…"),
     row("Not linked yet", whole(unlinked)),
     row("Removed, still in the index", whole(removed)));

@@ -1,6 +1,6 @@
 // Time steps on the chip, and what changes with them: quality, energy, latency.
 
-import { at, change, figure, h } from "./dom.js";
+import { at, change, figure, h, svg } from "./dom.js";
 
 /** The slider with its two ways out: the catalogue's default, and as many steps as the picture needs. */
 export class Steps {
@@ -53,6 +53,7 @@ export class Steps {
   /** Shows an answer, and how it differs from `standard`, the answer of the catalogue's time steps. */
   show(answer, standard, lead) {
     const { emulation, prediction } = answer;
+    this.note(answer, standard);
     if (this.given === "auto") {
       this.say(`auto: T = ${answer.time_steps}`);
       at("time-steps").value = answer.time_steps;
@@ -70,5 +71,24 @@ export class Steps {
       row("Energy", figure(emulation.energy_mj.total), " mJ", than(emulation.energy_mj.total, before.energy_mj.total)),
       row("Latency", figure(emulation.latency_ms), " ms", than(emulation.latency_ms, before.latency_ms)),
     );
+  }
+
+  /** Keeps what a number of time steps cost this picture, and draws all that were tried above the slider. */
+  note(answer, standard) {
+    if (this.of !== standard) {
+      this.of = standard;
+      this.tried = new Map([[standard.time_steps, standard]]);
+    }
+    this.tried.set(answer.time_steps, answer);
+    const energy = (tried) => tried.emulation.energy_mj.total;
+    const most = Math.max(...[...this.tried.values()].map(energy));
+    at("tried").replaceChildren(...[...this.tried].map(([steps, tried]) => {
+      const height = (20 * energy(tried)) / most;
+      const other = tried.prediction.class !== standard.prediction.class;
+      const kind = steps === answer.time_steps ? "now" : other ? "other" : null;
+      // The slider's thumb keeps half of its width off both ends of the track.
+      const x = 1 + ((steps - 1) / 63) * 60.4;
+      return svg("rect", { class: kind, x, y: 20 - height, width: 0.7, height });
+    }));
   }
 }
