@@ -53,7 +53,7 @@ fn program() -> PathBuf {
 fn browser() -> &'static Browser {
     static BROWSER: OnceLock<Browser> = OnceLock::new();
     BROWSER.get_or_init(|| {
-        // A profile of its own, made anew by every process.
+        // A profile made anew: one of a few, so that old ones do not pile up and processes hardly meet.
         let profile =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", std::process::id() % 8));
         let _ = std::fs::remove_dir_all(&profile);
@@ -76,11 +76,15 @@ fn browser() -> &'static Browser {
             .spawn()
             .expect("a shell");
         let output = BufReader::new(child.stdout.take().unwrap());
+        let input = child.stdin.take().unwrap();
         let heard = Arc::<Heard>::default();
         let hearing = Arc::clone(&heard);
-        std::thread::spawn(move || hear(output, &hearing));
+        std::thread::spawn(move || {
+            hear(output, &hearing);
+            child.wait().expect("a child that is not waited for elsewhere")
+        });
         Browser {
-            input: Mutex::new(child.stdin.take().unwrap()),
+            input: Mutex::new(input),
             next: AtomicU64::new(1),
             heard,
         }

@@ -26,6 +26,11 @@ export class Steps {
     return this.given;
   }
 
+  /** Whether time steps can be chosen now. */
+  enable(enabled) {
+    for (const id of ["time-steps", "steps-auto", "steps-default"]) at(id).disabled = !enabled;
+  }
+
   set(given) {
     this.given = given;
     at("steps-auto").checked = given === "auto";
