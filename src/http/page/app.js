@@ -95,11 +95,8 @@ async function search(signal) {
   const body = await asked.blob(signal);
   const post = (given) => json(address("/v1/search", given), { method: "POST", body, type: asked.type, signal });
   const answer = await post({ ...parameters, trace: "true" });
-  if (steps.parameter === "") {
-    steps.learn(answer.time_steps);
-    standard = { of: asked, filter: options.filter, answer };
-  } else if (standard.of !== asked || standard.filter !== options.filter) {
-    standard = { of: asked, filter: options.filter, answer: await post(options) };
+  if (standard.of !== asked || standard.filter !== options.filter) {
+    standard = { of: asked, filter: options.filter, answer: steps.parameter === "" ? answer : await post(options) };
     steps.learn(standard.answer.time_steps);
   }
   signal.throwIfAborted();

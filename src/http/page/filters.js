@@ -84,13 +84,13 @@ export class Filters {
   field(name, seen, index) {
     const id = `filter-field-${index}`;
     if (seen.kind === "number") {
-      const bound = (operator, word, figure) =>
+      const bound = (operator, word, sign, figure) =>
         h("input", {
-          type: "number", step: "any", id: operator === "gte" ? id : undefined, placeholder: `${word} ${figure}`,
+          type: "number", step: "any", id: operator === "gte" ? id : undefined, placeholder: `${sign} ${figure}`,
           "aria-label": `${name}: ${word}`, "data-name": name, "data-operator": operator, onchange: () => this.write(),
         });
       return h("div", { class: "field" }, h("label", { for: id }, name),
-        h("span", { class: "row" }, bound("gte", "from", seen.least), bound("lte", "to", seen.most)));
+        h("span", { class: "bounds" }, bound("gte", "from", "≥", seen.least), bound("lte", "to", "≤", seen.most)));
     }
     const options = [...seen.values].sort((a, b) => String(a).localeCompare(String(b)));
     return h("div", { class: "field" }, h("label", { for: id }, name),

@@ -24,7 +24,7 @@ function card(found, act) {
       type: "button", class: "picture", title: `Search with this picture\n${attributes.join("\n")}`,
       "aria-label": `Search with ${title}`, onclick: () => act.pick(product, found.picture_id),
     }, image),
-    h("div", { class: "between name" }, h("span", { class: "title", title: product.id }, title), score),
+    h("div", { class: "between name" }, h("span", { class: "title", title: `${title}\n${product.id}` }, title), score),
     h("div", { class: "opinions" }, opinion("like", "+", "More like this"), opinion("unlike", "−", "Less like this")));
   return { element, score };
 }

@@ -93,7 +93,7 @@ export class Steps {
       const kind = steps === answer.time_steps ? "now" : other ? "other" : null;
       // The slider's thumb keeps half of its width off both ends of the track.
       const x = 1 + ((steps - 1) / 63) * 60.4;
-      return svg("rect", { class: kind, x, y: 20 - height, width: 0.7, height });
+      return svg("rect", { class: kind, x, y: 20 - height, width: 0.9, height });
     }));
   }
 }
