@@ -40,6 +40,8 @@ let found = [];
 let standard = { of: null, answer: null };
 let running = null;
 let timer = null;
+/** Whether it looks for the catalogue to be ready. */
+let looking = false;
 
 /** Searches once the gesture rests. */
 function soon() {
@@ -50,11 +52,6 @@ function soon() {
 /** A new picture is searched for. */
 function take(given) {
   query = given;
-  const endings = { "image/jpeg": "jpg", "image/svg+xml": "svg" };
-  const ending = endings[given.type] ?? given.type.split("/")[1];
-  if (given.kind === "file") query.file = given.name === "Pasted picture" ? `picture.${ending}` : given.name;
-  if (given.kind === "drawing") query.file = "drawing.png";
-  if (given.name === "Pasted picture") query.kind = "pasted";
   taste.clear();
   strip.mark(given.product?.id);
   showOriginal(given);
@@ -237,6 +234,8 @@ function notice(text) {
 
 /** Shows how far the catalogue is until it is ready, then goes on. */
 async function waitUntilReady() {
+  if (looking) return;
+  looking = true;
   const waiting = at("waiting");
   for (;;) {
     try {
@@ -257,6 +256,7 @@ async function waitUntilReady() {
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
+  looking = false;
   show(waiting, false);
   show(at("notice"), false);
   start();

@@ -10,8 +10,14 @@ const SMALL = 64;
 
 let shownUrl = null;
 
-/** A picture of this machine as a query. */
-export const ofBlob = (kind, blob, name) => ({ kind, name, type: blob.type || "application/octet-stream", blob: async () => blob });
+/** A picture of this machine as a query: its kind is file, pasted or drawing. Only the first has a file already; the
+ * others get the name of one for the shell. */
+export function ofBlob(kind, blob, name) {
+  const type = blob.type || "application/octet-stream";
+  const ending = type === "image/jpeg" ? "jpg" : type.split("/")[1];
+  const file = { file: name, pasted: `picture.${ending}`, drawing: `drawing.${ending}` }[kind];
+  return { kind, name, file, type, blob: async () => blob };
+}
 
 /** A product's first picture, or the one named, as a query. */
 export function ofProduct(product, pictureId = product.pictures[0].id) {
@@ -58,8 +64,8 @@ function startOriginal() {
 /** Listens for files; `given` gets a query for each. */
 export function startFiles(given) {
   startOriginal();
-  const take = (file, name) => {
-    if (file) given(ofBlob("file", file, name ?? file.name));
+  const take = (file, kind = "file") => {
+    if (file) given(ofBlob(kind, file, kind === "pasted" ? "Pasted picture" : file.name));
   };
   at("choose").addEventListener("click", () => at("file").click());
   at("drop").addEventListener("click", () => at("file").click());
@@ -72,7 +78,7 @@ export function startFiles(given) {
     const item = [...(event.clipboardData?.items ?? [])].find((item) => item.kind === "file");
     if (item) {
       event.preventDefault();
-      take(item.getAsFile(), "Pasted picture");
+      take(item.getAsFile(), "pasted");
     }
   });
   const over = (event) => {
