@@ -38,7 +38,7 @@ function showPool(series) {
   const [queue, limit] = ["spikelens_queue_seconds", "spikelens_queue_limit_seconds"].map((name) => value(series, name) * 1e3);
   at("pool").replaceChildren(
     big(whole(value(series, "spikelens_chips")), "emulated", "chips of this server"),
-    h("div", { class: "big" }, h("dt", {}, `Queue: ${figure(queue)} of ${figure(limit)} ms of work`), meter(queue / limit, "Queue against its limit", true)),
+    h("div", { class: "big" }, h("dt", {}, `Queue: ${figure(queue)} of ${figure(limit)} ms of work`), h("dd", {}, meter(queue / limit, "Queue against its limit", true))),
     row("Refused as busy or not ready", whole(byStatus(series).get("503") ?? 0)));
 }
 
@@ -50,7 +50,7 @@ function showIndex(series) {
   }
   at("index").replaceChildren(
     big(whole(pictures), "pictures", `of ${whole(products)} products`),
-    recall === undefined ? row("Recall", "not measured yet") : h("div", { class: "big" }, h("dt", {}, `Recall of the ten best: ${(100 * recall).toFixed(1)} %`), meter(recall, "Recall")),
+    recall === undefined ? row("Recall", "not measured yet") : h("div", { class: "big" }, h("dt", {}, `Recall of the ten best: ${(100 * recall).toFixed(1)} %`), h("dd", {}, meter(recall, "Recall"))),
     row("Search", { graph: "graph", exact: "one by one" }[stats?.index.search] ?? "…"),
     row("Not linked yet", whole(unlinked)),
     row("Removed, still in the index", whole(removed)));
