@@ -130,6 +130,11 @@ impl Browser {
     }
 }
 
+/// Starts the browser where it does not run yet, for tests that have no time to wait for it later.
+pub fn start() {
+    browser().call(None, "Browser.getVersion", json!({}));
+}
+
 /// How a page is looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {

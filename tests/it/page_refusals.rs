@@ -1,7 +1,7 @@
 //! What the page says where something is refused, missing or not ready, and what guards it.
 
 use crate::api::catalogue;
-use crate::browser::{DESK, PHONE, Page};
+use crate::browser::{self, DESK, PHONE, Page};
 use crate::page::{answered, check_manners, opened, shown};
 use crate::server::Server;
 
@@ -97,7 +97,8 @@ fn a_key_is_asked_for_and_kept_in_the_tab_alone() {
 
 #[test]
 fn a_catalogue_on_its_way_is_told_of_and_waited_for_and_an_empty_one_said() {
-    let folder = catalogue(1500, &[]);
+    let folder = catalogue(2000, &[]);
+    browser::start();
     // Other time steps: the catalogue is embedded anew, which takes a moment.
     let server = Server::start(folder.path(), &["--time-steps", "64"]);
     let page = Page::open(&format!("http://{}/", server.address()), DESK);

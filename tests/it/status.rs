@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::api::{catalogue, test_png};
-use crate::browser::{DESK, PHONE, Page};
+use crate::browser::{self, DESK, PHONE, Page};
 use crate::page::{check_manners, keep};
 use crate::server::Server;
 
@@ -59,6 +59,7 @@ fn running_imports_are_told_of_in_the_stats_and_on_the_status_page() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[]).ready();
     assert_eq!(server.get("/v1/stats").json()["imports"], json!([]));
+    browser::start();
     let image = STANDARD.encode(test_png(0));
     let line = |id: usize| json!({"id": format!("p{id}"), "image": image}).to_string() + "\n";
     let lines: String = (0..6000).map(line).collect();
