@@ -34,7 +34,7 @@ macro_rules! file {
 const SEARCH: File = file!("index.html", HTML);
 const STATUS: File = file!("status.html", HTML);
 
-const ASSETS: [File; 24] = [
+const ASSETS: [File; 25] = [
     file!("api.js", SCRIPT),
     file!("app.js", SCRIPT),
     file!("base.css", CSS),
@@ -46,6 +46,7 @@ const ASSETS: [File; 24] = [
     file!("energy.js", SCRIPT),
     file!("figures.js", SCRIPT),
     file!("filters.js", SCRIPT),
+    file!("first.js", SCRIPT),
     file!("icon.svg", "image/svg+xml"),
     file!("key.js", SCRIPT),
     file!("matches.js", SCRIPT),

@@ -2,9 +2,8 @@
 
 import { address, ask, json, picture, picturePath } from "./api.js";
 import { at, h, show } from "./dom.js";
+import { STRIP, firstPage } from "./first.js";
 
-/** Products of the strip that are asked for at a time. */
-const STRIP = 24;
 /** Pictures below this many pixels a side are shown pixel by pixel. */
 const SMALL = 64;
 
@@ -125,7 +124,7 @@ export class Strip {
   }
 
   async load() {
-    const page = await json(address("/v1/products", { limit: STRIP, after: this.after }));
+    const page = await (firstPage() ?? json(address("/v1/products", { limit: STRIP, after: this.after })));
     this.after = page.next;
     return page.products;
   }
