@@ -47,6 +47,12 @@ pub enum ImportState {
 impl ImportState {
     const ALL: [Self; 4] = [Self::Receiving, Self::Running, Self::Done, Self::Failed];
 
+    fn read(stored: &str) -> Result<Self, CatalogueError> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|known| known.as_str() == stored)
+            .ok_or_else(|| damaged(format!("imports.state is {stored:?}")))
+    }
+
     /// As answers call it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,6 +83,17 @@ pub struct Import {
     pub failed: u64,
     /// The first of them.
     pub errors: Vec<ImportError>,
+}
+
+/// An import that is not at its end, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenImport {
+    pub id: String,
+    pub state: ImportState,
+    /// Lines, blank ones left out.
+    pub received: u64,
+    pub stored: u64,
+    pub failed: u64,
 }
 
 /// Some lines of an import, the next ones to work on.
@@ -221,10 +238,7 @@ impl Reader {
         let Some((seq, state, received, stored, failed)) = found.optional()? else {
             return Ok(None);
         };
-        let state = ImportState::ALL
-            .into_iter()
-            .find(|known| known.as_str() == state)
-            .ok_or_else(|| damaged(format!("imports.state is {state:?}")))?;
+        let state = ImportState::read(&state)?;
         let mut statement = self.connection().prepare_cached(
             "SELECT line, product, detail FROM import_errors WHERE import = ?1 ORDER BY line",
         )?;
@@ -242,6 +256,34 @@ impl Reader {
             failed,
             errors: errors.collect::<Result<_, _>>()?,
         }))
+    }
+
+    /// Imports that are not at their end, the oldest first: at most `count`.
+    pub fn open_imports(&self, count: usize) -> Result<Vec<OpenImport>, CatalogueError> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT id, state, received, stored, failed FROM imports WHERE state IN ('receiving', 'running')
+             ORDER BY seq LIMIT ?1",
+        )?;
+        let rows = statement.query_map([i64::try_from(count).unwrap_or(i64::MAX)], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                counted(row, 2)?,
+                counted(row, 3)?,
+                counted(row, 4)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (id, state, received, stored, failed) = row?;
+            Ok(OpenImport {
+                id,
+                state: ImportState::read(&state)?,
+                received,
+                stored,
+                failed,
+            })
+        })
+        .collect()
     }
 
     /// The next lines of the oldest import that has all its lines: at most `count`, and about `bytes`.

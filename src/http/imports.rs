@@ -17,6 +17,7 @@ use super::problem::{Code, Problem};
 use super::products::location;
 use super::request::{self, Endpoint};
 use crate::service::ServiceError;
+use crate::service::imports::OpenImportStatus;
 
 /// Content types of NDJSON as clients write them; no content type is taken for it, too.
 const NDJSON: [&str; 6] = [
@@ -42,6 +43,31 @@ pub struct ImportAnswer {
     failed: u64,
     errors: Vec<LineError>,
     seconds_left: Option<f64>,
+}
+
+/// An import that is not at its end, in the answer of `GET /v1/stats`.
+#[derive(Debug, Serialize)]
+pub struct OpenImportAnswer {
+    id: String,
+    state: &'static str,
+    received: u64,
+    stored: u64,
+    failed: u64,
+    seconds_left: Option<f64>,
+}
+
+impl OpenImportAnswer {
+    /// As answers show it.
+    pub fn of(open: OpenImportStatus) -> Self {
+        Self {
+            id: open.import.id,
+            state: open.import.state.as_str(),
+            received: open.import.received,
+            stored: open.import.stored,
+            failed: open.import.failed,
+            seconds_left: open.seconds_left,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

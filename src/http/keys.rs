@@ -51,7 +51,10 @@ pub struct Keys {
 const SHORT: usize = 16;
 
 /// What anybody may ask for.
-const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.yaml"];
+const OPEN: [&str; 5] = ["/", "/status", "/healthz", "/readyz", "/openapi.yaml"];
+
+/// The page's parts are as open as the page itself.
+const OPEN_FOLDER: &str = "/assets/";
 
 /// What is asked by POST and changes nothing.
 const ASKED_BY_POST: [&str; 3] = ["/v1/embeddings", "/v1/search", "/v1/recommend"];
@@ -108,7 +111,7 @@ impl Keys {
 
 /// Whether anybody may ask for it, as often as they like.
 pub fn is_open(method: &Method, path: &str) -> bool {
-    OPEN.contains(&path) && matches!(*method, Method::GET | Method::HEAD)
+    (OPEN.contains(&path) || path.starts_with(OPEN_FOLDER)) && matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn needed(method: &Method, path: &str) -> Role {
@@ -197,8 +200,11 @@ mod tests {
             admitted.map_err(|problem| problem.code)
         };
         let (read, write) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
-        assert!(is_open(&Method::GET, "/healthz"));
-        assert!(!is_open(&Method::POST, "/healthz") && !is_open(&Method::GET, "/metrics"));
+        for open in ["/healthz", "/", "/status", "/assets/0/app.js"] {
+            assert!(is_open(&Method::GET, open), "{open}");
+            assert!(!is_open(&Method::POST, open), "{open}");
+        }
+        assert!(!is_open(&Method::GET, "/metrics"));
         assert_eq!(admit(None, Method::GET, "/metrics"), Err(Code::Unauthorized));
         let wrong = Some("0123456789abcdeg");
         assert_eq!(admit(wrong, Method::GET, "/v1/model"), Err(Code::Unauthorized));

@@ -156,6 +156,12 @@ pub async fn metrics(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
     }
     if ready {
         let stats = service.sampled_stats().await?;
+        let imports = service.open_imports().await?;
+        let waiting = imports.iter().map(|open| {
+            let import = &open.import;
+            import.received - import.stored - import.failed
+        });
+        let waiting: u64 = waiting.sum();
         for (name, help, value) in [
             ("spikelens_products", "Stored products.", size(stats.products)),
             ("spikelens_pictures", "Stored pictures.", size(stats.pictures)),
@@ -168,6 +174,16 @@ pub async fn metrics(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
                 "spikelens_index_unlinked",
                 "Embeddings that are not in the graph yet.",
                 size(stats.index.unlinked),
+            ),
+            (
+                "spikelens_imports_open",
+                "Imports that are not at their end, 100 at most.",
+                size(imports.len()),
+            ),
+            (
+                "spikelens_import_lines_waiting",
+                "Lines of these imports that are neither products nor errors yet.",
+                whole(waiting),
             ),
         ] {
             one(&mut out, name, "gauge", help, value);

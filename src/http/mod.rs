@@ -7,6 +7,7 @@ pub mod limits;
 pub mod listen;
 pub mod metrics;
 pub mod model;
+pub mod page;
 pub mod problem;
 pub mod products;
 pub mod request;
@@ -87,6 +88,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.yaml", get(openapi))
+        .route("/", get(page::search))
+        .route("/status", get(page::status))
+        .route("/assets/{version}/{file}", get(page::asset))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), pass))
         // Pictures of others are served as what they are, never as what a browser guesses.
         .layer(SetResponseHeaderLayer::if_not_present(
@@ -105,7 +109,10 @@ async fn stats(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Proble
     request::parameters(Endpoint::Nothing, &uri)?;
     let app = &app.service;
     let stats = app.stats().await?;
+    let imports = app.open_imports().await?;
+    let imports: Vec<_> = imports.into_iter().map(imports::OpenImportAnswer::of).collect();
     let mut answer = json!({
+        "imports": imports,
         "products": stats.products,
         "pictures": stats.pictures,
         "index": stats.index,

@@ -208,13 +208,7 @@ pub async fn picture(
     request::parameters(Endpoint::Nothing, &uri)?;
     let file = app.service.picture(product, picture).await?;
     let tag = format!("\"{}\"", hex(&Sha256::digest(&file.bytes)));
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|tags| tags.to_str().ok());
-    let known = known.is_some_and(|tags| {
-        let mut tags = tags.split(',').map(str::trim);
-        tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag)
-    });
+    let known = request::knows(&headers, &tag);
     let plain = |value: &str| HeaderValue::from_str(value).expect("a hash, or one of our own content types");
     let caching = [
         (header::ETAG, plain(&tag)),

@@ -138,6 +138,14 @@ pub fn cursor(after: ProductKey) -> String {
     URL_SAFE_NO_PAD.encode(after.to_bytes())
 }
 
+/// Whether a client says that it has what goes by this entity tag.
+pub fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    let tags = headers.get(header::IF_NONE_MATCH);
+    let tags = tags.and_then(|tags| tags.to_str().ok()).unwrap_or_default();
+    let mut tags = tags.split(',').map(str::trim);
+    tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+}
+
 /// Reads a request's query and body.
 pub async fn read(
     endpoint: Endpoint,

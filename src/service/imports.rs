@@ -16,7 +16,7 @@ use super::live::Current;
 use super::manifest;
 use super::writer::Writes;
 use super::{Service, ServiceError};
-use crate::catalogue::imports::{Import, ImportState, ImportStep};
+use crate::catalogue::imports::{Import, ImportState, ImportStep, OpenImport};
 use crate::catalogue::store::Reader;
 use crate::catalogue::write::Write;
 use crate::catalogue::{CatalogueError, NewProduct};
@@ -24,6 +24,8 @@ use crate::picture::DecodeLimits;
 
 /// Lines of one group of writes.
 const LINES: usize = 64;
+/// Open imports that are told of at once.
+pub const OPEN_IMPORTS: usize = 100;
 /// Bytes of lines that are held at a time, about.
 const BYTES: usize = 8 << 20;
 
@@ -68,6 +70,12 @@ impl Importer {
     fn wake(&self) {
         // Full: it has been woken and has not looked yet. Gone: it was told to stop.
         let _ = self.wake.try_send(());
+    }
+
+    /// How long so many lines take by the pace of the last ones; none before there is one.
+    fn seconds_for(&self, lines: u64) -> Option<f64> {
+        let pace = self.pace.load(Ordering::Relaxed);
+        (pace != 0).then_some(lines as f64 * pace as f64 * 1e-9)
     }
 
     /// Tells it to stop after what it is at; the rest is taken up by the next server.
@@ -203,6 +211,14 @@ pub struct ImportStatus {
     pub seconds_left: Option<f64>,
 }
 
+/// An import that is not at its end, as those see it who watch.
+#[derive(Debug)]
+pub struct OpenImportStatus {
+    pub import: OpenImport,
+    /// Until its last line is taken up, those of earlier imports first; none before there is a pace.
+    pub seconds_left: Option<f64>,
+}
+
 impl Service {
     /// Opens an import under a new name.
     pub async fn begin_import(&self, id: String, deadline: Instant) -> Result<Receiving, ServiceError> {
@@ -225,14 +241,28 @@ impl Service {
     pub async fn import(&self, id: String) -> Result<ImportStatus, ServiceError> {
         self.read(move |live, reader| {
             let import = reader.import(&id)?.ok_or(CatalogueError::NoImport { id })?;
-            let left = import.received - import.stored - import.failed;
-            let pace = live.importer.pace.load(Ordering::Relaxed);
             let seconds_left = match import.state {
                 ImportState::Done | ImportState::Failed => Some(0.0),
-                _ if pace == 0 => None,
-                _ => Some(left as f64 * pace as f64 * 1e-9),
+                _ => live
+                    .importer
+                    .seconds_for(import.received - import.stored - import.failed),
             };
             Ok(ImportStatus { import, seconds_left })
+        })
+        .await
+    }
+
+    /// The imports that are not at their end, the oldest first, at most [`OPEN_IMPORTS`] of them.
+    pub async fn open_imports(&self) -> Result<Vec<OpenImportStatus>, ServiceError> {
+        self.read(|live, reader| {
+            let mut before = 0;
+            let open = reader.open_imports(OPEN_IMPORTS)?.into_iter().map(|import| {
+                // One is worked on after the other.
+                before += import.received - import.stored - import.failed;
+                let seconds_left = live.importer.seconds_for(before);
+                OpenImportStatus { import, seconds_left }
+            });
+            Ok(open.collect())
         })
         .await
     }

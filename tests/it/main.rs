@@ -2,6 +2,7 @@
 //! real executable.
 
 mod api;
+mod browser;
 mod chip;
 mod cli;
 mod clients;
@@ -17,12 +18,15 @@ mod limits;
 mod live;
 mod metrics;
 mod openapi;
+mod page;
+mod page_refusals;
 mod products;
 mod reembedding;
 mod report;
 mod server;
 mod shell;
 mod sources;
+mod status;
 mod stopping;
 mod storage;
 mod support;

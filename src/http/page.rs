@@ -1,0 +1,256 @@
+//! `/` and `/status`: the web page, built in. Every file of it is here and is served from here; a browser asks no other
+//! host.
+//!
+//! In: the files of `page/`. Out: documents that name their parts by content, so that a browser keeps the parts for
+//! good and asks again for the documents alone.
+
+use std::io::Write;
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use super::problem::{Code, Problem};
+use super::request::{self, Endpoint};
+use crate::service::model::hex;
+
+/// A file of the page: its name, its content type, its bytes.
+type File = (&'static str, &'static str, &'static [u8]);
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+macro_rules! file {
+    ($name:literal, $kind:expr) => {
+        ($name, $kind, include_bytes!(concat!("page/", $name)))
+    };
+}
+
+const SEARCH: File = file!("index.html", HTML);
+const STATUS: File = file!("status.html", HTML);
+
+const ASSETS: [File; 25] = [
+    file!("api.js", SCRIPT),
+    file!("app.js", SCRIPT),
+    file!("base.css", CSS),
+    file!("chip.css", CSS),
+    file!("chip.js", SCRIPT),
+    file!("curl.js", SCRIPT),
+    file!("dom.js", SCRIPT),
+    file!("draw.js", SCRIPT),
+    file!("energy.js", SCRIPT),
+    file!("figures.js", SCRIPT),
+    file!("filters.js", SCRIPT),
+    file!("first.js", SCRIPT),
+    file!("icon.svg", "image/svg+xml"),
+    file!("key.js", SCRIPT),
+    file!("matches.js", SCRIPT),
+    file!("metrics.js", SCRIPT),
+    file!("page.css", CSS),
+    file!("paper.js", SCRIPT),
+    file!("query.js", SCRIPT),
+    file!("spikes.js", SCRIPT),
+    file!("status.css", CSS),
+    file!("status.js", SCRIPT),
+    file!("steps.js", SCRIPT),
+    file!("taste.js", SCRIPT),
+    file!("theme.js", SCRIPT),
+];
+
+/// Where documents name their parts; the version stands in for it.
+const VERSION: &str = "{version}";
+
+/// Scripts, styles and requests of this server alone; pictures that the page itself made, too. Nothing within a document
+/// runs, nobody frames it, no form leaves it.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// The page as it is sent.
+static PAGE: LazyLock<Page> = LazyLock::new(Page::new);
+
+struct Page {
+    /// In the addresses of the parts: another one after any change of any of them.
+    version: String,
+    search: Sent,
+    status: Sent,
+    assets: Vec<(&'static str, Sent)>,
+}
+
+/// A file with its tag, plain and compressed.
+struct Sent {
+    content_type: &'static str,
+    tag: String,
+    plain: Vec<u8>,
+    gzip: Vec<u8>,
+}
+
+impl Page {
+    fn new() -> Self {
+        let mut all = Sha256::new();
+        for (name, _, bytes) in ASSETS {
+            all.update(name);
+            all.update(Sha256::digest(bytes));
+        }
+        let version = hex(&all.finalize())[..16].to_owned();
+        let document = |(_, content_type, bytes): File| {
+            let text = String::from_utf8_lossy(bytes).replace(VERSION, &version);
+            Sent::new(content_type, text.into_bytes())
+        };
+        Self {
+            search: document(SEARCH),
+            status: document(STATUS),
+            assets: ASSETS
+                .into_iter()
+                .map(|(name, content_type, bytes)| (name, Sent::new(content_type, bytes.to_vec())))
+                .collect(),
+            version,
+        }
+    }
+}
+
+impl Sent {
+    fn new(content_type: &'static str, plain: Vec<u8>) -> Self {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        let gzip = gzip.write_all(&plain).and_then(|()| gzip.finish());
+        Self {
+            content_type,
+            tag: hex(&Sha256::digest(&plain))[..32].to_owned(),
+            gzip: gzip.expect("a Vec takes everything"),
+            plain,
+        }
+    }
+
+    fn answer(&'static self, headers: &HeaderMap, caching: &'static str) -> Response {
+        let compressed = takes_gzip(headers);
+        let tag = if compressed {
+            format!("\"{}-gzip\"", self.tag)
+        } else {
+            format!("\"{}\"", self.tag)
+        };
+        let known = request::knows(headers, &tag);
+        let fixed: [(HeaderName, HeaderValue); 5] = [
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
+            (header::VARY, HeaderValue::from_static("accept-encoding")),
+            (
+                header::ETAG,
+                HeaderValue::from_str(&tag).expect("a hash in quotes"),
+            ),
+        ];
+        if known {
+            return (StatusCode::NOT_MODIFIED, fixed).into_response();
+        }
+        let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type))];
+        if compressed {
+            let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            return (fixed, kind, encoding, self.gzip.as_slice()).into_response();
+        }
+        (fixed, kind, self.plain.as_slice()).into_response()
+    }
+}
+
+/// Whether the client takes gzip, by name and not with a weight of nothing.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let Some(given) = headers.get(header::ACCEPT_ENCODING) else {
+        return false;
+    };
+    let mut codings = given.to_str().unwrap_or_default().split(',').map(str::trim);
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = ["q=0", "q=0.0", "q=0.00", "q=0.000"].contains(&weight.trim());
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+/// Documents are asked for anew each time and mostly answered with 304.
+const DOCUMENT: &str = "no-cache";
+/// What is under an address with a version never changes.
+const ASSET: &str = "public, max-age=31536000, immutable";
+
+/// The page: search, and the chip at work.
+pub async fn search(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    request::parameters(Endpoint::Nothing, &uri)?;
+    Ok(PAGE.search.answer(&headers, DOCUMENT))
+}
+
+/// The operator's page.
+pub async fn status(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    request::parameters(Endpoint::Nothing, &uri)?;
+    Ok(PAGE.status.answer(&headers, DOCUMENT))
+}
+
+/// A script, a style or a picture of the page.
+pub async fn asset(
+    Path((version, file)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    request::parameters(Endpoint::Nothing, &uri)?;
+    let found = PAGE.assets.iter().find(|(name, _)| *name == file);
+    match found {
+        Some((_, sent)) if version == PAGE.version => Ok(sent.answer(&headers, ASSET)),
+        _ => Err(Problem::new(
+            Code::NotFound,
+            "the page has no such part, or has changed since it was loaded; load it anew",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served_and_short_enough_to_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/page");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let mut served: Vec<&str> = ASSETS
+            .iter()
+            .chain([&SEARCH, &STATUS])
+            .map(|file| file.0)
+            .collect();
+        served.sort_unstable();
+        assert_eq!(files, served);
+        for (name, _, bytes) in ASSETS.iter().chain([&SEARCH, &STATUS]) {
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            assert!(lines < 500, "{name} has {lines} lines");
+        }
+    }
+
+    #[test]
+    fn documents_name_their_parts_by_version() {
+        for sent in [&PAGE.search, &PAGE.status] {
+            let text = String::from_utf8(sent.plain.clone()).unwrap();
+            assert!(!text.contains(VERSION));
+            for part in text.split("\"/assets/").skip(1) {
+                let (version, rest) = part.split_once('/').unwrap();
+                assert_eq!(version, PAGE.version);
+                let file = rest.split('"').next().unwrap();
+                assert!(PAGE.assets.iter().any(|(name, _)| *name == file), "{file}");
+            }
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_to_whoever_takes_it() {
+        let takes = |given: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(given));
+            takes_gzip(&headers)
+        };
+        assert!(takes("gzip, deflate, br") && takes("br;q=1.0, GZIP;q=0.5"));
+        assert!(!takes("gzip;q=0, br") && !takes("identity") && !takes_gzip(&HeaderMap::new()));
+    }
+}
