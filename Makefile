@@ -6,11 +6,12 @@ DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve test clients chromium dataset build lint unit deny model paper bench aarch64 sanitize clean
+.PHONY: help serve test clients chromium dataset build lint unit deny container model paper bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
+	@echo "make container  build docker/Dockerfile and run it"
 	@echo "make model    train, convert and tune the shipped models anew (half an hour on two free cores)"
 	@echo "make paper    make the paper's tables and figures anew in docs/paper (long; goes on where it was stopped;"
 	@echo "              QUICK=1 for a few minutes, kept apart)"
@@ -49,6 +50,9 @@ dataset:
 
 chromium:
 	@scripts/chromium.sh
+
+container:
+	scripts/container.sh
 
 model: dataset
 	cargo build --release --locked --features train
