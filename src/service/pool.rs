@@ -25,6 +25,8 @@ pub struct Pool<W> {
     backlog: Backlog,
     /// With more than that nothing more is taken.
     most: Duration,
+    /// A job that has waited longer is refused after all: what is ahead of it takes longer than was estimated.
+    patience: Duration,
 }
 
 /// Nanoseconds of estimated work.
@@ -68,6 +70,7 @@ impl<W: 'static> Pool<W> {
             workers,
             backlog: Backlog::default(),
             most: waiting.saturating_mul(u32::try_from(chips).unwrap_or(u32::MAX)),
+            patience: waiting.saturating_mul(3) / 2,
         })
     }
 
@@ -104,13 +107,19 @@ impl<W: 'static> Pool<W> {
             .ok_or(ServiceError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let queued = Instant::now();
+        let patience = self.patience;
         let boxed: Job<W> = Box::new(move |worker| {
             let share = share;
             // The client has left, or its time is over.
             if reply.is_closed() || Instant::now() >= deadline {
                 return;
             }
-            let result = job(worker, queued.elapsed());
+            let waited = queued.elapsed();
+            let result = if waited > patience {
+                Err(ServiceError::Overloaded)
+            } else {
+                job(worker, waited)
+            };
             drop(share);
             // The client may have left while the job ran; then nobody is told.
             let _ = reply.send(result);
@@ -202,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_beyond_the_bound_is_refused_and_taken_again_later() {
-        let pool = pool(Duration::from_millis(10));
+        let pool = pool(Duration::from_secs(30));
         let release = occupy(&pool).await;
         let waiting = {
             let pool = Arc::clone(&pool);
@@ -225,6 +234,21 @@ mod tests {
             1,
             "the refused job never ran"
         );
+    }
+
+    #[tokio::test]
+    async fn a_job_that_waited_far_longer_than_estimated_is_refused() {
+        let pool = pool(Duration::from_millis(20));
+        let release = occupy(&pool).await;
+        let waiting = {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { pool.run(MOMENT, soon(), |worker, _| Ok(number(worker))).await })
+        };
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        drop(release);
+        assert!(matches!(waiting.await.unwrap(), Err(ServiceError::Overloaded)));
+        let count = |worker: &mut u32, _: Duration| Ok(number(worker));
+        assert_eq!(pool.run(MOMENT, soon(), count).await.unwrap(), 1, "it never ran");
     }
 
     #[tokio::test]
