@@ -397,16 +397,24 @@ fn large(out: &mut String, found: &Large) {
         .memory
         .first()
         .map_or(f64::NAN, |memory| memory.resident_mib);
+    let seconds = |time: Option<f64>| {
+        time.map_or_else(
+            || "by an earlier run".to_owned(),
+            |time| format!("in {time:.0} s"),
+        )
+    };
     line(
         out,
         &format!(
-            "{} distorted training pictures as products; {} CPUs. Made in {:.0} s, the graph built in {:.0} s; {:.0} MiB on \
-             disk ({:.2} KiB a product), {:.2} KiB of memory a product. With the kept graph the server is ready after {:.1} s. The \
-             10 nearest: median {} ms, p99 {} ms, recall@10 {:.4} against the exact search. Over HTTP, closed loops:\n",
+            "{} distorted training pictures as products; {} CPUs. Made {}, the graph built {}, the kept one taken up in {:.1} s; \
+             {:.0} MiB on disk ({:.2} KiB a product), {:.2} KiB of memory a product. With the kept graph the server is ready \
+             after {:.1} s. The 10 nearest: median {} ms, p99 {} ms, recall@10 {:.4} against the exact search. Over HTTP, \
+             closed loops:\n",
             found.products,
             found.cpus,
-            found.made_s,
-            found.graph_s,
+            seconds(found.made_s),
+            seconds(found.graph_s),
+            found.reopen_s,
             found.disk_mib,
             kib(found.disk_mib),
             kib(resident),

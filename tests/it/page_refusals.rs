@@ -97,7 +97,10 @@ fn a_key_is_asked_for_and_kept_in_the_tab_alone() {
 
 #[test]
 fn a_catalogue_on_its_way_is_told_of_and_waited_for_and_an_empty_one_said() {
-    let paper = concat!(env!("CARGO_MANIFEST_DIR"), "/models/paper-32-64-10.snn.safetensors");
+    let paper = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/models/paper-32-64-10.snn.safetensors"
+    );
     let folder = catalogue(1000, &["--model", paper]);
     // The catalogue's own model is not to be had: nothing answers until it is embedded anew, which takes a moment.
     let database = rusqlite::Connection::open(folder.path().join("catalogue.sqlite3")).unwrap();
