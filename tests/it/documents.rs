@@ -133,3 +133,17 @@ fn every_refusal_is_in_the_documentation() {
         assert!(document.contains(&row), "docs/http.md has no row {row}");
     }
 }
+
+#[test]
+fn every_module_is_in_the_documentation() {
+    let document = document("architecture.md");
+    let modules = include_str!("../../src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for module in modules {
+        assert!(
+            document.contains(&format!("`{module}`")),
+            "docs/architecture.md does not name {module}"
+        );
+    }
+}
