@@ -6,6 +6,7 @@ DATASET is a folder with the *-ubyte.gz files of Fashion-MNIST, OUT the file to 
 """
 
 import gzip
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -54,6 +55,12 @@ DESCRIPTION = {
 }
 
 
+def seal(path: Path) -> None:
+    """Puts the file's own SHA-256 in the place of the zeros, so that a flipped bit in it is found."""
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b"0" * 64, hashlib.sha256(written).hexdigest().encode(), 1))
+
+
 def main() -> None:
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     torch.manual_seed(1)
@@ -65,8 +72,9 @@ def main() -> None:
         nn.functional.cross_entropy(network(pictures[batch]), labels[batch]).backward()
         optimiser.step()
 
-    metadata = {"format": "spikelens-ann", "version": "1", "network": json.dumps(DESCRIPTION)}
+    metadata = {"format": "spikelens-ann", "version": "1", "network": json.dumps(DESCRIPTION), "sha256": "0" * 64}
     save_file(network.state_dict(), out, metadata=metadata)
+    seal(out)
 
     pictures, labels = split(folder, "t10k", 1000)
     with torch.no_grad():

@@ -30,16 +30,15 @@ const MOST_EXEMPT: usize = 4;
 const CATALOGUE: &str = "2000";
 
 /// Blocks of the README that are not run, by how they begin, and why.
-const README: [(&str, &str); 3] = [
+const README: [(&str, &str); 2] = [
     (
         "make serve",
-        "it builds, indexes all pictures and serves until it is stopped",
+        "it builds, indexes all pictures and serves; make test runs this very test",
     ),
     (
-        "{\n  \"matches\": [{\"product_id\": \"fashion-mnist-train-41633\"",
-        "it is an answer of the whole catalogue",
+        "{\n  \"matches\"",
+        "it is an answer of the whole catalogue to another photo",
     ),
-    ("make test", "it runs the tests, this one among them"),
 ];
 
 /// A test picture of each kind that the documents speak of.
@@ -221,8 +220,9 @@ fn follow(name: &str) {
     let mut all = blocks(&document);
     if name == "README.md" {
         for block in &mut all {
-            let reason = README.iter().find(|(start, _)| block.text.starts_with(start));
-            block.exempt = reason.map(|(_, reason)| (*reason).to_owned());
+            if let Some((_, reason)) = README.iter().find(|(start, _)| block.text.starts_with(start)) {
+                block.exempt = Some((*reason).to_owned());
+            }
         }
     }
     let folder = folder();
