@@ -6,7 +6,7 @@ DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve test clients chromium dataset build lint unit deny container model paper bench aarch64 sanitize clean
+.PHONY: help serve test clients chromium guides dataset build lint unit deny container model paper bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
@@ -25,7 +25,7 @@ serve: dataset build
 	$(SPIKELENS) import $(DATASET) --data-dir $(DATA_DIR) --resume
 	exec $(SPIKELENS) serve --data-dir $(DATA_DIR)
 
-test: dataset clients chromium lint unit deny
+test: dataset clients chromium guides lint unit deny
 	@echo "all checks passed"
 
 build:
@@ -44,6 +44,9 @@ deny:
 
 clients:
 	@scripts/clients.sh
+
+guides:
+	@scripts/guides.sh
 
 dataset:
 	@scripts/dataset.sh $(DATASET)

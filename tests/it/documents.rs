@@ -1,9 +1,11 @@
 //! The documentation says what the program says.
 
 use spikelens::chip::cost::CostModel;
+use spikelens::http::problem::Code;
 use spikelens::picture::{idx, npy};
 
-use crate::server::run;
+use crate::api::catalogue;
+use crate::server::{Server, run};
 use crate::support::{dataset, pictures};
 
 fn document(name: &str) -> String {
@@ -60,4 +62,88 @@ fn the_sample_pictures_are_the_first_test_picture_of_each_class() {
     let firsts = (0..10).map(|class| labels.iter().position(|label| *label == class).unwrap());
     let test = pictures("t10k", 100);
     assert_eq!(kept, firsts.map(|first| test[first].clone()).collect::<Vec<_>>());
+}
+
+/// The cells of a table's rows whose first is a name in backquotes that begins with `start`.
+fn rows<'a>(document: &'a str, start: &str) -> Vec<Vec<&'a str>> {
+    let start = format!("| `{start}");
+    let rows = document.lines().filter(|line| line.starts_with(&start));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn every_option_of_the_server_is_in_the_documentation_with_its_default() {
+    let output = run(&["serve", "--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut options: Vec<(String, String)> = Vec::new();
+    for line in help.lines() {
+        if let Some(option) = line.strip_prefix("      --") {
+            let (name, rest) = option.split_once(' ').unwrap();
+            options.push((format!("`--{name}`"), rest.to_owned()));
+        } else if line.starts_with("        ")
+            && let Some((_, text)) = options.last_mut()
+        {
+            text.push(' ');
+            text.push_str(line.trim());
+        }
+    }
+    let expected: Vec<(&str, &str)> = options
+        .iter()
+        .map(|(name, text)| {
+            let default = text
+                .split_once("[default: ")
+                .and_then(|(_, rest)| rest.split_once(']'));
+            (name.as_str(), default.map_or("", |(default, _)| default))
+        })
+        .collect();
+    let document = document("operations.md");
+    let found: Vec<(&str, &str)> = rows(&document, "--").iter().map(|row| (row[0], row[1])).collect();
+    assert!(found.len() > 15, "{found:?}");
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_metric_is_in_the_documentation_with_its_meaning() {
+    let folder = catalogue(5, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    let lines: Vec<&str> = metrics.lines().collect();
+    let expected: Vec<String> = lines
+        .windows(2)
+        .filter_map(|pair| {
+            let (name, help) = pair[0].strip_prefix("# HELP ")?.split_once(' ')?;
+            let (_, kind) = pair[1].strip_prefix("# TYPE ")?.split_once(' ')?;
+            Some(format!("`{name}` {kind} {help}"))
+        })
+        .collect();
+    let document = document("operations.md");
+    let found: Vec<String> = rows(&document, "spikelens_")
+        .iter()
+        .map(|row| row.join(" "))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_refusal_is_in_the_documentation() {
+    let document = document("http.md");
+    for code in Code::ALL {
+        let row = format!("| {} | `{}` | ", code.status().as_u16(), code.as_str());
+        assert!(document.contains(&row), "docs/http.md has no row {row}");
+    }
+}
+
+#[test]
+fn every_module_is_in_the_documentation() {
+    let document = document("architecture.md");
+    let modules = include_str!("../../src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for module in modules {
+        assert!(
+            document.contains(&format!("`{module}`")),
+            "docs/architecture.md does not name {module}"
+        );
+    }
 }

@@ -11,6 +11,7 @@ mod documents;
 mod drawing;
 mod emulator;
 mod golden;
+mod guides;
 mod imports;
 mod keys;
 mod layering;

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Debian's PyTorch with safetensors (PyPI) beside it, in target/tools/pytorch; docs/models.md trains a network with it.
+set -eu
+tools=target/tools/pytorch
+wanted="safetensors==0.6.2 packaging==25.0"
+if [ "$(cat "$tools/installed.txt" 2>/dev/null)" != "$wanted" ]; then
+  if ! /usr/bin/python3 -c 'import torch, numpy, venv, ensurepip' 2>/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+      echo "installing PyTorch (Debian's python3-torch)" >&2
+      apt-get update -qq
+      apt-get install -y -qq --no-install-recommends python3-torch python3-venv >/dev/null
+    else
+      echo "pytorch: /usr/bin/python3 needs PyTorch and venv (Debian: apt-get install python3-torch python3-venv)" >&2
+      exit 1
+    fi
+  fi
+  echo "installing safetensors (PyPI) beside Debian's PyTorch into $tools" >&2
+  rm -rf "$tools"
+  /usr/bin/python3 -m venv --system-site-packages "$tools"
+  "$tools/bin/pip" install --quiet --disable-pip-version-check $wanted
+  echo "$wanted" >"$tools/installed.txt"
+fi
