@@ -2,6 +2,8 @@
 
 use spikelens::http::problem::Code;
 
+use crate::api::{catalogue, test_png};
+use crate::guides::matching;
 use crate::server::Server;
 
 /// Every path with its methods, as the file's layout gives them: paths at two blanks, methods at four.
@@ -63,4 +65,57 @@ fn every_code_is_described_and_no_other() {
     let described: Vec<&str> = list.split(',').map(str::trim).collect();
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(described, codes);
+}
+
+/// Every `example:` of a media type, by the operation before it; the components' one by none.
+fn examples() -> Vec<(String, String)> {
+    let text = include_str!("../../openapi.yaml");
+    let mut operation = String::new();
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let depth = |line: &str| line.len() - line.trim_start().len();
+        if line == "components:" {
+            operation.clear();
+        } else if let Some(name) = line.strip_prefix("      operationId: ") {
+            name.clone_into(&mut operation);
+        } else if line.trim() == "example:" {
+            let mut example = String::new();
+            while let Some(next) = lines.next_if(|next| depth(next) > depth(line)) {
+                example.push_str(next);
+                example.push('\n');
+            }
+            found.push((operation.clone(), example));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_example_is_a_real_answer() {
+    let folder = catalogue(2000, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let png = test_png(0);
+    let search = |path: &str| server.post(path, "image/png", &png);
+    let liked = br#"{"positive": ["fashion-mnist-train-0"], "k": 1}"#;
+    let examples = examples();
+    for (operation, example) in &examples {
+        let answer = match operation.as_str() {
+            "embed" => search("/v1/embeddings"),
+            "search" => search("/v1/search?k=1"),
+            "recommend" => server.post("/v1/recommend", "application/json", liked),
+            "listProducts" => server.get("/v1/products?limit=1"),
+            "getProduct" => server.get("/v1/products/fashion-mnist-train-0"),
+            "similarProducts" => server.get("/v1/products/fashion-mnist-train-0/similar?k=1"),
+            "model" => server.get("/v1/model"),
+            "stats" => server.get("/v1/stats"),
+            "" => search("/v1/search?k=101"),
+            other => panic!("no request is known for the example of {other}"),
+        };
+        let found = String::from_utf8(answer.body).unwrap();
+        if let Err(difference) = matching::json(example, &found) {
+            panic!("the example of {operation:?}: {difference}\n{found}");
+        }
+    }
+    assert_eq!(examples.len(), 9);
 }

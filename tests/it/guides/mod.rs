@@ -4,7 +4,7 @@
 //! a command `spikelens serve ...` stops it and starts another, as who follows the document would.
 
 mod blocks;
-mod matching;
+pub mod matching;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
