@@ -1,8 +1,11 @@
 //! The description of the interface in the hands of others: a generated client that works as a shop does, and a fuzzer
 //! that asks everything in every way. `make test` installs both (scripts/clients.sh).
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use image::{GrayImage, ImageFormat};
 
@@ -100,4 +103,98 @@ fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
         - 1;
     assert!(said.contains(&format!("Tested: {described}")), "{said}");
     assert!(server.get("/readyz").status == 200);
+}
+
+/// Ended when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The whole answer to a GET; none while nobody listens.
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: shop\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[test]
+fn the_stack_s_storefront_shows_what_looks_alike_with_a_key_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let source = dataset();
+    let imported = run(&[
+        "import",
+        source.to_str().unwrap(),
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--limit",
+        "60",
+    ]);
+    assert!(imported.status.success());
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "read 0123456789abcdef storefront\n").unwrap();
+    let key = folder.path().join("storefront.key");
+    std::fs::write(&key, "0123456789abcdef").unwrap();
+    let server = Server::start(&data, &["--api-keys", keys.to_str().unwrap()]).ready();
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let shop = tool("python")
+        .arg(root().join("docker/storefront/storefront.py"))
+        .env("SPIKELENS_URL", format!("http://{}", server.address()))
+        .env("SPIKELENS_KEY_FILE", &key)
+        .env("LISTEN", address.to_string())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let _shop = Running(shop.unwrap());
+    let start = Instant::now();
+    let first = loop {
+        if let Some(page) = get(address, "/") {
+            break page;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "the storefront never answers"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(
+        first.contains("200 OK") && first.matches("<img").count() == 40,
+        "{first}"
+    );
+    let alike = get(address, "/products/fashion-mnist-train-0").unwrap();
+    assert_eq!(alike.matches("<img").count(), 13, "{alike}");
+    assert!(alike.contains("Ankle boot"), "{alike}");
+    let picture = get(address, "/pictures/fashion-mnist-train-0/1").unwrap();
+    assert!(
+        picture.contains("image/png") && picture.contains("PNG"),
+        "{picture}"
+    );
+    assert!(get(address, "/products/none").unwrap().contains("404"));
+}
+
+#[test]
+fn the_stack_names_files_that_there_are() {
+    let check = r#"
+import pathlib, sys, yaml
+folder = pathlib.Path(sys.argv[1])
+stack = yaml.safe_load((folder / "compose.yaml").read_text())
+made = {secret["file"] for secret in stack["secrets"].values()}
+named = [volume.split(":")[0] for service in stack["services"].values() for volume in service.get("volumes", [])]
+paths = [name for name in named if name.startswith(".")]
+assert paths and all((folder / name).exists() for name in paths), paths
+assert (folder / stack["services"]["spikelens"]["build"]["context"] / stack["services"]["spikelens"]["build"]["dockerfile"]).exists()
+for other in folder.rglob("*.yaml"):
+    assert yaml.safe_load(other.read_text()), other
+print(len(paths), "files of the stack", sorted(made))
+"#;
+    let said = ran(tool("python").args(["-c", check]).arg(root().join("docker")));
+    assert!(said.contains("files of the stack"), "{said}");
 }
