@@ -23,6 +23,9 @@ pub use successor::Successor;
 /// Rows that are copied while nobody else may change the index.
 const ROWS_AT_ONCE: usize = 256;
 
+/// Rows that are asked how common a filter is.
+const SAMPLE: usize = 512;
+
 /// Embeddings with their graph, and whose they are.
 #[derive(Debug)]
 pub struct Index {
@@ -160,6 +163,24 @@ impl Index {
         let rows = self.products.get(&product).map(|listed| listed.rows.as_slice());
         let rows = rows.unwrap_or_default().iter();
         rows.map(|row| self.neighbours.vectors().row(*row)).collect()
+    }
+
+    /// Whether the product of row `row` passes.
+    pub fn passes(&self, row: usize, filter: &Filter) -> bool {
+        let listed = self.products.get(&self.entries[row].product);
+        listed.is_some_and(|listed| filter.holds(&listed.attributes))
+    }
+
+    /// About what share of the rows passes, told from some of them.
+    pub fn share(&self, filter: &Filter) -> f64 {
+        let rows = self.entries.len();
+        let sample = (0..SAMPLE.min(rows)).map(|number| number * rows / SAMPLE.min(rows));
+        let (mut live, mut passing) = (0u32, 0u32);
+        for row in sample.filter(|row| self.neighbours.is_live(*row)) {
+            live += 1;
+            passing += u32::from(self.passes(row, filter));
+        }
+        f64::from(passing) / f64::from(live.max(1))
     }
 
     /// Asks every product once.

@@ -25,6 +25,8 @@ pub struct SearchOptions {
 /// With fewer than one in so many entries passing a filter, they are compared one by one; the graph would have to look
 /// at as many to find them.
 const RARE: usize = 8;
+/// With at least that share passing, the graph is asked first, and only what it leads to is asked whether it passes.
+const COMMON: f64 = 0.05;
 
 impl SearchOptions {
     /// The most products that one search gives.
@@ -74,30 +76,95 @@ pub fn search(
             return Err(ServiceError::EmptyEmbedding);
         }
     }
+    let round = Round {
+        index,
+        reader,
+        embeddings,
+        without,
+        options,
+    };
+    if let Some(filter) = &options.filter
+        && !options.exact
+        && index.neighbours.has_graph()
+    {
+        let share = index.share(filter);
+        if share >= COMMON {
+            // Those that are met on the way are asked, and nobody else: with a few more than should do.
+            let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
+            let passes = |row: usize| index.passes(row, filter);
+            let (matches, all_known) = round.look(Way::Graph { ahead }, options.k, &passes)?;
+            if matches.len() == options.k || all_known {
+                return Ok(matches);
+            }
+        }
+    }
     let entries = index.neighbours.live();
     let passing = options.filter.as_ref().map(|filter| index.passing(filter));
     let among = passing.as_ref().map_or(entries, |passing| passing.count);
-    let passes = |entry: usize| {
-        passing.as_ref().is_none_or(|passing| passing.has(entry))
-            && !without.contains(&index.entry(entry).product)
-    };
+    let passes = |row: usize| passing.as_ref().is_none_or(|passing| passing.has(row));
     let mut exact = options.exact || among < entries / RARE;
     let mut wanted = options.k;
     loop {
+        let way = if exact {
+            Way::Exact
+        } else {
+            // So many of all that about as many as are wanted pass.
+            let ahead = wanted.saturating_mul(entries.div_ceil(among.max(1)));
+            Way::Graph { ahead }
+        };
+        let (matches, all_known) = round.look(way, wanted, &passes)?;
+        if matches.len() == options.k || all_known || (exact && wanted >= among) {
+            return Ok(matches);
+        }
+        // Several pictures of one product take several places: look further until k products are there. A graph need not
+        // lead to every entry; comparing does.
+        exact |= wanted >= among;
+        wanted = wanted.saturating_mul(4).min(among.max(1));
+    }
+}
+
+/// How the nearest are found.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// So many nearest of all; those that pass are kept.
+    Graph { ahead: usize },
+    /// Everything that passes is compared.
+    Exact,
+}
+
+/// What every look of one search goes by.
+struct Round<'a> {
+    index: &'a Index,
+    reader: &'a Reader,
+    embeddings: &'a [Vec<i32>],
+    without: &'a [ProductKey],
+    options: &'a SearchOptions,
+}
+
+impl Round<'_> {
+    /// The matches among the `wanted` nearest rows that pass, and whether there are no others, however far one looks.
+    fn look(
+        &self,
+        way: Way,
+        wanted: usize,
+        passes: &dyn Fn(usize) -> bool,
+    ) -> Result<(Vec<Match>, bool), ServiceError> {
+        let Self { index, options, .. } = self;
+        let passes = |row: usize| passes(row) && !self.without.contains(&index.entry(row).product);
         let mut found = Vec::new();
         // What lies below the last of a list that could be longer is not known.
         let mut known_from = f64::NEG_INFINITY;
-        for embedding in embeddings {
-            let nearest = if exact {
-                index.neighbours.nearest_among(embedding, wanted, passes)
-            } else {
-                // So many of all that about as many as are wanted pass.
-                let ahead = wanted.saturating_mul(entries.div_ceil(among.max(1)));
-                let mut nearest = index.neighbours.nearest(embedding, ahead.min(entries));
-                nearest.retain(|neighbour| passes(neighbour.index));
-                nearest
+        for embedding in self.embeddings {
+            let nearest = match way {
+                Way::Exact => index.neighbours.nearest_among(embedding, wanted, passes),
+                Way::Graph { ahead } => {
+                    let ahead = ahead.min(index.neighbours.live());
+                    let mut nearest = index.neighbours.nearest(embedding, ahead);
+                    nearest.retain(|neighbour| passes(neighbour.index));
+                    nearest
+                }
             };
-            let whole = exact && nearest.len() < wanted;
+            let whole = matches!(way, Way::Exact) && nearest.len() < wanted;
             match nearest.last() {
                 Some(last) if !whole => known_from = known_from.max(last.similarity),
                 None if !whole => known_from = f64::INFINITY,
@@ -108,15 +175,8 @@ pub fn search(
         let floor = known_from.max(options.min_score.unwrap_or(f64::NEG_INFINITY));
         let found = nearest_first(found, usize::MAX);
         let known = found.partition_point(|neighbour| neighbour.similarity >= floor);
-        let matches = products(index, reader, &found[..known], options)?;
-        let all_known = floor > known_from || known_from == f64::NEG_INFINITY;
-        if matches.len() == options.k || all_known || (exact && wanted >= among) {
-            return Ok(matches);
-        }
-        // Several pictures of one product take several places: look further until k products are there. A graph need not
-        // lead to every entry; comparing does.
-        exact |= wanted >= among;
-        wanted = wanted.saturating_mul(4).min(among.max(1));
+        let matches = products(index, self.reader, &found[..known], options)?;
+        Ok((matches, floor > known_from || known_from == f64::NEG_INFINITY))
     }
 }
 

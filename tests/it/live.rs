@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::api::{catalogue, test_png};
 use crate::server::Server;
 use crate::support::pictures;
 
@@ -87,4 +88,56 @@ fn the_graph_comes_and_goes_with_the_number_of_products_and_answers_stay_right()
     right(&server);
     assert_eq!(server.signal("-TERM").0, Some(0));
     right(&Server::start(folder.path(), &[]).ready());
+}
+
+#[test]
+fn common_filters_go_through_the_graph_and_rare_ones_find_the_one_that_passes() {
+    let folder = catalogue(3000, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    assert_eq!(server.get("/v1/stats").json()["index"]["search"], "graph");
+    let patch = server.ask(
+        "PATCH",
+        "/v1/products/fashion-mnist-train-2222",
+        &[("content-type", "application/json")],
+        br#"{"attributes": {"rare": true}}"#,
+    );
+    assert_eq!(patch.status, 200);
+    let search = |picture: usize, filter: &str, more: &str| {
+        let query: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let path = format!("/v1/search?filter={query}{more}");
+        let answer = server.post(&path, "image/png", &test_png(picture)).json();
+        let matches = answer["matches"].as_array().unwrap().clone();
+        let ids = matches
+            .iter()
+            .map(|found| found["product_id"].as_str().unwrap().to_owned());
+        let ids: Vec<String> = ids.collect();
+        let categories = matches.iter().map(|found| {
+            let category = &found["product"]["attributes"]["category"];
+            category.as_str().unwrap().to_owned()
+        });
+        (ids, categories.collect::<Vec<String>>())
+    };
+    let (mut hits, mut all) = (0, 0);
+    for picture in 0..10 {
+        for (filter, bag) in [
+            (r#"{"category": "Bag"}"#, true),
+            (r#"{"category": {"not": "Bag"}}"#, false),
+        ] {
+            let (found, categories) = search(picture, filter, "");
+            let (right, _) = search(picture, filter, "&exact=true");
+            assert_eq!(found.len(), 10);
+            assert!(
+                categories.iter().all(|category| (category == "Bag") == bag),
+                "{filter}"
+            );
+            hits += right.iter().filter(|id| found.contains(id)).count();
+            all += right.len();
+        }
+        let (found, _) = search(picture, r#"{"rare": true}"#, "");
+        assert_eq!(found, ["fashion-mnist-train-2222"]);
+        assert!(search(picture, r#"{"category": "Nothing"}"#, "").0.is_empty());
+        let (none, _) = search(picture, r#"{"category": "Bag"}"#, "&min_score=1");
+        assert!(none.len() <= 1, "{none:?}");
+    }
+    assert!(hits * 100 >= all * 98, "{hits} of {all}");
 }
