@@ -8,6 +8,7 @@ mod successor;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Deref};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kept::{self, Kept, KeptRow, row_hash};
 use super::{Progress, ServiceError, Stage};
@@ -23,6 +24,8 @@ pub use successor::Successor;
 /// Rows that are copied while nobody else may change the index.
 const ROWS_AT_ONCE: usize = 256;
 
+/// Filters whose answers are kept: a byte a row each.
+const FILTERS: usize = 16;
 /// Rows that are asked how common a filter is.
 const SAMPLE: usize = 512;
 
@@ -35,6 +38,8 @@ pub struct Index {
     products: BTreeMap<ProductKey, Listed>,
     /// Whether the graph was taken up rather than built.
     pub from_cache: bool,
+    /// What passed the last few filters; of no use after the next write.
+    passing: Mutex<Vec<(Filter, Arc<Passing>)>>,
 }
 
 /// One row of the index.
@@ -124,6 +129,7 @@ impl Index {
             entries: contents.entries,
             products: contents.products,
             from_cache: false,
+            passing: Mutex::default(),
         };
         index.keep(&folder, origin);
         Ok(index)
@@ -183,8 +189,22 @@ impl Index {
         f64::from(passing) / f64::from(live.max(1))
     }
 
-    /// Asks every product once.
-    pub fn passing(&self, filter: &Filter) -> Passing {
+    /// The rows whose products pass; every product is asked once, and the answer kept until the next write.
+    pub fn passing(&self, filter: &Filter) -> Arc<Passing> {
+        let kept = || self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, passing)) = kept().iter().find(|(known, _)| known == filter) {
+            return Arc::clone(passing);
+        }
+        let passing = Arc::new(self.ask(filter));
+        let mut kept = kept();
+        if kept.len() >= FILTERS {
+            kept.remove(0);
+        }
+        kept.push((filter.clone(), Arc::clone(&passing)));
+        passing
+    }
+
+    fn ask(&self, filter: &Filter) -> Passing {
         let mut rows = vec![false; self.entries.len()];
         let mut count = 0;
         for listed in self.products.values() {
@@ -198,6 +218,7 @@ impl Index {
 
     /// Follows a committed write; from now on searches answer by it.
     pub fn apply(&mut self, change: Change) {
+        self.passing = Mutex::default();
         match change {
             Change::Put {
                 product,
@@ -262,6 +283,7 @@ impl Index {
 
     /// Lets a rebuilt index take this one's place, once it has caught up with the last writes.
     pub fn replace(&mut self, mut rebuilt: Rebuilt) {
+        self.passing = Mutex::default();
         while rebuilt.catch_up(self) > 0 {}
         let mut new_rows = vec![None; self.entries.len()];
         for (row, old_row) in rebuilt.old_rows.iter().enumerate() {
@@ -404,6 +426,7 @@ impl Contents {
             entries: self.entries,
             products: self.products,
             from_cache: true,
+            passing: Mutex::default(),
         })
     }
 }

@@ -140,4 +140,20 @@ fn common_filters_go_through_the_graph_and_rare_ones_find_the_one_that_passes() 
         assert!(none.len() <= 1, "{none:?}");
     }
     assert!(hits * 100 >= all * 98, "{hits} of {all}");
+    // What passed is known until something is written, and no longer.
+    let rare = |value: &str| {
+        let body = format!(r#"{{"attributes": {{"rare": {value}}}}}"#);
+        let headers = [("content-type", "application/json")];
+        let path = "/v1/products/fashion-mnist-train-1111";
+        assert_eq!(server.ask("PATCH", path, &headers, body.as_bytes()).status, 200);
+        search(0, r#"{"rare": true}"#, "").0.len()
+    };
+    assert_eq!([rare("true"), rare("false"), rare("true")], [2, 1, 2]);
+    assert_eq!(
+        server
+            .ask("DELETE", "/v1/products/fashion-mnist-train-2222", &[], b"")
+            .status,
+        204
+    );
+    assert_eq!(search(0, r#"{"rare": true}"#, "").0, ["fashion-mnist-train-1111"]);
 }

@@ -91,6 +91,7 @@ impl Successor {
             entries,
             products,
             from_cache: false,
+            passing: std::sync::Mutex::default(),
         }
     }
 }
