@@ -6,7 +6,8 @@ use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
 use super::store::{Reader, Store, Table, damaged, unpack};
-use super::{Attributes, CatalogueError, PictureKey, check_attributes, hex};
+use super::{Attributes, CatalogueError, PictureKey, check_attributes};
+use crate::network::hex;
 
 /// SHA-256 over parts, each with its length before it.
 pub(super) fn sum(parts: &[&[u8]]) -> [u8; 32] {

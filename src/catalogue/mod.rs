@@ -250,8 +250,3 @@ impl ProductKey {
         bytes.try_into().ok().map(i64::from_be_bytes).map(Self)
     }
 }
-
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -130,7 +130,7 @@ impl Neighbours {
             linked: AtomicUsize::new(linked),
             links: RwLock::new(None),
         };
-        loaded.copy_links();
+        loaded.refresh_links();
         Ok(loaded)
     }
 
@@ -196,23 +196,25 @@ impl Neighbours {
         })
     }
 
-    /// Hears that a row is in the graph; copies the links when many are that the last copy lacks.
+    /// Hears that a row is in the graph.
     pub fn linked(&self, row: &Unlinked) {
-        let linked = row.row + 1;
-        self.linked.store(linked, Ordering::Release);
-        let (least, share) = UNCOPIED;
-        let copied = self.links().map_or(0, |links| links.rows());
-        if linked - copied >= least.max(linked / share) {
-            self.copy_links();
-        }
+        self.linked.store(row.row + 1, Ordering::Release);
+        self.refresh_links();
     }
 
     fn links(&self) -> Option<Arc<Links>> {
         self.links.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on searches walk along the links as they are; nothing may be linked meanwhile.
-    fn copy_links(&self) {
+    /// Copies the links for searches to walk along, when many rows are linked that the last copy lacks; nothing may be
+    /// linked meanwhile.
+    fn refresh_links(&self) {
+        let linked = self.linked.load(Ordering::Acquire);
+        let copied = self.links().map_or(0, |links| links.rows());
+        let (least, share) = UNCOPIED;
+        if linked - copied < least.max(linked / share) {
+            return;
+        }
         let links = self.graph.as_ref().map(|graph| Arc::new(graph.links()));
         *self.links.write().unwrap_or_else(PoisonError::into_inner) = links;
     }
@@ -243,7 +245,7 @@ impl Neighbours {
             }
         });
         self.linked.store(self.rows(), Ordering::Release);
-        self.copy_links();
+        self.refresh_links();
     }
 
     /// Whether neighbours built of the live rows alone would be worth their price: many rows are removed, or there are

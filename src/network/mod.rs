@@ -21,6 +21,8 @@ use thiserror::Error;
 use self::activation::Activation;
 use crate::picture::{Shape, prepare::Recipe};
 
+pub use self::seal::hex;
+
 /// The most neurons that one layer may have: a guard against files that claim absurd shapes, far above any chip.
 pub const MAX_LAYER_NEURONS: usize = 1 << 24;
 

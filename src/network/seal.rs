@@ -52,6 +52,7 @@ fn place(bytes: &[u8], sum: &str) -> Option<usize> {
     Some(at + before.len())
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

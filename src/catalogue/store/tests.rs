@@ -3,9 +3,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::catalogue::hex;
 use crate::catalogue::write::Change;
 use crate::catalogue::{NewPicture, ProductId};
+use crate::network::hex;
 use crate::network::{Probe, TimeSteps};
 
 const MODEL: &[u8] = b"the file";
