@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use engine::chip::cost::CostModel;
+use engine::emulator::kernel::Kernel;
+use engine::emulator::{Emulator, Outcome, reference};
+use engine::model::Model;
+use engine::network::TimeSteps;
+use lab::ann::file::read_ann;
+use engine::picture::Picture;
 use serde::Serialize;
-use spikelens::chip::cost::CostModel;
-use spikelens::emulator::kernel::Kernel;
-use spikelens::emulator::{Emulator, Outcome, reference};
-use spikelens::network::TimeSteps;
-use spikelens::network::tensors::read_ann;
-use spikelens::picture::Picture;
-use spikelens::service::model::Model;
 
 use crate::float_network::FloatNetwork;
 use crate::machine::{name, on_one_cpu};

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use engine::network::activation::Activation;
+use engine::picture::Picture;
+use lab::ann::Ann;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use spikelens::network::activation::Activation;
-use spikelens::network::ann::Ann;
-use spikelens::picture::Picture;
 
 use crate::machine::read;
 

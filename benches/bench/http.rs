@@ -7,9 +7,9 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use engine::picture::Picture;
 use serde::Serialize;
 use serde_json::Value;
-use spikelens::picture::Picture;
 
 use crate::indexing::spikelens;
 use crate::load::{Connection, Load, Round, closed, open};

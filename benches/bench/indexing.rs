@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use engine::chip::cost::CostModel;
+use engine::model::Model;
+use engine::picture::{DecodeLimits, Picture};
 use serde::Serialize;
 use spikelens::catalogue::store::Store;
-use spikelens::chip::cost::CostModel;
-use spikelens::picture::{DecodeLimits, Picture};
 use spikelens::service::Progress;
 use spikelens::service::embed::{Embedder, RunOptions};
 use spikelens::service::index::Index;
-use spikelens::service::model::Model;
 
 use crate::machine::cpus;
 

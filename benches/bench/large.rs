@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use engine::chip::cost::CostModel;
+use engine::embedding::is_zero;
+use engine::model::Model;
+use engine::neighbours::Neighbour;
+use engine::neighbours::quality::recall;
+use engine::picture::{DecodeLimits, Mode, Picture};
 use ndarray::Array3;
 use serde::Serialize;
 use serde_json::json;
 use spikelens::catalogue::store::Store;
 use spikelens::catalogue::{NewPicture, NewProduct, Origin, ProductId};
-use spikelens::chip::cost::CostModel;
-use spikelens::embedding::is_zero;
-use spikelens::neighbours::Neighbour;
-use spikelens::neighbours::quality::recall;
-use spikelens::picture::{DecodeLimits, Mode, Picture};
 use spikelens::service::embed::{Embedder, RunOptions};
-use spikelens::service::model::Model;
+use spikelens::service::maker::Maker;
 
 use crate::http::{Memory, Server, searches};
 use crate::indexing::{open, size};
@@ -141,12 +142,12 @@ pub fn measure(
 }
 
 /// Whether an earlier run has made these products by this model.
-fn holds(data: &Path, model: &Model, products: usize) -> Result<bool> {
+fn holds(data: &Path, model: &Arc<Model>, products: usize) -> Result<bool> {
     if !Store::exists(data) {
         return Ok(false);
     }
     let store = Store::open(data)?;
-    Ok(store.origin()?.as_ref() == Some(&model.origin(None, None, None)) && store.products()? == products)
+    Ok(store.origin()?.as_ref() == Some(&*Maker::new(Arc::clone(model), None, None, None).origin) && store.products()? == products)
 }
 
 fn make(
@@ -157,7 +158,7 @@ fn make(
     threads: usize,
 ) -> Result<()> {
     let mut store = Store::open(data)?;
-    let origin = Arc::new(model.origin(None, None, None));
+    let origin = Maker::new(Arc::clone(model), None, None, None).origin;
     store.set_origin(&origin, &model.file)?;
     let numbers: Vec<usize> = (0..products).collect();
     let mut ids = HashSet::new();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use engine::emulator::kernel::Kernel;
 use serde::Serialize;
-use spikelens::emulator::kernel::Kernel;
 
 /// Instruction sets that the kernels or the float network's runtime make use of.
 const FLAGS: [&str; 12] = [

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
+use engine::network::TimeSteps;
+use engine::picture::{Picture, idx};
 use serde::Serialize;
-use spikelens::network::TimeSteps;
-use spikelens::picture::{Picture, idx};
 
 use machine::Machine;
 

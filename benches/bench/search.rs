@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use engine::chip::cost::CostModel;
+use engine::model::Model;
+use engine::neighbours::Neighbour;
+use engine::neighbours::quality::recall;
+use engine::picture::{DecodeLimits, Picture};
 use serde::Serialize;
-use spikelens::chip::cost::CostModel;
-use spikelens::neighbours::Neighbour;
-use spikelens::neighbours::quality::recall;
-use spikelens::picture::{DecodeLimits, Picture};
 use spikelens::service::embed::{Embedder, RunOptions};
-use spikelens::service::model::Model;
 
 use crate::indexing;
 use crate::machine::on_one_cpu;

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::store::{Reader, Store, Table, damaged, unpack};
 use super::{Attributes, CatalogueError, PictureKey, check_attributes};
-use crate::network::hex;
+use engine::network::hex;
 
 /// SHA-256 over parts, each with its length before it.
 pub(super) fn sum(parts: &[&[u8]]) -> [u8; 32] {

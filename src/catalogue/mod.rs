@@ -1,7 +1,7 @@
 //! What the shop sells: products, their pictures, and the embedding of each picture.
 //!
 //! This file holds the words and their limits; [`store`] keeps them in SQLite, which is the truth. No SQL leaves this
-//! room. Absent: search (`crate::neighbours`) and how an embedding is made (`crate::emulator`).
+//! room. Absent: search (`engine::neighbours`) and how an embedding is made (`engine::emulator`).
 
 pub mod check;
 pub mod filter;
@@ -18,8 +18,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::network::{Probe, TimeSteps};
-use crate::picture::Mode;
+use engine::network::{Probe, TimeSteps};
+use engine::picture::Mode;
 
 /// Why the catalogue refused or failed.
 #[derive(Debug, Error)]

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::store::damaged;
 use super::{CatalogueError, Origin};
-use crate::network::TimeSteps;
+use engine::network::TimeSteps;
 
 /// Of the embeddings that are searched: model, probe, T.
 pub(super) const PRESENT: [&str; 3] = ["model_id", "probe", "time_steps"];

@@ -13,7 +13,7 @@ use super::write::{self, Write, Written};
 use super::{
     Attributes, CatalogueError, NewProduct, Origin, PictureKey, Product, ProductKey, schema, settings,
 };
-use crate::picture::Mode;
+use engine::picture::Mode;
 
 const DATABASE: &str = "catalogue.sqlite3";
 const LOCK: &str = "lock";

@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{files, progress};
-use crate::chip::cost::CostModel;
-use crate::embedding::stopping::Length;
-use crate::emulator::{Emulator, reference};
-use crate::network::{Probe, TimeSteps};
-use crate::picture::{DecodeLimits, Mode, Picture, npy};
 use crate::service::embed::{Embedder, RunOptions};
+use engine::chip::cost::CostModel;
+use engine::embedding::stopping::Length;
+use engine::emulator::{Emulator, reference};
+use engine::network::{Probe, TimeSteps};
+use engine::picture::{DecodeLimits, Mode, Picture, npy};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EmbedFormat {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use ndarray::Array3;
 
-use crate::chip::cost::CostModel;
-use crate::picture::{Picture, Shape, idx};
-use crate::service::model::Model;
+use engine::chip::cost::CostModel;
+use engine::model::Model;
+use engine::picture::{Picture, Shape, idx};
 
 /// Reads a file, naming it in the refusal.
 pub fn read(path: &Path) -> Result<Vec<u8>> {

@@ -8,19 +8,19 @@ mod lines;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::{files, progress};
 use crate::catalogue::store::Store;
-use crate::chip::cost::CostModel;
-use crate::network::{Probe, TimeSteps};
 use crate::service::Progress;
 use crate::service::ingest::{Offered, Take, ingest};
+use crate::service::maker::Maker;
 use crate::service::manifest::Refusal;
-use crate::service::model::{Maker, Model};
+use engine::chip::cost::CostModel;
+use engine::model::Model;
+use engine::network::{Probe, TimeSteps};
 
 /// Fill a catalogue without a server
 #[derive(Debug, Args)]
@@ -127,11 +127,7 @@ impl Import {
             }
             (None, _) => files::model(None, CostModel::Loihi1Paper)?,
         };
-        let origin = model.origin(before.as_ref(), self.probe, self.time_steps);
-        let maker = Maker {
-            model,
-            origin: Arc::new(origin),
-        };
+        let maker = Maker::new(model, before.as_ref(), self.probe, self.time_steps);
         let take = Take {
             resume: self.resume,
             threads: files::threads(),

@@ -2,10 +2,7 @@
 //!
 //! Results go to stdout, progress and logs to stderr. Exit 0: done; 1: failed, with one plain sentence; 2: wrong usage.
 
-mod convert;
 mod embed;
-mod evaluate;
-mod figures;
 mod files;
 mod import;
 mod inspect;
@@ -13,8 +10,6 @@ mod progress;
 mod search;
 mod serve;
 mod shell;
-mod train;
-mod tune;
 mod upkeep;
 
 use std::process::ExitCode;
@@ -35,15 +30,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Train(train::Train),
-    Tune(tune::Tune),
-    Convert(convert::Convert),
+    #[cfg(feature = "lab")]
+    #[command(flatten)]
+    Lab(lab::commands::Command),
     Inspect(inspect::Inspect),
     Embed(embed::Embed),
     Bench(embed::Bench),
     Import(import::Import),
     Search(search::Search),
-    Evaluate(evaluate::Evaluate),
     Serve(serve::Serve),
     Check(upkeep::Check),
     Backup(upkeep::Backup),
@@ -56,15 +50,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Train(train) => train.run(),
-        Command::Tune(tune) => tune.run(),
-        Command::Convert(convert) => convert.run(),
+        #[cfg(feature = "lab")]
+        Command::Lab(lab) => lab.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Embed(embed) => embed.run(),
         Command::Bench(bench) => bench.run(),
         Command::Import(import) => import.run(),
         Command::Search(search) => search.run(),
-        Command::Evaluate(evaluate) => evaluate.run(),
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Backup(backup) => backup.run(),

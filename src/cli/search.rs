@@ -10,14 +10,14 @@ use serde_json::json;
 use super::{files, progress};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
-use crate::chip::cost::CostModel;
-use crate::embedding::stopping::Length;
-use crate::picture::{DecodeLimits, Mode};
 use crate::service::Progress;
 use crate::service::embed::{Embedder, RunOptions};
 use crate::service::index::Index;
-use crate::service::model::Model;
 use crate::service::search::{SearchOptions, search};
+use engine::chip::cost::CostModel;
+use engine::embedding::stopping::Length;
+use engine::model::Model;
+use engine::picture::{DecodeLimits, Mode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SearchFormat {

@@ -16,17 +16,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{files, progress};
 use crate::catalogue::store::Store;
-use crate::chip::cost::CostModel;
 use crate::config::Config;
 use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;
 use crate::http::limits::{Bodies, Limits, Rates};
 use crate::http::metrics::Requests;
 use crate::http::{App, listen, router};
-use crate::network::{Probe, TimeSteps};
-use crate::picture::DecodeLimits;
-use crate::service::model::Maker;
+use crate::service::maker::Maker;
 use crate::service::{Service, ServiceOptions, reembed};
+use engine::chip::cost::CostModel;
+use engine::network::{Probe, TimeSteps};
+use engine::picture::DecodeLimits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -148,11 +148,7 @@ impl Serve {
         }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let store = self.store()?;
-        let origin = model.origin(store.origin()?.as_ref(), self.probe, self.time_steps);
-        let wanted = Maker {
-            model,
-            origin: Arc::new(origin),
-        };
+        let wanted = Maker::new(model, store.origin()?.as_ref(), self.probe, self.time_steps);
         let config = self.config();
         tracing::info!(
             model = wanted.model.snn.network.name,

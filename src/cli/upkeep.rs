@@ -10,10 +10,11 @@ use clap::Args;
 use super::{files, progress};
 use crate::catalogue::store::{Reader, Store};
 use crate::catalogue::{CatalogueError, Origin};
-use crate::chip::cost::CostModel;
 use crate::service::Progress;
 use crate::service::check::check;
-use crate::service::model::{Maker, Model};
+use crate::service::maker::Maker;
+use engine::chip::cost::CostModel;
+use engine::model::Model;
 
 /// Verify every sum, embedding and index entry of a catalogue
 #[derive(Debug, Args)]

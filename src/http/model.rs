@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::App;
 use super::search::ModelName;
-use crate::network::Probe;
 use crate::service::Stage;
-use crate::service::describe::{ModelDescription, describe, describe_chip};
 use crate::service::live::Reembedding;
+use engine::model::describe::{ModelDescription, describe, describe_chip};
+use engine::network::Probe;
 
 /// Layers, shapes, thresholds and defaults.
 pub async fn model(State(app): State<Arc<App>>) -> Json<ModelDescription> {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::{Code, Problem};
 use super::request::{self, Endpoint};
-use crate::service::model::hex;
+use engine::network::hex;
 
 /// A file of the page: its name, its content type, its bytes.
 type File = (&'static str, &'static str, &'static [u8]);

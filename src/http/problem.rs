@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::catalogue::CatalogueError;
-use crate::picture::PictureError;
 use crate::service::ServiceError;
+use engine::picture::PictureError;
 
 /// What clients can tell apart; one line of the contract's table each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,12 +16,13 @@ use super::problem::Problem;
 use super::request::{self, Endpoint};
 use super::search::{MatchAnswer, ModelName, no_image};
 use crate::catalogue::Product;
-use crate::network::Probe;
 use crate::service::Times;
-use crate::service::model::{Maker, hex};
+use crate::service::maker::Maker;
 use crate::service::recommend::Taste;
 use crate::service::search::Match;
 use crate::service::writes::GivenProduct;
+use engine::network::Probe;
+use engine::network::hex;
 
 /// Products of a page where the client does not say how many.
 const PAGE: usize = 20;

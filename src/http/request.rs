@@ -14,12 +14,12 @@ use super::limits::Bodies;
 use super::problem::{Code, Problem};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::{Attributes, ProductKey, check_attributes, check_title};
-use crate::embedding::stopping::{Length, LengthError};
-use crate::network::Probe;
-use crate::picture::Mode;
 use crate::service::manifest;
 use crate::service::recommend::Taste;
 use crate::service::search::SearchOptions;
+use engine::embedding::stopping::{Length, LengthError};
+use engine::network::Probe;
+use engine::picture::Mode;
 
 /// What a client sent, every field checked by itself.
 #[derive(Debug, Default)]
@@ -297,7 +297,7 @@ impl Fields {
                 request.probe = Some(
                     probe
                         .parse()
-                        .map_err(|error: crate::network::UnknownProbe| refuse(error.to_string()))?,
+                        .map_err(|error: engine::network::UnknownProbe| refuse(error.to_string()))?,
                 );
             }
             "prepare" => {

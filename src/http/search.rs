@@ -13,14 +13,14 @@ use super::App;
 use super::problem::Problem;
 use super::request::{self, Endpoint, Request};
 use crate::catalogue::Product;
-use crate::chip::report::Emulation;
-use crate::embedding::Prediction;
-use crate::network::Probe;
 use crate::service::embed::RunOptions;
-use crate::service::model::Model;
 use crate::service::search::Match;
-use crate::service::trace::Trace;
 use crate::service::{Query, Times};
+use engine::chip::report::Emulation;
+use engine::embedding::Prediction;
+use engine::model::Model;
+use engine::model::trace::Trace;
+use engine::network::Probe;
 
 /// Which model answered.
 #[derive(Debug, Serialize)]

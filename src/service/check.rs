@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::embed::Embedder;
 use super::kept::{self, Kept, row_hash};
-use super::model::Maker;
-use super::parallel::in_parallel;
+use super::maker::Maker;
 use super::reembed::{STORED, embedding_of};
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::PictureKey;
 use crate::catalogue::check::Checked;
 use crate::catalogue::store::Reader;
+use engine::parallel::in_parallel;
 
 /// What was looked at.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::chip::report::Emulation;
+use engine::chip::report::Emulation;
 
 /// Sums over all pictures that were run for requests.
 #[derive(Debug, Default)]

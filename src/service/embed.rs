@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ServiceError;
-use super::model::Model;
 use super::rates::Took;
-use super::trace::Trace;
-use crate::chip::report::Emulation;
-use crate::embedding::stopping::Length;
-use crate::embedding::{Embedding, Prediction};
-use crate::emulator::Emulator;
-use crate::network::Probe;
-use crate::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
+use engine::chip::report::Emulation;
+use engine::embedding::stopping::Length;
+use engine::embedding::{Embedding, Prediction};
+use engine::emulator::Emulator;
+use engine::model::Model;
+use engine::model::trace::Trace;
+use engine::network::Probe;
+use engine::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
 
 /// What a request may choose of how its picture is run.
 #[derive(Debug, Clone, Copy, PartialEq)]

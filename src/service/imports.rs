@@ -20,7 +20,7 @@ use crate::catalogue::imports::{Import, ImportState, ImportStep, OpenImport};
 use crate::catalogue::store::Reader;
 use crate::catalogue::write::Write;
 use crate::catalogue::{CatalogueError, NewProduct};
-use crate::picture::DecodeLimits;
+use engine::picture::DecodeLimits;
 
 /// Lines of one group of writes.
 const LINES: usize = 64;

@@ -16,8 +16,8 @@ use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Store;
 use crate::catalogue::write::Change;
 use crate::catalogue::{Attributes, Origin, PictureKey, ProductKey};
-use crate::neighbours::Neighbours;
-use crate::neighbours::exact::Vectors;
+use engine::neighbours::Neighbours;
+use engine::neighbours::exact::Vectors;
 
 pub use successor::Successor;
 

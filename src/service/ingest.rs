@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::embed::{Embedded, Embedder, RunOptions};
+use super::maker::Maker;
 use super::manifest::{ManifestProduct, Refusal};
-use super::model::Maker;
-use super::parallel::in_parallel;
 use super::{Progress, ServiceError, Stage};
 use crate::catalogue::store::Store;
 use crate::catalogue::{NewPicture, NewProduct};
-use crate::embedding::is_zero;
-use crate::picture::{DecodeLimits, Mode};
+use engine::embedding::is_zero;
+use engine::parallel::in_parallel;
+use engine::picture::{DecodeLimits, Mode};
 
 /// Products of one commit, and about how many bytes of pictures: few enough that little work is lost to a kill and
 /// little memory is held, many enough that commits cost nothing.

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ServiceError;
-use super::model::hex;
 use crate::catalogue::{Origin, PictureKey};
-use crate::neighbours::{GRAPH_FORMAT, Neighbours};
+use engine::neighbours::{GRAPH_FORMAT, Neighbours};
+use engine::network::hex;
 
 const FOLDER: &str = "index";
 const NEXT: &str = "index-next";

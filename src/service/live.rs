@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use super::ServiceError;
 use super::imports::Importer;
 use super::index::Index;
-use super::model::Maker;
+use super::maker::Maker;
 use super::progress::Progress;
 use super::writer::{SharedIndex, Writes, lend};
 use crate::catalogue::store::Reader;

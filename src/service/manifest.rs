@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::catalogue::{Attributes, Product, ProductId, check_attributes, check_title};
-use crate::picture::Mode;
+use engine::picture::Mode;
 
 /// A product as a line gives it, its pictures not looked at yet.
 #[derive(Debug, Clone, PartialEq)]

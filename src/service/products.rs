@@ -10,7 +10,7 @@ use super::{Service, ServiceError, Times, milliseconds};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Reader;
 use crate::catalogue::{CatalogueError, Product, ProductKey};
-use crate::embedding::is_zero;
+use engine::embedding::is_zero;
 
 /// Some products in stored order.
 #[derive(Debug)]

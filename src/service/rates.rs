@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::embed::RunOptions;
-use crate::embedding::stopping::Length;
+use engine::embedding::stopping::Length;
 
 /// What one request asks of a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

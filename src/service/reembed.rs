@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use super::embed::{Embedder, RunOptions};
 use super::index::Successor;
 use super::live::{Current, Reembedding};
-use super::model::{Maker, Model};
-use super::parallel::in_parallel;
+use super::maker::Maker;
 use super::pool::Backlog;
 use super::progress::{Progress, Stage};
 use super::writer::{Candidate, Takeover, TookOver, Writes};
@@ -22,8 +21,10 @@ use super::{ServiceError, kept};
 use crate::catalogue::PictureKey;
 use crate::catalogue::store::{Reader, Store, StoredPicture};
 use crate::catalogue::write::Write;
-use crate::embedding::is_zero;
-use crate::picture::DecodeLimits;
+use engine::embedding::is_zero;
+use engine::model::Model;
+use engine::parallel::in_parallel;
+use engine::picture::DecodeLimits;
 
 /// Pictures that are held at a time, about how many bytes of them, and how many while all threads work on them.
 const PICTURES: usize = 64;

@@ -5,9 +5,9 @@ use super::index::{Entry, Index};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::store::Reader;
 use crate::catalogue::{Product, ProductKey};
-use crate::embedding::is_zero;
-use crate::neighbours::Neighbour;
-use crate::neighbours::exact::nearest_first;
+use engine::embedding::is_zero;
+use engine::neighbours::Neighbour;
+use engine::neighbours::exact::nearest_first;
 
 /// What a search may choose.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::index::Index;
 use super::live::Live;
-use super::model::Maker;
+use super::maker::Maker;
 use super::{Service, ServiceError};
 
 /// Answers that are compared.

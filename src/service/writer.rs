@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::embed::Embedder;
 use super::index::{Index, Rebuilt, Successor};
 use super::live::Current;
-use super::model::Maker;
+use super::maker::Maker;
 use super::reembed::{Without, embedding_of};
 use super::room::{Room, Share};
 use super::{ServiceError, kept};

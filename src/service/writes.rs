@@ -12,7 +12,7 @@ use crate::catalogue::{
     Attributes, CatalogueError, NewPicture, NewProduct, Product, ProductId, ProductPicture, check_attributes,
     check_title,
 };
-use crate::picture::Mode;
+use engine::picture::Mode;
 
 /// A product as a client gives it.
 #[derive(Debug)]

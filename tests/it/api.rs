@@ -191,7 +191,7 @@ fn what_is_wrong_is_refused_with_its_name() {
         expected(413, "too_large", "")
     );
 
-    let black = spikelens::picture::Picture::new(ndarray::Array3::zeros((1, 28, 28))).unwrap();
+    let black = engine::picture::Picture::new(ndarray::Array3::zeros((1, 28, 28))).unwrap();
     let black = black.to_png().unwrap();
     let empty = json!({"embedding": vec![0; shipped().network.embedding_dimensions()]}).to_string();
     let found = refusal("/v1/search", "application/json", empty.as_bytes());

@@ -1,19 +1,20 @@
 //! The chip: what fits, what it costs, and that the costs are the paper's.
 
+use engine::chip::cost::{CostModel, FITTED, Terms, paper};
+use engine::chip::place::{PlaceError, Placement};
+use engine::chip::report::{Emulation, Occupancy};
+use engine::chip::width::widths;
+use engine::chip::{COMPARTMENTS_PER_CORE, FAN_IN, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE};
+use engine::chip::{CORES_PER_CHIP, SYNAPSE_BITS_PER_CORE};
+use engine::emulator::Emulator;
+use engine::model::Model;
+use engine::model::sample::membranes;
+use engine::network::snn::{InitialMembrane, Parameters, Snn, Weights};
+use engine::network::{Kind, Layer, TimeSteps, tensors};
+use lab::ann::architecture;
+use engine::picture::Shape;
+use lab::fit::{MEASURED, fit};
 use serde_json::Value;
-use spikelens::chip::cost::{CostModel, FITTED, Terms, paper};
-use spikelens::chip::fit::{MEASURED, fit};
-use spikelens::chip::place::{PlaceError, Placement};
-use spikelens::chip::report::{Emulation, Occupancy};
-use spikelens::chip::width::widths;
-use spikelens::chip::{COMPARTMENTS_PER_CORE, FAN_IN, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE};
-use spikelens::chip::{CORES_PER_CHIP, SYNAPSE_BITS_PER_CORE};
-use spikelens::emulator::Emulator;
-use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
-use spikelens::network::{Kind, Layer, TimeSteps, architecture, tensors};
-use spikelens::picture::Shape;
-use spikelens::service::model::Model;
-use spikelens::service::sample::membranes;
 
 use crate::support::{golden, pictures};
 

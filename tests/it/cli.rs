@@ -3,10 +3,11 @@
 use std::net::TcpListener;
 use std::process::Output;
 
+use engine::network::tensors::read_snn;
+use lab::ann::file::read_ann;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use spikelens::network::tensors::{read_ann, read_snn};
 
 use crate::api::catalogue;
 use crate::server::{run, spikelens};

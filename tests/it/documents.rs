@@ -1,8 +1,8 @@
 //! The documentation says what the program says.
 
-use spikelens::chip::cost::CostModel;
+use engine::chip::cost::CostModel;
+use engine::picture::{idx, npy};
 use spikelens::http::problem::Code;
-use spikelens::picture::{idx, npy};
 
 use crate::api::catalogue;
 use crate::server::{Server, run};

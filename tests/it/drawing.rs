@@ -1,8 +1,8 @@
 //! `inspect --format svg`: the drawing in the documentation is the program's, and every drawing is sound XML.
 
-use spikelens::chip::draw::svg;
-use spikelens::chip::place::Placement;
-use spikelens::network::tensors::read_snn;
+use engine::chip::draw::svg;
+use engine::chip::place::Placement;
+use engine::network::tensors::read_snn;
 
 use crate::chip::network;
 use crate::server::run;

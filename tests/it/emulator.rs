@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use engine::chip::tiling::Tiling;
+use engine::emulator::kernel::Kernel;
+use engine::emulator::{Emulator, EmulatorError, reference};
+use engine::network::activation::Activation;
+use engine::network::snn::{InitialMembrane, Parameters, Snn, Weights};
+use engine::network::{Kind, Layer, Network, TimeSteps};
+use engine::picture::{Picture, Shape, prepare::Recipe};
 use ndarray::{Array2, Array3, Array4};
 use proptest::prelude::*;
-use spikelens::chip::tiling::Tiling;
-use spikelens::emulator::kernel::Kernel;
-use spikelens::emulator::{Emulator, EmulatorError, reference};
-use spikelens::network::activation::Activation;
-use spikelens::network::snn::{InitialMembrane, Parameters, Snn, Weights};
-use spikelens::network::{Kind, Layer, Network, TimeSteps};
-use spikelens::picture::{Picture, Shape, prepare::Recipe};
 
 /// Numbers drawn in order from one seed: small networks need many parameters, and shrinking the seed is enough.
 struct Draw(u64);
@@ -290,8 +290,8 @@ fn a_bias_that_leaves_32_bits_is_named_by_layer_neuron_and_step() {
 #[test]
 fn a_warm_emulator_allocates_nothing() {
     let bytes = std::fs::read("models/fashion-mnist.snn.safetensors").unwrap();
-    let snn = Arc::new(spikelens::network::tensors::read_snn(&bytes).unwrap());
-    let tilings = spikelens::chip::place::Placement::of(&snn).unwrap().tilings();
+    let snn = Arc::new(engine::network::tensors::read_snn(&bytes).unwrap());
+    let tilings = engine::chip::place::Placement::of(&snn).unwrap().tilings();
     let shape = snn.network.input;
     let mut draw = Draw(7);
     let [first, second] = [0, 1].map(|_| random_picture(&mut draw, shape));

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use engine::chip::events::Events;
+use engine::chip::place::Placement;
+use engine::embedding::{Embedding, Prediction};
+use engine::emulator::{Emulator, reference};
+use engine::network::{Probe, TimeSteps, snn::Weights, tensors};
+use lab::convert::{ConvertOptions, convert};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use spikelens::chip::events::Events;
-use spikelens::chip::place::Placement;
-use spikelens::convert::{ConvertOptions, convert};
-use spikelens::embedding::{Embedding, Prediction};
-use spikelens::emulator::{Emulator, reference};
-use spikelens::network::{Probe, TimeSteps, snn::Weights, tensors};
 
 use crate::support::{golden, pictures};
 
@@ -83,9 +83,9 @@ fn both_emulators_match_the_bundle_bit_for_bit() {
 
 /// Of the third probe the bundle says nothing directly; its definition is checked on what the bundle does say.
 fn integrated_is_all_input(
-    snn: &spikelens::network::snn::Snn,
-    outcome: &spikelens::emulator::Outcome,
-    states: &[spikelens::emulator::LayerState],
+    snn: &engine::network::snn::Snn,
+    outcome: &engine::emulator::Outcome,
+    states: &[engine::emulator::LayerState],
     events: &Events,
     time_steps: TimeSteps,
 ) {
@@ -106,7 +106,7 @@ fn integrated_is_all_input(
 
 #[test]
 fn the_float_network_matches_the_bundle() {
-    let ann = tensors::read_ann(&golden("ann.safetensors")).unwrap();
+    let ann = lab::ann::file::read_ann(&golden("ann.safetensors")).unwrap();
     let bytes = golden("expected.safetensors");
     let expected = SafeTensors::deserialize(&bytes).unwrap();
     let embeddings = floats(&expected, "ann_embedding");
@@ -126,7 +126,7 @@ fn the_float_network_matches_the_bundle() {
 
 #[test]
 fn algorithm_1_gives_the_bundle_s_spiking_network() {
-    let ann = tensors::read_ann(&golden("ann.safetensors")).unwrap();
+    let ann = lab::ann::file::read_ann(&golden("ann.safetensors")).unwrap();
     let expected = tensors::read_snn(&golden("snn.safetensors")).unwrap();
     let calibration = pictures("train", 2000);
     let options = ConvertOptions::default();

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use engine::chip::cost::CostModel;
+use engine::embedding::stopping::Rule;
+use engine::emulator::Emulator;
+use engine::model::Model;
+use engine::network::TimeSteps;
 use serde_json::{Value, json};
-use spikelens::chip::cost::CostModel;
-use spikelens::embedding::stopping::Rule;
-use spikelens::emulator::Emulator;
-use spikelens::network::TimeSteps;
-use spikelens::service::model::Model;
 
 use crate::api::{catalogue, test_png};
 use crate::server::{Server, run};

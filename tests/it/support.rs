@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use engine::network::snn::Snn;
+use engine::network::tensors::read_snn;
+use engine::picture::Picture;
 use flate2::read::GzDecoder;
 use ndarray::Array3;
-use spikelens::network::snn::Snn;
-use spikelens::network::tensors::read_snn;
-use spikelens::picture::Picture;
 use std::io::Read;
 
 /// A file of the reference bundle.

@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use engine::picture::{DecodeLimits, decode};
 use serde_json::{Value, json};
-use spikelens::picture::{DecodeLimits, decode};
 
 use crate::api::{catalogue, test_png};
 use crate::server::{Server, run};

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::catalogue::write::Change;
 use crate::catalogue::{NewPicture, ProductId};
-use crate::network::hex;
-use crate::network::{Probe, TimeSteps};
+use engine::network::hex;
+use engine::network::{Probe, TimeSteps};
 
 const MODEL: &[u8] = b"the file";
 

@@ -12,9 +12,9 @@ use super::Source;
 use super::beside::Beside;
 use super::lines::{LONGEST, count_lines, open};
 use crate::catalogue::Attributes;
-use crate::picture::Mode;
 use crate::service::ingest::{Image, Offered};
 use crate::service::manifest::{ManifestProduct, Refusal};
+use engine::picture::Mode;
 
 /// The rows of a file behind the first, which names the columns.
 pub fn source(path: &Path) -> Result<Source> {

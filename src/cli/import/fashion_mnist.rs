@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::Source;
 use crate::catalogue::Attributes;
 use crate::cli::files::{self, Split};
-use crate::picture::idx::CLASS_NAMES;
-use crate::picture::{Mode, Picture};
 use crate::service::ingest::{Image, Offered};
 use crate::service::manifest::{ManifestProduct, Refusal};
+use engine::picture::idx::CLASS_NAMES;
+use engine::picture::{Mode, Picture};
 
 /// The first `limit` training pictures.
 pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {

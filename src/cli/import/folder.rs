@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use super::Source;
 use super::beside::Beside;
 use crate::catalogue::Attributes;
-use crate::picture::Mode;
 use crate::service::ingest::{Image, Offered};
 use crate::service::manifest::{ManifestProduct, Refusal};
+use engine::picture::Mode;
 
 /// Endings of pictures that can be decoded.
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];

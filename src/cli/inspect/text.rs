@@ -4,13 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::chip::width::Range;
-use crate::chip::{
+use engine::chip::width::Range;
+use engine::chip::{
     COMPARTMENTS_PER_CORE, INPUT_AXONS_PER_CORE, OUTPUT_AXONS_PER_CORE, SYNAPSE_BITS_PER_CORE,
 };
-use crate::service::describe::{describe, describe_chip, describe_widths};
-use crate::service::model::Model;
-use crate::service::sample::Membranes;
+use engine::model::Model;
+use engine::model::describe::{describe, describe_chip, describe_widths};
+use engine::model::sample::Membranes;
 
 /// Prints everything that is known of a model.
 pub fn print(out: &mut impl Write, model: &Model, membranes: Option<&Membranes>) -> Result<()> {

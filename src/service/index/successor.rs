@@ -6,9 +6,9 @@ use std::path::Path;
 use super::{Entry, Index, Listed};
 use crate::catalogue::store::Reader;
 use crate::catalogue::{Origin, PictureKey, ProductKey};
-use crate::neighbours::Neighbours;
-use crate::neighbours::exact::Vectors;
 use crate::service::ServiceError;
+use engine::neighbours::Neighbours;
+use engine::neighbours::exact::Vectors;
 
 /// Embeddings with their graph, which belong to pictures and to no product yet.
 #[derive(Debug)]

@@ -1,0 +1,142 @@
+//! `tune`: an SNN trained on through its own time steps. Needs the cargo feature `train`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use engine::network::TimeSteps;
+
+/// Train a spiking network on through the very time steps that it will run for
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  spikelens tune snn.safetensors --dataset dataset/fashion-mnist --time-steps 8 --out tuned.safetensors
+
+Weights, biases and initial membranes learn, as the chip's integers; thresholds stay. Pictures are classified by what the
+classifier integrates, and compared by the spike counts of the embedding layer: the file names that probe and
+--time-steps as its defaults. Tuning needs a build with it: cargo build --release --features train")]
+pub struct Tune {
+    /// The SNN file (safetensors), as convert writes it
+    snn: PathBuf,
+    /// Folder with Fashion-MNIST's *-ubyte.gz files
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
+    dataset: PathBuf,
+    /// Where the tuned SNN file goes
+    #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
+    out: PathBuf,
+    /// What the network is tuned for
+    #[arg(long, value_name = "T", default_value = "8", env = "SPIKELENS_TIME_STEPS")]
+    time_steps: TimeSteps,
+    /// How often every training picture is seen
+    #[arg(long, default_value_t = 1, env = "SPIKELENS_EPOCHS",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    epochs: usize,
+    /// Equal seeds give equal networks on one machine
+    #[arg(long, default_value_t = 1, env = "SPIKELENS_SEED")]
+    seed: u64,
+    /// Pictures between two steps of the optimiser
+    #[arg(long, default_value_t = 128, env = "SPIKELENS_BATCH")]
+    batch: usize,
+    /// Of Adam, at the start, in units of the thresholds; it falls along half a cosine to zero
+    #[arg(long, default_value_t = 5e-4, env = "SPIKELENS_LEARNING_RATE")]
+    learning_rate: f32,
+    /// Most pixels that pictures are moved by at random, each way
+    #[arg(long, default_value_t = 0, env = "SPIKELENS_SHIFT",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=8))]
+    shift: usize,
+    /// What a million synaptic operations a picture add to the loss: the higher, the fewer spikes and the less energy
+    #[arg(long, default_value_t = 0.0, env = "SPIKELENS_THRIFT")]
+    thrift: f32,
+    /// Weight of the contrastive term, beside a cross entropy of weight 1
+    #[arg(long, default_value_t = 0.5, env = "SPIKELENS_CONTRAST")]
+    contrast: f32,
+    /// Divides the cosines in the contrastive term
+    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_TEMPERATURE")]
+    temperature: f32,
+    /// Training pictures, the last ones, that choose the epoch to keep and are not trained on
+    #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]
+    validation: usize,
+    /// Only the first N training pictures
+    #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
+    limit: Option<usize>,
+}
+
+#[cfg(not(feature = "train"))]
+impl Tune {
+    pub fn run(self) -> Result<()> {
+        anyhow::bail!(
+            "this build has no training in it; get one with: cargo build --release --features train"
+        )
+    }
+}
+
+#[cfg(feature = "train")]
+impl Tune {
+    pub fn run(self) -> Result<()> {
+        use std::io::Write;
+
+        use anyhow::Context;
+        use serde_json::json;
+        use sha2::{Digest, Sha256};
+
+        use super::train::Follow;
+        use crate::files::{self, Split};
+        use crate::train::{Contrast, TrainOptions, TuneOptions, tune};
+        use engine::chip::place::Placement;
+        use engine::network::Probe;
+        use engine::network::hex;
+        use engine::network::tensors::{read_snn, write_snn};
+
+        let bytes = files::read(&self.snn)?;
+        let snn = read_snn(&bytes).with_context(|| format!("{} is refused", self.snn.display()))?;
+        let (pictures, labels) = files::fashion_mnist(&self.dataset, Split::Train, self.limit)?;
+        let options = TuneOptions {
+            time_steps: self.time_steps,
+            thrift: self.thrift,
+            training: TrainOptions {
+                epochs: self.epochs,
+                seed: self.seed,
+                batch: self.batch,
+                learning_rate: self.learning_rate,
+                dropout: 0.0,
+                mirror: true,
+                shift: self.shift,
+                normalise: false,
+                contrast: Some(Contrast {
+                    weight: self.contrast,
+                    temperature: self.temperature,
+                }),
+                validation: self.validation,
+                threads: files::threads(),
+            },
+        };
+        let mut follow = Follow::new("tuning");
+        let (mut tuned, report) = tune(&snn, &pictures, &labels, &options, &mut |now| follow.show(&now))?;
+        let placement = Placement::of(&tuned).context("the chip cannot hold this network")?;
+        tuned.network.default_probe = Some(Probe::SpikeCount);
+        tuned.network.default_time_steps = Some(self.time_steps);
+        let conversion = json!({
+            "algorithm": "tuned through its time steps",
+            "snn": hex(&Sha256::digest(&bytes)),
+            "time_steps": self.time_steps.get(),
+            "thrift": self.thrift,
+            "pictures": pictures.len(),
+            "options": options.training,
+            "report": report,
+        });
+        let written = write_snn(&tuned, Some(&conversion.to_string()));
+        files::write_whole(&self.out, &written)?;
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{}: {} bytes, id {}, {} cores; epoch {} of {} kept",
+            self.out.display(),
+            written.len(),
+            hex(&Sha256::digest(&written)),
+            placement.cores(),
+            report.kept_epoch,
+            self.epochs
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! An evaluation as files: a Markdown page, CSV, JSON, and what each figure of merit costs in energy as pictures.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::row::{Row, paper};
+use super::{Evaluate, Measured, table};
+use crate::figures::axis::{Axis, Scale};
+use crate::figures::chart::{Chart, Curve, Ink, Level, Point};
+use crate::{figures, files};
+use engine::embedding::stopping::Length;
+
+/// A figure of merit that is drawn against energy.
+struct Merit {
+    file: &'static str,
+    heading: &'static str,
+    axis: &'static str,
+    of: fn(&Row) -> f64,
+}
+
+const MERITS: [Merit; 2] = [
+    Merit {
+        file: "map-energy",
+        heading: "mAP against energy",
+        axis: "mean average precision",
+        of: |row| row.map,
+    },
+    Merit {
+        file: "classification-energy",
+        heading: "Classification against energy",
+        axis: "classified right, %",
+        of: |row| row.classification,
+    },
+];
+
+pub(super) fn write(evaluate: &Evaluate, measured: &Measured, folder: &Path) -> Result<()> {
+    files::write_whole(&folder.join("evaluation.csv"), table::csv(measured).as_bytes())?;
+    let mut json = table::json(evaluate, measured);
+    json["command"] = evaluate.command().into();
+    let json = serde_json::to_string_pretty(&json)? + "\n";
+    files::write_whole(&folder.join("evaluation.json"), json.as_bytes())?;
+    let mut as_png = false;
+    for merit in &MERITS {
+        as_png = figures::write(folder, merit.file, &chart(evaluate, measured, merit).svg())?;
+    }
+    let page = page(evaluate, measured, as_png);
+    files::write_whole(&folder.join("README.md"), page.as_bytes())
+}
+
+fn page(evaluate: &Evaluate, measured: &Measured, as_png: bool) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_page(&mut out, evaluate, measured, as_png);
+    out
+}
+
+fn write_page(out: &mut String, evaluate: &Evaluate, measured: &Measured, as_png: bool) -> std::fmt::Result {
+    writeln!(out, "# Evaluation on Fashion-MNIST\n")?;
+    writeln!(out, "```sh\n{}\n```\n", evaluate.command())?;
+    writeln!(
+        out,
+        "{} against the first {} training pictures: cosine similarity, average precision over the full ranking, equals \
+         in corpus order. Energy and latency are those of an emulated chip, modelled by `{}`, means per query; the \
+         paper's were measured on its board.\n",
+        queries(evaluate),
+        evaluate.corpus,
+        evaluate.cost_model.as_str()
+    )?;
+    writeln!(out, "| model | network | cores | id |\n|---|---|---|---|")?;
+    for named in &measured.models {
+        let (snn, placement) = (&named.model.snn, &named.model.placement);
+        writeln!(
+            out,
+            "| {} | {} | {} | `{:.12}` |",
+            cell(&named.label),
+            cell(&snn.network.name),
+            placement.cores(),
+            named.model.id
+        )?;
+    }
+    writeln!(
+        out,
+        "\n| | classification % | Top-1 % | Top-3 % | mAP | mean T | spikes | synaptic operations | latency ms | energy mJ |\n\
+         |---|---|---|---|---|---|---|---|---|---|"
+    )?;
+    for row in &measured.rows {
+        let named = match (&row.model, measured.models.as_slice()) {
+            (Some(model), _) => format!("{}: {}", cell(model), row.name()),
+            (None, _) => row.name(),
+        };
+        write_row(out, &named, row)?;
+    }
+    for row in &paper() {
+        write_row(out, &format!("paper: {}", row.name()), row)?;
+    }
+    for merit in &MERITS {
+        writeln!(
+            out,
+            "\n## {}\n\n![{}]({}.svg)",
+            merit.heading, merit.heading, merit.file
+        )?;
+    }
+    writeln!(
+        out,
+        "\nThe same figures: `evaluation.csv`, `evaluation.json`{}.",
+        if as_png { ", and a PNG beside each SVG" } else { "" }
+    )
+}
+
+fn write_row(out: &mut String, name: &str, row: &Row) -> std::fmt::Result {
+    let [steps, spikes, operations, latency, energy] = row.costs().map(|cost| match cost.as_str() {
+        "-" => String::new(),
+        _ => cost,
+    });
+    writeln!(
+        out,
+        "| {name} | {:.2} | {:.2} | {:.2} | {:.4} | {steps} | {spikes} | {operations} | {latency} | {energy} |",
+        row.classification, row.top_1, row.top_3, row.map
+    )
+}
+
+/// A name inside a table's cell.
+fn cell(name: &str) -> String {
+    name.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+fn queries(evaluate: &Evaluate) -> String {
+    match evaluate.queries_from.as_str() {
+        "test" => format!("The first {} test pictures", evaluate.queries),
+        _ => format!(
+            "The last {} training pictures, held out from training,",
+            evaluate.queries
+        ),
+    }
+}
+
+/// A curve for each model and probe over its time steps; queries that stop by themselves have one of their own.
+fn chart(evaluate: &Evaluate, measured: &Measured, merit: &Merit) -> Chart {
+    let mut curves: Vec<Curve> = Vec::new();
+    for row in measured.rows.iter().filter(|row| row.network == "SNN") {
+        let stops = matches!(row.time_steps, Some(Length::Auto(_)));
+        let model = match &row.model {
+            Some(model) => model.clone(),
+            None => measured.models[0].label.clone(),
+        };
+        let probe = row.probe.map(|probe| probe.as_str().replace('_', " "));
+        let name = format!(
+            "{model}, {}{}",
+            probe.unwrap_or_default(),
+            if stops { ", auto" } else { "" }
+        );
+        match curves.iter_mut().find(|curve| curve.name == name) {
+            Some(curve) => curve.points.extend(point(row, merit)),
+            None => curves.push(Curve {
+                name,
+                points: point(row, merit).into_iter().collect(),
+                ink: Ink::Own,
+            }),
+        }
+    }
+    for curve in &mut curves {
+        curve.points.sort_by(|a, b| a.x.total_cmp(&b.x));
+    }
+    let paper = paper();
+    curves.push(Curve {
+        name: "paper's board, membrane".to_owned(),
+        points: paper.iter().filter_map(|row| point(row, merit)).collect(),
+        ink: Ink::Published,
+    });
+    let floats = measured.rows.iter().filter(|row| row.network == "ANN");
+    Chart {
+        title: merit.heading.to_owned(),
+        subtitle: format!(
+            "{} {} queries, {} training pictures; energy modelled by {}, the paper's measured",
+            evaluate.queries,
+            evaluate.queries_from.as_str(),
+            evaluate.corpus,
+            evaluate.cost_model.as_str()
+        ),
+        x: Axis {
+            label: "energy a picture, mJ".to_owned(),
+            scale: Scale::Logarithmic,
+            ticks: Vec::new(),
+        },
+        y: Axis {
+            label: merit.axis.to_owned(),
+            scale: Scale::Linear,
+            ticks: Vec::new(),
+        },
+        curves,
+        levels: floats
+            .map(|row| Level {
+                name: "float network".to_owned(),
+                y: (merit.of)(row),
+            })
+            .collect(),
+    }
+}
+
+/// None where a row has no energy: a float network is not on the chip.
+fn point(row: &Row, merit: &Merit) -> Option<Point> {
+    let label = row.time_steps.map(|steps| match steps {
+        Length::Fixed(steps) => format!("T = {steps}"),
+        auto @ Length::Auto(_) => auto.to_string(),
+    });
+    Some(Point {
+        x: row.energy_mj?,
+        y: (merit.of)(row),
+        spread: 0.0,
+        label: label?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paper_s_board_has_two_points_and_its_float_network_none() {
+        let drawn: Vec<Point> = paper().iter().filter_map(|row| point(row, &MERITS[0])).collect();
+        let places: Vec<(f64, f64)> = drawn.iter().map(|point| (point.x, point.y)).collect();
+        assert_eq!(places, [(2.996, 0.4797), (12.17, 0.4919)]);
+        assert_eq!(drawn[0].label, "T = 16");
+    }
+
+    #[test]
+    fn a_name_cannot_break_its_table() {
+        assert_eq!(cell("a|b\nc"), "a\\|b c");
+    }
+}

@@ -1,0 +1,471 @@
+//! The float network's layers as differentiable operations on a batch of pictures.
+//!
+//! A batch is a matrix `[pictures, neurons]`, and within a picture neurons stand row, column, channel: all channels
+//! of a window's row then lie side by side, and gathering windows is copying runs. `engine::network` orders
+//! channel, row, column instead; `order` translates.
+//!
+//! A convolution is one operation, not a chain of the library's: its own `conv2d` takes three times as long backward,
+//! and a chain of gathering, product, bias and ReLU keeps and adds up gradients that nobody asks for.
+
+use std::sync::Arc;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor, Var, bail};
+use rayon::prelude::*;
+
+use super::TrainError;
+use super::batch::{Learner, Mode, Passed};
+use super::clip::Clip;
+use super::lend::{read, values};
+use super::normalise::{Normalise, Statistics, affine};
+use super::order::parameters_of;
+use super::pooling::Pooling;
+use super::random::Random;
+use super::windows::Windows;
+use crate::ann::Parameters;
+use engine::network::activation::{Activation, Clipped};
+use engine::network::{Kind, Layer, Network};
+use engine::picture::{Picture, Shape};
+
+/// Weights times window, plus bias, and ReLU if `rectified`: a convolution or a dense layer.
+///
+/// Its arguments are the source, the weights `[window, out]` and the bias `[out]`.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) windows: Arc<Windows>,
+    pub(super) rectified: bool,
+}
+
+impl Connection {
+    /// The same without its ReLU.
+    fn driven(&self) -> Self {
+        Self {
+            rectified: false,
+            ..self.clone()
+        }
+    }
+}
+
+impl CustomOp3 for Connection {
+    fn name(&self) -> &'static str {
+        "connection"
+    }
+
+    fn cpu_fwd(
+        &self,
+        source: &CpuStorage,
+        source_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, candle_core::Shape)> {
+        let bias = values(bias, bias_layout)?;
+        let columns = self.windows.gather(values(source, source_layout)?);
+        let rows = columns.len() / self.windows.length;
+        let columns_layout = Layout::contiguous((rows, self.windows.length));
+        let sizes = (1, rows, bias.len(), self.windows.length);
+        let product = CpuStorage::F32(columns).matmul(weights, sizes, &columns_layout, weights_layout)?;
+        let CpuStorage::F32(mut driven) = product else {
+            bail!("a product of f32 matrices is of another type");
+        };
+        for row in driven.chunks_exact_mut(bias.len()) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                *value += bias;
+                // A comparison, not `max`: a value that is not a number must stay one to be noticed.
+                if self.rectified && *value < 0.0 {
+                    *value = 0.0;
+                }
+            }
+        }
+        let neurons = self.windows.positions * bias.len();
+        Ok((
+            CpuStorage::F32(driven),
+            (rows / self.windows.positions, neurons).into(),
+        ))
+    }
+
+    fn bwd(
+        &self,
+        source: &Tensor,
+        weights: &Tensor,
+        bias: &Tensor,
+        result: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let out = bias.elem_count();
+        let mut errors = read(gradient, <[f32]>::to_vec)?;
+        if self.rectified {
+            read(result, |result| {
+                for (error, &value) in errors.iter_mut().zip(result) {
+                    if value <= 0.0 {
+                        *error = 0.0;
+                    }
+                }
+            })?;
+        }
+        let mut bias_gradient = vec![0.0; out];
+        for row in errors.chunks_exact(out) {
+            for (sum, error) in bias_gradient.iter_mut().zip(row) {
+                *sum += error;
+            }
+        }
+        let rows = errors.len() / out;
+        let errors = Tensor::from_vec(errors, (rows, out), &Device::Cpu)?;
+        // Gathering anew is cheaper than keeping every layer's windows from the forward pass in memory.
+        let columns = read(source, |source| self.windows.gather(source))?;
+        let columns = Tensor::from_vec(columns, (rows, self.windows.length), &Device::Cpu)?;
+        let weights_gradient = columns.t()?.matmul(&errors)?;
+        // The pictures themselves need no gradient.
+        let source_gradient = if source.track_op() {
+            let columns = errors.matmul(&weights.detach().t()?)?;
+            let gradient = read(&columns, |columns| self.windows.scatter(columns))?;
+            Some(Tensor::from_vec(gradient, source.dims(), &Device::Cpu)?)
+        } else {
+            None
+        };
+        let bias_gradient = Tensor::from_vec(bias_gradient, out, &Device::Cpu)?;
+        Ok((source_gradient, Some(weights_gradient), Some(bias_gradient)))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Connection(Connection),
+    Pooling(Pooling),
+}
+
+/// Silences a share of the neurons that a dense layer sees, anew for each batch, while training.
+#[derive(Debug)]
+pub(super) struct Dropout {
+    pub(super) rate: f32,
+    pub(super) random: Random,
+}
+
+impl Dropout {
+    fn apply(&mut self, source: &Tensor) -> Result<Tensor> {
+        // The neurons that are left count for the silenced ones too, so nothing changes on average.
+        let kept = 1.0 / (1.0 - self.rate);
+        let mask: Vec<f32> = (0..source.elem_count())
+            .map(|_| if self.random.unit() < self.rate { 0.0 } else { kept })
+            .collect();
+        source.mul(&Tensor::from_vec(mask, source.dims(), &Device::Cpu)?)
+    }
+}
+
+/// A network as operations, in order.
+#[derive(Debug)]
+pub(super) struct Layers {
+    network: Network,
+    operations: Vec<Operation>,
+    /// Whether what arrives in hidden layers is normalised while learning.
+    normalised: bool,
+}
+
+impl Layers {
+    pub(super) fn new(network: &Network) -> Self {
+        let last = network.layers.len() - 1;
+        let rectifies = network.activation == Activation::Relu;
+        let operation = |(index, layer): (usize, &Layer)| {
+            let windows = Arc::new(Windows::new(layer));
+            match layer.kind {
+                Kind::AvgPool2d { .. } => Operation::Pooling(Pooling {
+                    share: windows.share(),
+                    windows,
+                }),
+                // The activation follows every layer but the last.
+                _ => Operation::Connection(Connection {
+                    windows,
+                    rectified: rectifies && index != last,
+                }),
+            }
+        };
+        let operations = network.layers.iter().enumerate().map(operation).collect();
+        Self {
+            network: network.clone(),
+            operations,
+            normalised: false,
+        }
+    }
+
+    /// The same network with batch normalisation in every hidden layer.
+    pub(super) fn normalised(self, normalised: bool) -> Self {
+        Self { normalised, ..self }
+    }
+
+    /// The normalisation's scales among the parameters.
+    fn scales<'parameters, T>(&self, parameters: &'parameters [T]) -> &'parameters [T] {
+        let ceilings = usize::from(self.clipped().is_some());
+        let (end, count) = (parameters.len() - ceilings, self.hidden().count());
+        &parameters[end - if self.normalised { count } else { 0 }..end]
+    }
+
+    /// The values of layer `layer`, clipped and quantised.
+    fn clip(&self, flow: &Tensor, ceilings: &Tensor, layer: usize) -> Result<Tensor> {
+        let levels = self.clipped().map_or(1, |clipped| clipped.levels);
+        // At most 1,024, which f32 holds exactly.
+        let levels = levels as f32;
+        flow.apply_op2(ceilings, Clip { layer, levels })
+    }
+
+    fn clipped(&self) -> Option<&Clipped> {
+        match &self.network.activation {
+            Activation::Relu => None,
+            Activation::Clipped(clipped) => Some(clipped),
+        }
+    }
+
+    /// Layers that have weights, the classifier apart.
+    fn hidden(&self) -> impl Iterator<Item = &Layer> {
+        let last = self.network.layers.len() - 1;
+        let weighted = |layer: &&Layer| !matches!(layer.kind, Kind::AvgPool2d { .. });
+        self.network.layers[..last].iter().filter(weighted)
+    }
+
+    /// The shapes of the parameters, in the order that [`Learner::forward`] takes them: weights and bias of every layer
+    /// that has some, in turn, then the normalisation's scales of every hidden one, then the activation's ceilings.
+    pub(super) fn parameter_shapes(&self) -> Vec<Vec<usize>> {
+        let shapes = |(layer, operation): (&Layer, &Operation)| match operation {
+            Operation::Pooling(_) => vec![],
+            Operation::Connection(connection) => {
+                let out = layer.output.channels;
+                vec![vec![connection.windows.length, out], vec![out]]
+            }
+        };
+        let ceilings = self.clipped().map(|clipped| vec![clipped.ceilings.len()]);
+        let scales = self.hidden().map(|layer| vec![layer.output.channels]);
+        self.network
+            .layers
+            .iter()
+            .zip(&self.operations)
+            .flat_map(shapes)
+            .chain(scales.filter(|_| self.normalised))
+            .chain(ceilings)
+            .collect()
+    }
+
+    /// First values: uniform weights whose variance keeps that of the activations (He et al. 2015), no biases.
+    pub(super) fn first_parameters(&self, random: &mut Random) -> Vec<Vec<f32>> {
+        let mut parameters = Vec::new();
+        let last = &self.network.layers[self.network.layers.len() - 1];
+        for (layer, operation) in self.network.layers.iter().zip(&self.operations) {
+            let Operation::Connection(connection) = operation else {
+                continue;
+            };
+            // Clipping at 0 halves the variance, which twice the weights' variance makes up for.
+            let gain = if layer != last { 2.0 } else { 1.0 };
+            let bound = (3.0 * gain / layer.fan_in() as f32).sqrt();
+            let count = connection.windows.length * layer.output.channels;
+            parameters.push((0..count).map(|_| bound * (2.0 * random.unit() - 1.0)).collect());
+            parameters.push(vec![0.0; layer.output.channels]);
+        }
+        if self.normalised {
+            parameters.extend(self.hidden().map(|layer| vec![1.0; layer.output.channels]));
+        }
+        parameters.extend(self.clipped().map(|clipped| clipped.ceilings.clone()));
+        parameters
+    }
+
+    /// The network with the activation that `values` hold.
+    pub(super) fn network_of(&self, values: &[Vec<f32>]) -> Network {
+        let mut network = self.network.clone();
+        if let (Activation::Clipped(clipped), Some(ceilings)) = (&mut network.activation, values.last()) {
+            clipped.ceilings.clone_from(ceilings);
+        }
+        network
+    }
+
+    /// The parameters as `engine::network` orders them.
+    pub(super) fn parameters_of(&self, values: &[Vec<f32>]) -> Vec<Parameters> {
+        parameters_of(&self.network, values)
+    }
+}
+
+/// How a picture is seen: every epoch may see another view of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct View {
+    /// From right to left.
+    pub(super) mirrored: bool,
+    /// Pixels that the picture is moved down and to the right; what it leaves is black.
+    pub(super) moved: [isize; 2],
+}
+
+/// Lays a view of a picture out as a row of the first layer's source, row, column, channel, and appends it.
+pub(super) fn extend_source<T>(source: &mut Vec<T>, picture: &Picture, view: View, value: impl Fn(u8) -> T) {
+    let Shape {
+        channels,
+        height,
+        width,
+    } = picture.shape();
+    let pixels = picture.as_slice();
+    let [down, right] = view.moved;
+    for row in 0..height {
+        let row = row.checked_add_signed(-down).filter(|&row| row < height);
+        for column in 0..width {
+            let column = column
+                .checked_add_signed(-right)
+                .filter(|&column| column < width)
+                .map(|column| if view.mirrored { width - 1 - column } else { column });
+            let place = row.zip(column).map(|(row, column)| row * width + column);
+            let pixel = |channel: usize| place.map_or(0, |place| pixels[channel * height * width + place]);
+            source.extend((0..channels).map(|channel| value(pixel(channel))));
+        }
+    }
+}
+
+/// Tensors of these shapes that gradients are asked for.
+pub(super) fn variables(parameters: &[Vec<f32>], shapes: Vec<Vec<usize>>) -> Result<Vec<Var>> {
+    let variable = |(values, shape): (&Vec<f32>, Vec<usize>)| Var::from_slice(values, shape, &Device::Cpu);
+    parameters.iter().zip(shapes).map(variable).collect()
+}
+
+impl Learner for Layers {
+    fn variables(&self, parameters: &[Vec<f32>]) -> std::result::Result<Vec<Var>, TrainError> {
+        Ok(variables(parameters, self.parameter_shapes())?)
+    }
+
+    fn source(&self, pictures: &[(&Picture, View)]) -> std::result::Result<Tensor, TrainError> {
+        let mut source = Vec::with_capacity(pictures.len() * self.network.input.len());
+        for &(picture, view) in pictures {
+            // As `crate::ann` scales it.
+            extend_source(&mut source, picture, view, |pixel| f32::from(pixel) / 255.0);
+        }
+        let shape = (pictures.len(), self.network.input.len());
+        Ok(Tensor::from_vec(source, shape, &Device::Cpu)?)
+    }
+
+    fn forward(
+        &self,
+        parameters: &[Tensor],
+        source: Tensor,
+        mut mode: Mode,
+    ) -> std::result::Result<Passed, TrainError> {
+        let mut pairs = parameters.chunks_exact(2);
+        let mut scales = self.scales(parameters).iter();
+        let ceilings = self.clipped().zip(parameters.last());
+        let last = self.network.layers.len() - 1;
+        let mut flow = source;
+        let mut embeddings = None;
+        for (index, (layer, operation)) in self.network.layers.iter().zip(&self.operations).enumerate() {
+            match operation {
+                // Means of what is not negative are not negative, so pooling needs no ReLU.
+                Operation::Pooling(pooling) => flow = flow.apply_op1(pooling.clone())?,
+                Operation::Connection(connection) => {
+                    if let (Kind::Dense, Mode::Learning(Some(dropout))) = (layer.kind, &mut mode) {
+                        flow = dropout.apply(&flow)?;
+                    }
+                    let Some([weights, bias]) = pairs.next() else {
+                        unreachable!("every layer but a pooling one has weights and a bias");
+                    };
+                    let scale = scales.next().filter(|_| matches!(mode, Mode::Learning(_)));
+                    flow = match scale {
+                        None => flow.apply_op3(weights, bias, connection.clone())?,
+                        Some(scale) => {
+                            let driven = flow.apply_op3(weights, &bias.zeros_like()?, connection.driven())?;
+                            let normalised = driven.apply_op3(scale, bias, Normalise)?;
+                            if connection.rectified {
+                                normalised.relu()?
+                            } else {
+                                normalised
+                            }
+                        }
+                    };
+                }
+            }
+            if let Some((_, ceilings)) = ceilings.filter(|_| index != last) {
+                flow = self.clip(&flow, ceilings, index)?;
+            }
+            if index == self.network.embedding_layer {
+                embeddings = Some(flow.clone());
+            }
+        }
+        Ok(Passed {
+            embeddings: embeddings.expect("a network's embedding layer is one of its layers"),
+            logits: flow,
+            operations: None,
+        })
+    }
+
+    /// Takes the normalisation into the weights and biases, layer by layer, by what arrives from `sample`.
+    fn settle(
+        &self,
+        parameters: &[Vec<f32>],
+        sample: impl FnOnce() -> std::result::Result<Vec<Tensor>, TrainError>,
+    ) -> std::result::Result<Vec<Vec<f32>>, TrainError> {
+        let mut settled = parameters.to_vec();
+        if !self.normalised {
+            return Ok(settled);
+        }
+        let shapes = self.parameter_shapes();
+        let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
+        let ceilings = parameters
+            .last()
+            .map(|ceilings| tensor(ceilings, &[ceilings.len()]))
+            .transpose()?;
+        let scales = self.scales(parameters).to_vec();
+        let last = self.network.layers.len() - 1;
+        let mut flows = sample()?;
+        let mut pair = 0;
+        for (index, operation) in self.operations[..last].iter().enumerate() {
+            let connection = match operation {
+                Operation::Pooling(pooling) => {
+                    let pool = |flow: &Tensor| flow.apply_op1(pooling.clone());
+                    flows = flows.par_iter().map(pool).collect::<Result<_>>()?;
+                    None
+                }
+                Operation::Connection(connection) => Some(connection),
+            };
+            if let Some(connection) = connection {
+                let (at_weights, at_bias) = (2 * pair, 2 * pair + 1);
+                let channels = settled[at_bias].len();
+                let weights = tensor(&settled[at_weights], &shapes[at_weights])?;
+                let none = tensor(&vec![0.0; channels], &[channels])?;
+                let driven: Vec<Tensor> = flows
+                    .par_iter()
+                    .map(|flow| flow.apply_op3(&weights, &none, connection.driven()))
+                    .collect::<Result<_>>()?;
+                let mut statistics: Option<Statistics> = None;
+                for part in &driven {
+                    let of_part = read(part, |part| Statistics::of(part, channels))?;
+                    match &mut statistics {
+                        None => statistics = Some(of_part),
+                        Some(statistics) => statistics.add(&of_part),
+                    }
+                }
+                let Some(statistics) = statistics else {
+                    return Ok(settled);
+                };
+                let (factors, added) = affine(&statistics, &scales[pair], &settled[at_bias]);
+                for row in settled[at_weights].chunks_exact_mut(channels) {
+                    for (weight, factor) in row.iter_mut().zip(&factors) {
+                        *weight *= factor;
+                    }
+                }
+                settled[at_bias] = added;
+                let weights = tensor(&settled[at_weights], &shapes[at_weights])?;
+                let bias = tensor(&settled[at_bias], &[channels])?;
+                flows = flows
+                    .par_iter()
+                    .map(|flow| flow.apply_op3(&weights, &bias, connection.clone()))
+                    .collect::<Result<_>>()?;
+                pair += 1;
+            }
+            if let Some(ceilings) = ceilings.as_ref().filter(|_| self.clipped().is_some()) {
+                let clip = |flow: &Tensor| self.clip(flow, ceilings, index);
+                flows = flows.par_iter().map(clip).collect::<Result<_>>()?;
+            }
+        }
+        Ok(settled)
+    }
+
+    fn constrain(&self, parameters: &mut [Vec<f32>]) {
+        if let (Some(_), Some(ceilings)) = (self.clipped(), parameters.last_mut()) {
+            for ceiling in ceilings {
+                *ceiling = ceiling.max(LEAST_CEILING);
+            }
+        }
+    }
+}
+
+/// A ceiling below this would make numbers too large for what follows it; none was ever seen near it.
+const LEAST_CEILING: f32 = 1e-3;
