@@ -1,5 +1,5 @@
-//! The emulators against the float network: the same pictures, one thread on one CPU, all candidates slice by slice
-//! next to one another, so that whatever else the machine does hits them alike.
+//! The emulators against the float network: the same pictures, one thread on one CPU, all candidates in turn on each
+//! slice of pictures, so that other load on the machine affects them equally.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use engine::emulator::kernel::Kernel;
 use engine::emulator::{Emulator, Outcome, reference};
 use engine::model::Model;
 use engine::network::TimeSteps;
-use lab::ann::file::read_ann;
 use engine::picture::Picture;
+use lab::ann::file::read_ann;
 use serde::Serialize;
 
 use crate::float_network::FloatNetwork;
 use crate::machine::{name, on_one_cpu};
 use crate::summary::{Quantiles, Ratio, Sorted};
 
-/// Pictures that each candidate runs before the next one's turn: first once without being timed, because caches and
-/// branch predictors forget during the others' turns, and no candidate is to pay for fetching its pictures again.
+/// Pictures that each candidate runs before the next one's turn. They are first run once untimed, to warm the caches
+/// and branch predictors that the other candidates used.
 const SLICE: usize = 50;
-/// Pictures of each slice that the reference emulator runs, in the first round alone: it takes a thousand times as long.
+/// Pictures of each slice that the reference emulator runs, in the first round alone: it is a thousand times slower.
 const REFERENCE_OF_SLICE: usize = 1;
-/// Pictures on which the kernels must equal the reference emulator before anything is timed.
+/// Pictures on which the kernels are compared with the reference emulator before anything is timed.
 const CHECKED_BY_REFERENCE: usize = 2;
 
 /// The networks that are measured: name, folder and files.
@@ -63,38 +63,38 @@ pub struct Emulation {
 #[derive(Debug, Serialize)]
 pub struct Network {
     pub name: String,
-    /// A call of the runtime that computes nothing; part of every time of the float network.
+    /// The time of an empty call of the runtime, which is part of every time of the float network.
     pub empty_call_ms: f64,
     pub rows: Vec<Row>,
 }
 
-/// One candidate's figures.
+/// The figures of one candidate.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Of the emulators; the float network, which has none, is timed anew beside each number of them.
+    /// Time steps of the emulators; the float network, which has none, is timed beside each number of time steps.
     pub time_steps: u32,
     pub engine: String,
     pub pictures: usize,
     pub median_ms: f64,
     pub p99_ms: f64,
-    /// The median over the pictures of each one's best round: the least disturbed figure.
+    /// The median over the pictures of each one's best round, which is disturbed least.
     pub best_ms: f64,
     pub best_p99_ms: f64,
-    /// This engine's median over the float network's, slice by slice.
+    /// Ratio of this engine's median to the float network's, per slice.
     pub to_float: Ratio,
-    /// The same over the kernel before it, if there is one.
+    /// Ratio to the previous kernel, if there is one.
     pub to_kernel_before: Option<Ratio>,
     pub quantiles_ms: Quantiles,
-    /// In the order in which they were run.
+    /// In the order of the runs.
     pub slice_medians_ms: Vec<f64>,
 }
 
-/// Times of one candidate as they come in.
+/// The times of one candidate.
 #[derive(Debug, Default, Clone)]
 struct Times {
-    /// `[picture][round]`, empty where it was not run.
+    /// `[picture][round]`, empty if it was not run.
     of_picture: Vec<Vec<f64>>,
-    /// `(turn, median)`; candidates that stood next to one another have the same turn.
+    /// `(turn, median)`; candidates that ran directly after one another have the same turn.
     slices: Vec<(usize, f64)>,
 }
 
@@ -109,7 +109,7 @@ impl Times {
         self.slices.push((turn, Sorted::new(times.to_vec()).median()));
     }
 
-    /// Of what stood next to one another.
+    /// The ratios of runs of the same turn.
     fn ratio(&self, other: &Self) -> Ratio {
         Ratio::of(self.slices.iter().filter_map(|&(turn, median)| {
             let beside = other.slices.iter().find(|(other, _)| *other == turn)?;
@@ -143,7 +143,7 @@ impl Times {
 enum Candidate {
     Float,
     Reference,
-    /// By its place in [`Kernel::available`].
+    /// Index in [`Kernel::available`].
     Kernel(usize),
 }
 
@@ -227,7 +227,7 @@ impl<'a> Bench<'a> {
             }
             for (index, (&time_steps, times)) in steps.iter().zip(&mut times).enumerate() {
                 let turn = turn * steps.len() + index;
-                // Nobody always follows the same one, and everybody is first as often.
+                // The order rotates, so that each candidate is first equally often and has different predecessors.
                 candidates.rotate_left(1);
                 for &candidate in &candidates {
                     let (place, run) = self.slice(candidate, slice, time_steps)?;
@@ -256,7 +256,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Times one candidate on one slice; says where its times belong.
+    /// Times one candidate on one slice; returns the index of its times.
     fn slice(
         &mut self,
         candidate: Candidate,
@@ -291,7 +291,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Wrong code must not look fast: every kernel gives what the first one gives, and that is the reference's.
+    /// Wrong code must not look fast: every kernel must equal the first one, and the first one the reference.
     fn check(&mut self) -> Result<()> {
         let tilings = self.model.placement.tilings();
         let wrong = |kernel: Kernel, index: usize, time_steps: TimeSteps| {

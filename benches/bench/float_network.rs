@@ -1,5 +1,5 @@
-//! The float network beside the emulators: `float_network.py`, alive for a whole run and asked for one slice of
-//! pictures at a time, so that its rounds stand between theirs.
+//! The float network for comparison: a `float_network.py` process that runs one slice of pictures at a time, so that
+//! its rounds alternate with those of the emulators.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::machine::read;
 
-/// The most that two float networks may differ by rounding, as a share of the largest score.
+/// The largest difference of two float networks by rounding, relative to the largest score.
 const ROUNDING: f32 = 1e-4;
 
 /// The runtime's process; ended when dropped.
@@ -45,7 +45,7 @@ struct Scores {
 }
 
 impl FloatNetwork {
-    /// Loads an ANN file with `python`; `work` is a folder for the pictures that it reads.
+    /// Loads an ANN file with `python`; `work` is a directory for the pictures that it reads.
     pub fn start(python: &Path, ann: &Path, pictures: &[Picture], work: &Path) -> Result<Self> {
         let raw = work.join("pictures.u8");
         let pixels: Vec<u8> = pictures
@@ -81,7 +81,7 @@ impl FloatNetwork {
         Ok(network)
     }
 
-    /// Fails unless the runtime computes what the program's own float network does.
+    /// Fails unless the runtime's results equal those of the program's float network.
     pub fn check(&mut self, ann: &Ann, pictures: &[Picture]) -> Result<()> {
         writeln!(self.ask, "logits")?;
         let Scores { logits } = self.answer()?;
@@ -90,7 +90,8 @@ impl FloatNetwork {
             "scores for {} pictures",
             logits.len()
         );
-        // A sum that lies just at a step of a quantised activation falls to either side of it by its order of addition.
+        // A sum close to a step of a quantised activation may be rounded to either side, depending on the order of the
+        // additions.
         let quantised = ann.network.activation != Activation::Relu;
         let mut spared = if quantised { pictures.len() / 20 } else { 0 };
         for (index, (picture, found)) in pictures.iter().zip(&logits).enumerate() {
@@ -111,7 +112,7 @@ impl FloatNetwork {
         Ok(())
     }
 
-    /// Milliseconds for each of `count` pictures from `first` on; all run once before without being timed.
+    /// Milliseconds for each of `count` pictures from `first` on; all are run once untimed before.
     pub fn run(&mut self, first: usize, count: usize) -> Result<Vec<f64>> {
         ensure!(
             first + count <= self.pictures,
@@ -149,13 +150,13 @@ impl FloatNetwork {
 
 impl Drop for FloatNetwork {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The highest score, the first of equals.
+/// The highest score; the first one on a tie.
 fn class(scores: &[f32]) -> Option<usize> {
     (0..scores.len()).reduce(
         |best, index| {
@@ -164,7 +165,7 @@ fn class(scores: &[f32]) -> Option<usize> {
     )
 }
 
-/// Makes sure that `folder` holds a Python with the pinned packages; gives its path.
+/// Installs a Python with the pinned packages into `folder`, if it is missing; returns its path.
 pub fn python(folder: &Path) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     let installed = folder.join("installed.txt");
@@ -174,7 +175,7 @@ pub fn python(folder: &Path) -> Result<PathBuf> {
     }
     eprintln!("installing the float network's runtime into {}", folder.display());
     let run = |command: &mut Command, what: &str| -> Result<()> {
-        // Standard output is the page's.
+        // Standard output is reserved for the page.
         let status = command.stdout(Stdio::null()).status();
         let status = status.with_context(|| format!("{what}: {:?} cannot be run", command.get_program()))?;
         ensure!(status.success(), "{what} failed ({status}); it says why above");

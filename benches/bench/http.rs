@@ -1,4 +1,4 @@
-//! The whole answer over HTTP: the real executable, pictures of the test split as PNG to `POST /v1/search`.
+//! Searches over HTTP: the real executable, pictures of the test split as PNG to `POST /v1/search`.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -16,11 +16,11 @@ use crate::load::{Connection, Load, Round, closed, open};
 use crate::machine::{cpus, number, read};
 use crate::summary::Sorted;
 
-/// Shares of what the server can do, at which requests are due.
+/// Request rates, as shares of the server's capacity.
 const RATES: [f64; 2] = [0.5, 0.8];
-/// The overload: so many times what the most clients reached, from so many connections.
+/// The overload: its rate relative to the closed loop with the most clients, and its number of connections.
 const OVERLOAD: (f64, usize) = (4.0, 1000);
-/// Requests whose answers are asked where their time went.
+/// Number of requests whose `timing` is evaluated.
 const TAKEN_APART: usize = 300;
 /// The parts of an answer's `timing`.
 const PARTS: [&str; 4] = ["decode_ms", "queue_ms", "emulation_ms", "search_ms"];
@@ -32,7 +32,7 @@ pub struct Http {
     pub pictures: usize,
     pub body_bytes: usize,
     pub answer_bytes: usize,
-    /// From starting the process to the first answer, with the kept graph.
+    /// From starting the process to the first answer, with the stored graph.
     pub start_s: f64,
     /// Medians, one client.
     pub parts: Vec<Part>,
@@ -90,7 +90,7 @@ impl Server {
                 break address.parse()?;
             }
         };
-        // Somebody must read on, or the server would wait for room in the pipe.
+        // The pipe must be read, or the server would block when it is full.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Ok(Self { child, address })
     }
@@ -129,7 +129,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -190,8 +190,8 @@ pub fn searches(pictures: &[Picture]) -> Result<(Vec<Vec<u8>>, usize)> {
     Ok((requests, body_bytes))
 }
 
-/// For each number of clients what the server can do, and, for more than one, the two rates, round by round next to one
-/// another: a rate is a share of what the server could do just before. Last in each round, the overload.
+/// In each round, for each number of clients: a closed loop, and, for more than one client, open loops at two rates,
+/// which are shares of the capacity measured just before. The overload is last in each round.
 fn loads(
     address: SocketAddr,
     requests: &[Vec<u8>],
@@ -237,7 +237,7 @@ fn loads(
         .collect())
 }
 
-/// Asks answers where their time went; gives also their median length.
+/// Evaluates the `timing` of answers; returns also their median length.
 fn take_apart(address: SocketAddr, requests: &[Vec<u8>]) -> Result<(Vec<Part>, usize)> {
     let mut connection = Connection::open(address)?;
     let mut times = vec![Vec::new(); PARTS.len() + 2];

@@ -1,5 +1,5 @@
-//! From the data set's files to an index that can be searched, as an operator does it: `spikelens import` with the
-//! real executable, then the graph that the first start builds. On all CPUs.
+//! Indexing as an operator does it, on all CPUs: `spikelens import` with the real executable, then the graph, which
+//! the first start builds.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,13 +24,13 @@ pub struct Indexing {
     pub cpus: usize,
     /// `spikelens import`: read, make PNGs, decode, emulate, commit.
     pub import_s: f64,
-    /// The same pictures through the emulators and nothing else.
+    /// Emulation of the same pictures alone.
     pub emulation_s: f64,
-    /// Reading the embeddings, building the graph, keeping it.
+    /// Reading the embeddings, building and storing the graph.
     pub graph_s: f64,
-    /// The same with the kept graph.
+    /// The same with the stored graph.
     pub reopen_s: f64,
-    /// Everything in the data directory.
+    /// The size of the data directory.
     pub disk_mib: f64,
 }
 
@@ -53,7 +53,7 @@ pub fn open(data: &Path, model: &Model) -> Result<Index> {
         .with_context(|| format!("{} is empty; leave `indexing` in, it fills it", data.display()))?;
     ensure!(
         origin.model_id == model.id,
-        "{} was made by another model; leave `indexing` in, it fills it anew",
+        "{} was made by another model; leave `indexing` in, it fills it again",
         data.display()
     );
     let dimensions = model.snn.network.embedding_dimensions();
@@ -66,7 +66,7 @@ pub fn open(data: &Path, model: &Model) -> Result<Index> {
     )?)
 }
 
-/// Makes `data` anew out of all of `pictures`, which are the first of the data set's training pictures.
+/// Recreates `data` from `pictures`, which are the first of the data set's training pictures.
 pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Indexing> {
     if data.exists() {
         std::fs::remove_dir_all(data).with_context(|| format!("{} cannot be removed", data.display()))?;

@@ -1,5 +1,5 @@
-//! A large catalogue: distorted training pictures as products of their own, as many as are asked for. What each takes in
-//! memory and on disk, how long a start takes, how quick and how right searches are. Not part of a plain run.
+//! A large catalogue of distorted training pictures: memory and disk space per product, start time, and speed and
+//! recall of searches. Only run on request.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -37,14 +37,14 @@ const BATCH: usize = 20_000;
 pub struct Large {
     pub products: usize,
     pub cpus: usize,
-    /// Distorting, encoding, emulating, committing; None where an earlier run's products are there.
+    /// Distorting, encoding, emulating, committing; `None` if the products of an earlier run are used.
     pub made_s: Option<f64>,
-    /// Reading the embeddings, building the graph, keeping it; None where it was kept.
+    /// Reading the embeddings, building and storing the graph; `None` if it was stored already.
     pub graph_s: Option<f64>,
-    /// Taking up the kept graph.
+    /// Loading the stored graph.
     pub reopen_s: f64,
     pub disk_mib: f64,
-    /// From starting the process to the first answer, with the kept graph.
+    /// From starting the process to the first answer, with the stored graph.
     pub start_s: f64,
     pub memory: Vec<Memory>,
     pub search_median_ms: f64,
@@ -54,7 +54,7 @@ pub struct Large {
     pub loads: Vec<Load>,
 }
 
-/// Makes `data` anew with `products` products out of `training`, unless it holds them already.
+/// Recreates `data` with `products` products out of `training`, unless it holds them already.
 pub fn measure(
     data: &Path,
     training: &[Picture],
@@ -141,13 +141,16 @@ pub fn measure(
     })
 }
 
-/// Whether an earlier run has made these products by this model.
+/// Whether an earlier run made these products with this model.
 fn holds(data: &Path, model: &Arc<Model>, products: usize) -> Result<bool> {
     if !Store::exists(data) {
         return Ok(false);
     }
     let store = Store::open(data)?;
-    Ok(store.origin()?.as_ref() == Some(&*Maker::new(Arc::clone(model), None, None, None).origin) && store.products()? == products)
+    Ok(
+        store.origin()?.as_ref() == Some(&*Maker::new(Arc::clone(model), None, None, None).origin)
+            && store.products()? == products,
+    )
 }
 
 fn make(
@@ -198,7 +201,7 @@ fn make(
     Ok(())
 }
 
-/// None where nothing was left of the picture.
+/// `None` if the distorted picture is empty.
 fn product(
     embedder: &mut Embedder,
     model: &Arc<Model>,
@@ -232,7 +235,7 @@ fn product(
 }
 
 /// Moved by up to two pixels, made darker or lighter by up to a fifth, with noise of up to ten levels, every other one
-/// mirrored; the same for the same number.
+/// mirrored; equal numbers give equal pictures.
 fn distorted(picture: &Picture, number: usize) -> Picture {
     let mut state = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     // Knuth's MMIX generator; its upper bits.

@@ -1,9 +1,9 @@
-//! A small load generator: threads with a kept connection each.
+//! A load generator: threads with one persistent connection each.
 //!
-//! In a closed loop each client asks as soon as it has its answer: how much the server can do. In an open loop requests
-//! are due at fixed moments, whatever became of those before, and time counts from that moment: a server that falls
-//! behind cannot hide it. An overload is an open loop beyond what the server can do: there, time counts from when a
-//! request is sent, since the generator's own queue has no end.
+//! In a closed loop each client sends its next request when it has an answer, which measures the capacity. In an open
+//! loop requests are due at fixed times, independent of earlier answers, and latency counts from that time, so that a
+//! server that falls behind shows it. An overload is an open loop above the capacity; its latency counts from sending,
+//! because the generator's own queue grows without limit.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,20 +15,20 @@ use serde::Serialize;
 
 use crate::summary::{Quantiles, Sorted};
 
-/// What came of one kind of load, over all rounds.
+/// The results of one kind of load, over all rounds.
 #[derive(Debug, Serialize)]
 pub struct Load {
     pub clients: usize,
-    /// Requests due a second; None in a closed loop.
+    /// Requests due per second; `None` in a closed loop.
     pub due_per_s: Option<f64>,
-    /// Whether that is more than the server can do.
+    /// Whether that is above the capacity.
     pub over: bool,
     pub answers_per_s: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub most_ms: f64,
     pub answers: usize,
-    /// Answers 503: the server had too much to do.
+    /// Number of answers 503 (overloaded).
     pub refused: usize,
     pub quantiles_ms: Quantiles,
     pub round_medians_ms: Vec<f64>,
@@ -94,7 +94,7 @@ impl Connection {
         })
     }
 
-    /// Sends a whole request; gives status and body.
+    /// Sends a request; returns status and body.
     pub fn ask(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
         self.stream.write_all(request)?;
         let mut room = [0; 16 << 10];
@@ -136,7 +136,7 @@ fn head(bytes: &[u8]) -> Result<(u16, usize)> {
     Ok((status.parse()?, length.parse()?))
 }
 
-/// Each of `clients` asks as soon as it has its answer.
+/// A closed loop of `clients` clients.
 pub fn closed(address: SocketAddr, requests: &[Vec<u8>], clients: usize, time: Duration) -> Result<Round> {
     let end = Instant::now() + time;
     let next = AtomicUsize::new(0);
@@ -146,8 +146,8 @@ pub fn closed(address: SocketAddr, requests: &[Vec<u8>], clients: usize, time: D
     })
 }
 
-/// Requests are due `rate` times a second, evenly; the next free one of `clients` sends each. With `over`, that is more
-/// than the server can do.
+/// Requests are due `rate` times a second, evenly; the next free one of `clients` sends each. With `over`, that is
+/// above the capacity.
 pub fn open(
     address: SocketAddr,
     requests: &[Vec<u8>],
@@ -165,7 +165,7 @@ pub fn open(
     })
 }
 
-/// `next` says which request a free client sends, and when it is due.
+/// `next` returns the request that a free client sends, and when it is due.
 fn run(
     address: SocketAddr,
     requests: &[Vec<u8>],
@@ -180,7 +180,8 @@ fn run(
         let mut times = Vec::new();
         let mut refused = 0;
         while let Some((index, due)) = next() {
-            // A spinning client would take the CPU from the server; sleeping wakes some 0.06 ms late, which counts.
+            // A spinning client would take the CPU from the server; sleeping wakes about 0.06 ms late, which is
+            // included.
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let from = if over { Instant::now() } else { due };
             let (status, body) = connection.ask(&requests[index % requests.len()])?;

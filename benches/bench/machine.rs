@@ -1,4 +1,4 @@
-//! The machine and the state of the sources that figures belong to; one CPU for those that are compared.
+//! Describes the machine and the state of the sources, and pins measurements to one CPU.
 
 use std::path::Path;
 use std::process::Command;
@@ -55,7 +55,7 @@ impl Machine {
         let flags: Vec<&str> = flags.split(' ').collect();
         let memory = read("/proc/meminfo")?;
         let memory_kib = number(&memory, "MemTotal:").context("/proc/meminfo names no MemTotal")?;
-        // Records are no sources: one that is not yet committed changes nothing.
+        // Records are not sources: uncommitted ones do not count as changes.
         let changes = said("git", &["status", "--porcelain", "--", ".", ":!benches/record"])?;
         let load = read("/proc/loadavg")?;
         let arguments: Vec<String> = std::env::args()
@@ -92,7 +92,7 @@ impl Machine {
 
 /// A kernel's name in tables.
 pub fn name(kernel: Kernel) -> String {
-    format!("{kernel:?}").to_lowercase()
+    kernel.name().to_owned()
 }
 
 pub fn cpus() -> Result<usize> {
@@ -104,13 +104,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
-/// The number behind `name` in one of the tables of /proc.
+/// The number after `name` in a table of /proc.
 pub fn number(table: &str, name: &str) -> Option<f64> {
     let line = table.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// What a command says on stdout.
+/// The standard output of a command.
 pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
@@ -127,8 +127,8 @@ pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs `work` on a thread that stays on one CPU, the last one: the first ones serve most interrupts. Processes that it
-/// starts stay there too.
+/// Runs `work` on a thread that is pinned to the last CPU, because the first ones serve most interrupts. Its child
+/// processes are pinned too.
 pub fn on_one_cpu<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<(T, usize)> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {

@@ -1,7 +1,7 @@
-//! `make bench`: how fast everything is, in one run, as ratios where machines differ.
+//! `make bench`: measures all parts in one run, as ratios where absolute times depend on the machine.
 //!
-//! The page goes to stdout and, with the figures behind it, into `benches/record/`; `benches/README.md` says how to
-//! read it. Nothing here asserts a speed; what is asserted is that whatever is timed is right.
+//! The page goes to stdout and, with the figures behind it, into `benches/record/`; `benches/README.md` explains it.
+//! Speeds are not asserted; the correctness of what is timed is.
 
 mod emulation;
 mod float_network;
@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use engine::network::TimeSteps;
-use engine::picture::{Picture, idx};
+use engine::picture::Picture;
+use lab::dataset::{Split, fashion_mnist};
 use serde::Serialize;
 
 use machine::Machine;
@@ -33,15 +34,15 @@ enum Part {
     Indexing,
     Search,
     Http,
-    /// A large catalogue; only where it is asked for
+    /// A large catalogue; only on request
     Large,
 }
 
-/// How fast the emulators, the search, the server and the indexing are on this machine.
+/// Measures the speed of the emulators, the search, the server and the indexing on this machine.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 110)]
 struct Arguments {
-    /// Few pictures, one round: whether everything runs, in a minute
+    /// Few pictures, one round: checks in a minute that everything runs
     #[arg(long)]
     quick: bool,
     /// Only these parts; search and http then use the catalogue that the last indexing left
@@ -50,24 +51,24 @@ struct Arguments {
     /// Products of the large catalogue
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     products: usize,
-    /// The folder with the four official *-ubyte.gz files of Fashion-MNIST
+    /// The directory with the four official *-ubyte.gz files of Fashion-MNIST
     #[arg(long, env = "SPIKELENS_DATASET")]
     dataset: PathBuf,
-    /// Where page and figures are kept [default: benches/record; the build folder's for quick or partial runs]
+    /// Directory for page and figures [default: benches/record; the build directory for quick or partial runs]
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
-    /// Cargo says so when it benchmarks
+    /// Passed by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// How much is run.
+/// The extent of a run.
 struct Size {
     test_pictures: usize,
     rounds: usize,
     time_steps: &'static [u32],
     indexed: usize,
-    /// Of each load in each round.
+    /// Duration of each load in each round.
     load: Duration,
 }
 
@@ -87,7 +88,7 @@ const QUICK: Size = Size {
     load: Duration::from_secs(1),
 };
 
-/// Everything that a run found.
+/// The results of a run.
 #[derive(Debug, Serialize)]
 struct Record {
     machine: Machine,
@@ -112,7 +113,7 @@ struct Took {
 }
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs this too: there it has nothing to do.
+    // `cargo test --benches` runs this too; it does nothing there.
     if !std::env::args().any(|word| word == "--bench") {
         return ExitCode::SUCCESS;
     }
@@ -130,7 +131,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let wants = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
     let work = work_folder()?;
     let data = work.join(if arguments.quick { "data-quick" } else { "data" });
-    let test = pictures(&arguments.dataset, "t10k", size.test_pictures)?;
+    let test = pictures(&arguments.dataset, Split::Test, size.test_pictures)?;
     let mut record = Record {
         machine: Machine::look()?,
         quick: arguments.quick,
@@ -155,7 +156,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         record.emulation = Some(part("emulation", &mut took, || emulation::measure(&plan))?);
     }
     if wants(Part::Indexing) {
-        let training = pictures(&arguments.dataset, "train", size.indexed)?;
+        let training = pictures(&arguments.dataset, Split::Train, size.indexed)?;
         let found = part("indexing", &mut took, || {
             indexing::measure(&arguments.dataset, &data, &training)
         });
@@ -171,7 +172,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         record.http = Some(found?);
     }
     if arguments.only.contains(&Part::Large) {
-        let training = pictures(&arguments.dataset, "train", 60_000)?;
+        let training = pictures(&arguments.dataset, Split::Train, 60_000)?;
         let data = work.join("data-large");
         let found = part("large", &mut took, || {
             large::measure(&data, &training, &test, arguments.products, size.load)
@@ -191,7 +192,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     keep(&folder, &record, &page)
 }
 
-/// Runs one part and notes how long it takes.
+/// Runs one part and records its duration.
 fn part<T>(name: &str, took: &mut Vec<Took>, work: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("{name}");
     let start = Instant::now();
@@ -203,39 +204,26 @@ fn part<T>(name: &str, took: &mut Vec<Took>, work: impl FnOnce() -> Result<T>) -
     Ok(found)
 }
 
-/// A folder of our own beside the executables.
+/// A directory for the benchmark beside the executables.
 fn work_folder() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_spikelens")).ancestors().nth(2);
     let folder = target
         .context("executables lie in the build folder")?
         .join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be created", folder.display()))?;
     Ok(folder)
 }
 
-/// The first `count` pictures of a split, `train` or `t10k`.
-fn pictures(dataset: &Path, split: &str, count: usize) -> Result<Vec<Picture>> {
-    let path = dataset.join(format!("{split}-images-idx3-ubyte.gz"));
-    let bytes = std::fs::read(&path)
-        .with_context(|| format!("{} cannot be read (`make dataset` fetches it)", path.display()))?;
-    let planes = idx::pictures(&bytes).with_context(|| path.display().to_string())?;
-    ensure!(
-        planes.dim().0 >= count,
-        "{} holds {} pictures, {count} are needed",
-        path.display(),
-        planes.dim().0
-    );
-    let planes = planes.outer_iter().take(count);
-    planes
-        .map(|plane| Ok(Picture::new(plane.to_owned().insert_axis(ndarray::Axis(0)))?))
-        .collect()
+/// The first `count` pictures of a split.
+fn pictures(dataset: &Path, split: Split, count: usize) -> Result<Vec<Picture>> {
+    Ok(fashion_mnist(dataset, split, Some(count))?.0)
 }
 
 fn keep(folder: &Path, record: &Record, page: &str) -> Result<()> {
     let machine = &record.machine;
     let day = machine.date.split('T').next().unwrap_or(&machine.date);
     let name = format!("{day}-{}", machine.commit);
-    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))?;
     let json = serde_json::to_vec(record)?;
     for (ending, bytes) in [("md", page.as_bytes()), ("json", &json)] {
         let path = folder.join(format!("{name}.{ending}"));

@@ -103,7 +103,7 @@ fn emulation(out: &mut String, found: &Emulation) {
     }
 }
 
-/// One line an engine, one column a number of time steps.
+/// One row per engine, one column per number of time steps.
 fn ratios(out: &mut String, network: &Network) {
     line(
         out,
@@ -157,7 +157,7 @@ fn times(out: &mut String, network: &Network) {
         )
     };
     let cells = |row: &Row| {
-        // The last hundredth of few runs is one run.
+        // The slowest 1 % of few runs is one run.
         let tail = row.pictures >= 100;
         let or_none = |text: String| if tail { text } else { "–".to_owned() };
         vec![
@@ -440,7 +440,7 @@ fn line(out: &mut String, text: &str) {
     writeln!(out, "{text}").expect("a String takes everything");
 }
 
-/// `sides` has an `l` or `r` for each column.
+/// `sides` has `l` or `r` for each column.
 fn table(out: &mut String, header: &[&str], sides: &str, rows: &[Vec<String>]) {
     line(out, &format!("| {} |", header.join(" | ")));
     let rule: Vec<&str> = sides
@@ -454,7 +454,7 @@ fn table(out: &mut String, header: &[&str], sides: &str, rows: &[Vec<String>]) {
     line(out, "");
 }
 
-/// Three digits that mean something.
+/// Three significant digits.
 fn short(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();

@@ -1,5 +1,5 @@
-//! The graph against the exact search over the same embeddings: one thread on one CPU, slices of both next to one
-//! another, and how much of the exact answer the graph finds.
+//! The graph against the exact search over the same embeddings: one thread on one CPU, alternating on slices of
+//! queries, and the recall of the graph.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::summary::{Quantiles, Ratio, Sorted};
 
 /// Matches of each query: the interface's default.
 const K: usize = 10;
-/// Queries that each kind of search answers before the other one's turn.
+/// Queries per turn of each kind of search.
 const SLICE: usize = 20;
 
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ pub struct Search {
     pub graph: Kind,
     pub exact: Kind,
     pub exact_to_graph: Ratio,
-    /// Shares of the exact search's matches that the graph found: over all queries, and of the worst hundredth.
+    /// Recall of the graph: over all queries, and of the worst 1 %.
     pub recall: f64,
     pub recall_p1: f64,
 }
@@ -107,7 +107,7 @@ pub fn measure(data: &Path, pictures: &[Picture]) -> Result<Search> {
     })
 }
 
-/// Milliseconds of each query, and who was found.
+/// Milliseconds of each query, and the rows found.
 fn timed(queries: &[Vec<i32>], search: impl Fn(&[i32]) -> Vec<Neighbour>) -> (Vec<f64>, Vec<Vec<usize>>) {
     let answers = queries.iter().map(|query| {
         let start = Instant::now();

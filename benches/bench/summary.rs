@@ -1,4 +1,4 @@
-//! Times of many runs, in milliseconds, and what is said of them.
+//! Statistics of times in milliseconds.
 
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ impl Sorted {
         Self(values)
     }
 
-    /// The value below which `share` of all values are; NaN where there are none.
+    /// The value below which `share` of all values are; NaN if there are none.
     pub fn at(&self, share: f64) -> f64 {
         let Some(last) = self.0.len().checked_sub(1) else {
             return f64::NAN;
@@ -50,7 +50,7 @@ impl Sorted {
     }
 }
 
-/// A ratio taken many times in one run: its median, and where the middle four fifths of it lie.
+/// A ratio measured many times in one run: its median and the range of its middle 80 %.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Ratio {
     pub median: f64,
@@ -59,12 +59,12 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// Whether the run tells which of the two is quicker.
+    /// Whether the run shows which of the two is faster.
     pub fn tells(self) -> bool {
         self.p10 > 1.0 || self.p90 < 1.0
     }
 
-    /// Of pairs that were measured next to each other.
+    /// Of pairs that were measured directly after each other.
     pub fn of(pairs: impl Iterator<Item = (f64, f64)>) -> Self {
         let sorted = Sorted::new(pairs.map(|(one, other)| one / other).collect());
         Self {

@@ -4,12 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use ndarray::Array3;
+use anyhow::{Context, Result};
 
 use engine::chip::cost::CostModel;
 use engine::model::Model;
-use engine::picture::{Picture, Shape, idx};
+use engine::picture::idx::{self, Labelled, Split};
 
 /// Reads a file, naming it in the refusal.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -57,80 +56,16 @@ pub fn model(path: Option<&Path>, cost_model: CostModel) -> Result<Arc<Model>> {
     Ok(Arc::new(model))
 }
 
-/// A split of Fashion-MNIST.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    Train,
-    Test,
-}
-
-impl Split {
-    /// The split's name in product ids.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "test",
-        }
-    }
-
-    /// The split's name in the official files.
-    fn stem(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "t10k",
-        }
-    }
-}
-
 /// Whether a folder holds Fashion-MNIST.
 pub fn is_fashion_mnist(folder: &Path) -> bool {
-    folder.join("train-images-idx3-ubyte.gz").is_file()
+    folder.join(Split::Train.file_names()[0]).is_file()
 }
 
-/// The first `count` pictures of a split with their labels; all where `count` is none.
-pub fn fashion_mnist(folder: &Path, split: Split, count: Option<usize>) -> Result<(Vec<Picture>, Vec<u8>)> {
-    if !folder.is_dir() {
-        bail!(
-            "{} is no folder; it must hold the four official *-ubyte.gz files of Fashion-MNIST \
-             (`make dataset` fetches them)",
-            folder.display()
-        );
-    }
-    let path = folder.join(format!("{}-images-idx3-ubyte.gz", split.stem()));
-    let pixels = idx::pictures(&read(&path)?).with_context(|| path.display().to_string())?;
-    let path = folder.join(format!("{}-labels-idx1-ubyte.gz", split.stem()));
-    let mut labels = idx::labels(&read(&path)?).with_context(|| path.display().to_string())?;
-    let (there, height, width) = pixels.dim();
-    if labels.len() != there {
-        bail!(
-            "{} has {} labels for {there} pictures",
-            path.display(),
-            labels.len()
-        );
-    }
-    let wanted = count.unwrap_or(there);
-    if wanted > there {
-        bail!(
-            "{wanted} pictures are asked for, the {} split has {there}",
-            split.as_str()
-        );
-    }
-    let shape = Shape {
-        channels: 1,
-        height,
-        width,
-    };
-    let pictures = pixels
-        .outer_iter()
-        .take(wanted)
-        .map(|plane| {
-            let pixels: Array3<u8> = plane.to_owned().insert_axis(ndarray::Axis(0));
-            debug_assert_eq!(pixels.len(), shape.len());
-            Ok(Picture::new(pixels)?)
-        })
-        .collect::<Result<_>>()?;
-    labels.truncate(wanted);
-    Ok((pictures, labels))
+/// The first `count` training pictures of Fashion-MNIST with their labels; all of them if `count` is `None`.
+pub fn fashion_mnist(folder: &Path, count: Option<usize>) -> Result<Labelled> {
+    let [pictures, labels] = Split::Train.file_names().map(|name| folder.join(name));
+    let named = || format!("{}, {} split", folder.display(), Split::Train);
+    idx::labelled(&read(&pictures)?, &read(&labels)?, count).with_context(named)
 }
 
 /// How many threads to use where nobody says.

@@ -91,7 +91,7 @@ impl Inspect {
 /// How far the sample pictures' membranes go; none where they cannot be run, which the costs' place says.
 fn membranes(model: &Model) -> Option<Membranes> {
     let bar = progress::bar("looking at membranes", sample::count());
-    let found = sample::membranes(model, &|| bar.inc(1)).ok();
+    let found = sample::membranes(&model.snn, &model.placement, &|| bar.inc(1)).ok();
     bar.finish_and_clear();
     found
 }

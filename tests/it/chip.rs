@@ -1,4 +1,4 @@
-//! The chip: what fits, what it costs, and that the costs are the paper's.
+//! The chip: limits, placement and prices, and the fit to the paper's figures.
 
 use engine::chip::cost::{CostModel, FITTED, Terms, paper};
 use engine::chip::place::{PlaceError, Placement};
@@ -11,9 +11,10 @@ use engine::model::Model;
 use engine::model::sample::membranes;
 use engine::network::snn::{InitialMembrane, Parameters, Snn, Weights};
 use engine::network::{Kind, Layer, TimeSteps, tensors};
-use lab::ann::architecture;
 use engine::picture::Shape;
-use lab::fit::{MEASURED, fit};
+use lab::ann::architecture;
+use lab::fit::fit;
+use lab::published::CHIP;
 use serde_json::Value;
 
 use crate::support::{golden, pictures};
@@ -156,7 +157,7 @@ fn what_the_chip_cannot_represent_is_refused_by_layer_figure_and_limit() {
     assert!(Placement::of(&snn).is_ok());
 }
 
-/// A network of dense layers of so many neurons, behind `inputs` pixels; all weights are 1.
+/// A network of dense layers with these numbers of neurons after `inputs` pixels; all weights are 1.
 fn dense(inputs: usize, neurons: &[usize]) -> Snn {
     let mut snn = network("4-10");
     let mut source = Shape {
@@ -194,7 +195,7 @@ fn a_layer_that_no_cut_fits_is_refused_by_resource_figure_and_limit() {
             limit: INPUT_AXONS_PER_CORE,
         }
     );
-    // 4,097 cores hear the one neuron before them.
+    // 4,097 cores receive the spikes of the one neuron before them.
     let wide = (OUTPUT_AXONS_PER_CORE + 1) * COMPARTMENTS_PER_CORE / 2;
     let refusal = Placement::of(&dense(1, &[1, wide])).unwrap_err().to_string();
     for part in ["layer dense1", "output axons", "4098", "4096", "however"] {
@@ -265,7 +266,7 @@ fn no_run_leaves_the_bound_that_its_weights_prove() {
     let bytes = golden("snn.safetensors");
     let model = Model::read(&bytes, CostModel::Loihi1Paper).unwrap();
     let widths = widths(&model.snn, model.snn.network.time_steps());
-    let reached = membranes(&model, &|| ()).unwrap();
+    let reached = membranes(&model.snn, &model.placement, &|| ()).unwrap();
     assert!(reached.every_step);
     assert_eq!(widths.len(), reached.layers.len());
     for (widths, reached) in widths.iter().zip(&reached.layers) {
@@ -273,7 +274,7 @@ fn no_run_leaves_the_bound_that_its_weights_prove() {
             widths.bound.low <= reached.low && reached.high <= widths.bound.high,
             "{widths:?} and {reached:?}"
         );
-        // Thresholds were reached: what is looked at is the membrane before it is lowered.
+        // Thresholds were reached: the membrane is examined before the threshold is subtracted.
         assert!(
             reached.high >= i64::from(widths.threshold),
             "{widths:?} and {reached:?}"
@@ -301,22 +302,19 @@ fn the_fit_repeats_and_gives_the_paper_s_tables_back() {
     let placement = Placement::of(&snn).unwrap();
     let pictures = pictures("t10k", 1000);
     let means = std::thread::scope(|scope| {
-        MEASURED
-            .map(|measured| {
-                let (snn, placement, pictures) = (&snn, &placement, &pictures);
-                scope.spawn(move || {
-                    let time_steps = TimeSteps::new(measured.time_steps).unwrap();
-                    let mut emulator = Emulator::new(std::sync::Arc::clone(snn), &placement.tilings());
-                    let terms: Vec<Terms> = pictures
-                        .iter()
-                        .map(|picture| {
-                            Terms::of(&emulator.run(picture, time_steps).unwrap().events, placement)
-                        })
-                        .collect();
-                    Terms::mean(&terms)
-                })
+        CHIP.map(|measured| {
+            let (snn, placement, pictures) = (&snn, &placement, &pictures);
+            scope.spawn(move || {
+                let time_steps = TimeSteps::new(measured.time_steps).unwrap();
+                let mut emulator = Emulator::new(std::sync::Arc::clone(snn), &placement.tilings());
+                let terms: Vec<Terms> = pictures
+                    .iter()
+                    .map(|picture| Terms::of(&emulator.run(picture, time_steps).unwrap().events, placement))
+                    .collect();
+                Terms::mean(&terms)
             })
-            .map(|thread| thread.join().unwrap())
+        })
+        .map(|thread| thread.join().unwrap())
     });
     let fitted = fit(&means);
     let close = |found: f64, expected: f64, share: f64, what: &str| {
@@ -335,7 +333,7 @@ fn the_fit_repeats_and_gives_the_paper_s_tables_back() {
         assert!(found > 0.0, "{what} is {found}");
         close(found, kept, 1e-9, what);
     }
-    for (measured, terms) in MEASURED.iter().zip(&means) {
+    for (measured, terms) in CHIP.iter().zip(&means) {
         let cost = paper(terms, &FITTED);
         close(cost.latency_ms, measured.latency_ms, 0.01, "Table 3");
         close(

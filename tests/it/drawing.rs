@@ -7,7 +7,7 @@ use engine::network::tensors::read_snn;
 use crate::chip::network;
 use crate::server::run;
 
-/// Says what is wrong with a document that has elements, attributes in double quotes, text and entities, and no more.
+/// Finds errors in a document that has elements, attributes in double quotes, text and entities, and no more.
 pub fn fault(document: &str) -> Option<String> {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = document;

@@ -81,7 +81,7 @@ fn both_emulators_match_the_bundle_bit_for_bit() {
     }
 }
 
-/// Of the third probe the bundle says nothing directly; its definition is checked on what the bundle does say.
+/// The bundle does not contain the third probe; its definition is checked with the values that it does contain.
 fn integrated_is_all_input(
     snn: &engine::network::snn::Snn,
     outcome: &engine::emulator::Outcome,

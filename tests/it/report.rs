@@ -1,4 +1,4 @@
-//! `evaluate --report` and several models: what stands on the page, beside what is printed.
+//! `evaluate --report` and several models: the content of the page, compared with the output.
 
 use std::path::Path;
 
@@ -94,7 +94,7 @@ fn several_models_have_rows_and_curves_of_their_own() {
         .map(|model| model["label"].as_str().unwrap())
         .collect();
     assert_eq!(named, labels);
-    // Without --ann there is no telling which float network belongs to which model.
+    // Without --ann it is not known which float network belongs to which model.
     let rows = json["rows"].as_array().unwrap();
     let of: Vec<&str> = rows.iter().map(|row| row["model"].as_str().unwrap()).collect();
     assert_eq!(of, [labels[0], labels[0], labels[1], labels[1]]);

@@ -15,7 +15,7 @@ use crate::api::{catalogue, test_png};
 use crate::server::{Server, run};
 use crate::support::{dataset, pictures};
 
-/// Its spikes need 16 time steps and more, so that there is something to stop.
+/// It needs 16 time steps and more, so that stopping early is possible.
 const PAPER: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/models/paper-32-64-10.snn.safetensors"
@@ -68,7 +68,7 @@ fn a_picture_stops_at_the_first_step_that_is_settled() {
     assert!(found.iter().all(|stop| (Rule::FIRST..=Rule::LAST).contains(stop)));
     let mean = f64::from(found.iter().sum::<u32>()) / 100.0;
     assert!((14.0..18.0).contains(&mean), "{mean}");
-    // Nobody can have ten spikes a neuron by then: the bound alone ends the run.
+    // Ten spikes per neuron are impossible by then: only the bound ends the run.
     let never = Rule::new(10.0).unwrap();
     let picture = &pictures("t10k", 1)[0];
     assert_eq!(never.settle(&mut emulator, picture).unwrap(), steps(Rule::LAST));
@@ -177,7 +177,7 @@ fn the_commands_know_auto_where_no_catalogue_is_made() {
     assert!(mean(2) < 10.0 && (14.0..18.0).contains(&mean(1)), "{report}");
     assert!(row(2, "energy_mj").as_f64() < row(1, "energy_mj").as_f64());
 
-    // A catalogue's embeddings are made with one number, which it remembers.
+    // All embeddings of a catalogue are made with one number of time steps, which it stores.
     for arguments in [
         &["serve", "--time-steps", "auto"][..],
         &[

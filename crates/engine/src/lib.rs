@@ -1,11 +1,14 @@
-//! Picture → spikes → embedding → neighbours: the engine of Spikelens, a spiking network on an emulated Intel Loihi chip.
+//! The engine of Spikelens: a spiking network on an emulated Intel Loihi chip turns pictures into embeddings, and a
+//! nearest-neighbour index searches them.
 //!
-//! The modules stand in the order in which a picture flows through them, and import leftward only:
+//! The modules are listed in the order in which a picture passes through them. Each imports only modules to its left:
 //!
-//! picture ← network ← chip ← emulator ← embedding ← model, neighbours
+//! parallel ← picture ← network ← chip ← emulator ← embedding ← model ← neighbours
 //!
-//! Everything here is pure and synchronous: bytes, seeds and thread counts come in as arguments; there are no clocks, no
-//! environment, no async and, but for the graph's kept files (`neighbours`), no files.
+//! Everything is pure and synchronous: bytes, seeds and thread counts are arguments. There are no clocks, no
+//! environment variables, no async code and no files, except for the dump of the graph in `neighbours`. See
+//! `examples/emulate.rs`.
+#![warn(clippy::missing_errors_doc, clippy::must_use_candidate)]
 
 pub mod picture;
 pub mod network;

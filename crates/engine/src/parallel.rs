@@ -1,8 +1,9 @@
-//! Independent work on several threads.
+//! Runs independent work on several threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// `each` over `0..count` on `threads` threads, each with what `make` gives it; results stand in order.
+/// Calls `each` for `0..count` on `threads` threads, each with its own state from `make`. Results are in the order of
+/// the indices.
 ///
 /// # Panics
 /// If `each` does.

@@ -1,8 +1,8 @@
-//! Networks that others ran and measured on Loihi, as they published them: what the cost models are held against.
+//! Published measurements of networks on Loihi, with which the cost models are compared.
 //!
-//! Facts alone: what is modelled of them is in `validation`. None of these figures went into the fit.
+//! Data only; `validation` has the modelled figures. The fit uses none of these.
 
-/// Where a figure comes from.
+/// Sources.
 const NXTF_MNIST: &str =
     "Intel, NxTF notebook a_image_classification_mnist (github.com/intel-nrc-ecosystem/models)";
 const NXTF_CIFAR: &str =
@@ -12,7 +12,7 @@ const QUARTZ: &str = "Quartz, mnist-EDP-plot notebook: NxSDK energy probes; netw
                       (github.com/biphasic/Quartz-on-Loihi)";
 const FRADY: &str = "Frady et al. 2020, NICE, as quoted in dyigitpolat/mimarsinan";
 
-/// One layer of neurons: how many there are and how many inputs each has (0 for an input layer).
+/// One layer: its number of neurons and the number of inputs of each (0 for an input layer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     pub neurons: usize,
@@ -23,25 +23,25 @@ const fn size(neurons: usize, fan_in: usize) -> Size {
     Size { neurons, fan_in }
 }
 
-/// What is known of the spikes of one image.
+/// What is known about the spikes of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Spikes {
-    /// Nobody published them.
+    /// Not published.
     Unknown,
-    /// Every neuron once.
+    /// One spike per neuron.
     OncePerNeuron,
-    /// That many, each to every neuron; least and most.
+    /// This many spikes, each to every neuron; lower and upper bound.
     ToAll([f64; 2]),
 }
 
-/// What was measured.
+/// The measured quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
     Cores,
     Chips,
-    /// Time of a step without what an image takes beside its steps.
+    /// Time of a step, without the overhead per image.
     SpikingStepUs,
-    /// Time of an image, all included, over its steps.
+    /// Total time of an image divided by its steps.
     StepUs,
     ImageMs,
     /// Static and dynamic energy of an image.
@@ -92,13 +92,13 @@ pub struct Case {
     pub source: &'static str,
     /// The input layer first.
     pub layers: &'static [Size],
-    /// Compartments that a neuron takes, least and most: 1 with a reset to zero, 2 with a soft reset.
+    /// Compartments per neuron, lower and upper bound: 1 for a reset to zero, 2 for a soft reset.
     pub compartments: [usize; 2],
-    /// Cores that were in use, where published; elsewhere the rule of `validation` says.
+    /// Cores in use, if published; otherwise computed by `validation`.
     pub cores: Option<usize>,
     pub spikes: Spikes,
     pub runs: &'static [Run],
-    /// What a reader must know to judge the comparison.
+    /// Remarks needed to judge the comparison.
     pub note: &'static str,
 }
 
@@ -140,7 +140,7 @@ const QUARTZ_LAYERS: [Size; 7] = [
     size(10, 120),
 ];
 
-/// One run of case F: what the probe gave, and the energy that follows, power times time.
+/// One run of case F: the values of the power probe, and the energy, power times time.
 macro_rules! quartz {
     ($time_steps:literal, $step_us:literal, $dynamic_mw:literal) => {
         Run {

@@ -1,4 +1,4 @@
-//! Progress on stderr: bars where it is a terminal, nothing where it is not.
+//! Progress bars on stderr, if it is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -13,7 +13,7 @@ pub fn bar(what: &'static str, total: usize) -> ProgressBar {
     bar
 }
 
-/// A number of finished steps, as bars count them.
+/// Converts a number of steps to the type that bars use.
 pub fn steps(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,8 @@
-//! The cost models against measurements that the fit has not seen.
+//! Compares the cost models with measurements that the fit does not use.
 //!
-//! In: the published cases. Out: each measurement beside what both models make of the same network, with the error,
-//! however large. Where a count was not published the model is given the least and the most that we assume of it, and
-//! answers with a band.
+//! In: the published cases. Out: each measurement beside the figures of both models for the same network, with the
+//! error. If a count was not published, the models are given an assumed lower and upper bound, and the result is a
+//! band.
 
 use serde::Serialize;
 
@@ -12,11 +12,11 @@ use engine::chip::cost::{
 };
 use engine::chip::{COMPARTMENTS_PER_CORE, CORES_PER_CHIP};
 
-/// Assumed: spikes of a neuron in a time step where nobody published them, least and most: a fifth to twice of
-/// what the paper's network has, which is 0.046 at T = 16 and 0.058 at T = 128 over 1,000 test pictures.
+/// Assumed spikes per neuron and time step where they are not published, lower and upper bound: a fifth to twice the
+/// rate of the paper's network, which is 0.046 at T = 16 and 0.058 at T = 128 over 1,000 test pictures.
 pub const ASSUMED_RATE: [f64; 2] = [0.01, 0.1];
 
-/// The least and the most that a model says; equal where it says one thing.
+/// Lower and upper bound; equal for a single value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Band {
     pub low: f64,
@@ -33,7 +33,7 @@ impl Band {
     }
 }
 
-/// One model's answer to one measurement.
+/// One model's figure for one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Modelled {
     pub model: &'static str,
@@ -41,7 +41,7 @@ pub struct Modelled {
     pub error_percent: Band,
 }
 
-/// One measurement beside what is modelled of it.
+/// One measurement beside the modelled figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     pub case: &'static str,
@@ -53,7 +53,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-/// What goes into the models for one case.
+/// The models' input for one case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inputs {
     pub case: &'static str,
@@ -74,8 +74,9 @@ pub struct Validation {
     pub rows: Vec<Row>,
 }
 
-/// Cores that layers of so many neurons need where compartments alone bind: `sum over layers of ceil(c n / 1024)` with
-/// `c` compartments a neuron. It gives the 157 cores that Intel's compiler printed for case B.
+/// Cores needed by these layers if only compartments limit them: `sum over layers of ceil(c n / 1024)` with `c`
+/// compartments a neuron. It gives the 157 cores that Intel's compiler printed for case B.
+#[must_use]
 pub fn cores_by_rule(layers: &[Size], compartments: usize) -> usize {
     let cores = |size: &Size| (compartments * size.neurons).div_ceil(COMPARTMENTS_PER_CORE);
     layers.iter().map(cores).sum()
@@ -118,7 +119,7 @@ fn synapses(case: &Case) -> usize {
     case.layers.iter().map(|size| size.neurons * size.fan_in).sum()
 }
 
-/// One end of what is assumed of a case.
+/// One bound of the assumptions about a case.
 #[derive(Debug, Clone, Copy)]
 struct Extreme {
     most: bool,
@@ -126,7 +127,7 @@ struct Extreme {
     compartments: usize,
 }
 
-/// The least and the most.
+/// Lower and upper bound.
 fn extremes(case: &Case) -> [Extreme; 2] {
     [false, true].map(|most| {
         let compartments = case.compartments[usize::from(most)];
@@ -140,7 +141,7 @@ fn extremes(case: &Case) -> [Extreme; 2] {
     })
 }
 
-/// The published prices of what one image does; what is spread over a layer's cores is spread evenly.
+/// The events of one image at published prices, spread evenly over a layer's cores.
 fn terms(case: &Case, time_steps: u32, extreme: Extreme) -> Terms {
     let steps = f64::from(time_steps);
     let end = usize::from(extreme.most);
@@ -157,7 +158,7 @@ fn terms(case: &Case, time_steps: u32, extreme: Extreme) -> Terms {
             rate * steps * float(synapses(case)),
         ),
     };
-    // A case with a published number of cores spreads all of its layers over them.
+    // If the number of cores is published, all layers are spread over them.
     let busiest_ns = match case.cores {
         Some(cores) => {
             let compartments =
@@ -189,7 +190,7 @@ fn terms(case: &Case, time_steps: u32, extreme: Extreme) -> Terms {
         updates_pj: updates * steps * UPDATE_PJ.value,
         synaptic_operations_pj: operations * SYNAPTIC_OPERATION_PJ.value,
         spikes_pj: spikes * SPIKE_PJ.value,
-        // Nobody published where the cores are; in the paper's network hops are 0.3 % of the energy.
+        // The positions of the cores are not published; in the paper's network hops are 0.3 % of the energy.
         hops_pj: 0.0,
     }
 }
@@ -226,7 +227,7 @@ fn modelled(case: &Case, time_steps: u32, quantity: Quantity) -> Vec<(&'static s
         .into_iter()
         .map(|model| {
             let [low, high] = ends.map(|extreme| value(case, time_steps, extreme, model, quantity));
-            // A power falls where the time grows: the ends may change places.
+            // A power decreases if the time increases, so the bounds may swap.
             (model.as_str(), Band::of(low.min(high), low.max(high)))
         })
         .collect()

@@ -6,15 +6,15 @@ use anyhow::Result;
 
 use super::Source;
 use crate::catalogue::Attributes;
-use crate::cli::files::{self, Split};
+use crate::cli::files;
 use crate::service::ingest::{Image, Offered};
 use crate::service::manifest::{ManifestProduct, Refusal};
-use engine::picture::idx::CLASS_NAMES;
+use engine::picture::idx::{CLASS_NAMES, Split};
 use engine::picture::{Mode, Picture};
 
 /// The first `limit` training pictures.
 pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {
-    let (pictures, labels) = files::fashion_mnist(folder, Split::Train, limit)?;
+    let (pictures, labels) = files::fashion_mnist(folder, limit)?;
     let expected = pictures.len();
     let offered = pictures.into_iter().zip(labels).zip(0..);
     Ok(Source {

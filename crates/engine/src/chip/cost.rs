@@ -1,8 +1,8 @@
-//! Events times prices: modelled energy and latency.
+//! Modelled energy and latency: counted events times prices.
 //!
-//! Counting is done before: here whole numbers meet constants, once. `loihi1-cores` uses published constants alone,
-//! without what a board adds; `loihi1-paper` scales the same operations to the board that the paper measured.
-//! `docs/cost-model.md` says how far each can be trusted.
+//! Events are counted elsewhere; here the counts are multiplied by constants, once. `loihi1-cores` uses published
+//! constants alone, without the overhead of a board; `loihi1-paper` scales the same operations to the board that the
+//! paper measured. `docs/cost-model.md` says how far each can be trusted.
 
 use serde::Serialize;
 
@@ -14,18 +14,26 @@ use super::{CORES_PER_CHIP, CORES_PER_TILE};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
+    /// Published by the chip's makers, or derived from what they published.
     Published,
+    /// Fitted to the paper's measurements.
     Fitted,
+    /// Assumed, without a measurement of this network.
     Assumed,
 }
 
 /// One constant of a cost model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Constant {
+    /// The constant's name, such as `e_synop`.
     pub name: &'static str,
+    /// The value, in `unit`.
     pub value: f64,
+    /// The unit, such as `pJ`.
     pub unit: &'static str,
+    /// Where the value comes from.
     pub source: &'static str,
+    /// How far it can be trusted.
     pub evidence: Evidence,
 }
 
@@ -56,8 +64,9 @@ const fn fitted(name: &'static str, value: f64, unit: &'static str) -> Constant 
 pub const SYNAPTIC_OPERATION_PJ: Constant = published("e_synop", 23.6, "pJ");
 /// Time of one synaptic operation; the published figure is a maximum.
 pub const SYNAPTIC_OPERATION_NS: Constant = published("t_synop", 3.5, "ns");
-/// Energy of updating an active compartment, charged once a neuron and step: every neuron integrates a bias or an input
-/// in every step. What the second compartment of the soft reset takes beyond that is left to the fit.
+/// Energy of updating an active compartment, charged once per neuron and time step, because every neuron integrates a
+/// bias or an input in every step. The additional energy of the second compartment, which implements the soft reset,
+/// is part of the fitted gain.
 pub const UPDATE_PJ: Constant = published("e_update", 81.0, "pJ");
 /// Time of updating an active compartment.
 pub const UPDATE_NS: Constant = published("t_update", 8.4, "ns");
@@ -71,7 +80,7 @@ pub const HOP_NORTH_SOUTH_PJ: Constant = published("e_hop_north_south", 4.0, "pJ
 pub const BARRIER_MIN_NS: Constant = published("t_barrier_1_tile", 113.0, "ns");
 /// The barrier between time steps, upper end (32 tiles: a whole chip).
 pub const BARRIER_MAX_NS: Constant = published("t_barrier_32_tiles", 465.0, "ns");
-/// Standing power of one chip, all cores powered.
+/// Static power of one chip with all cores powered.
 pub const STATIC_MW: Constant = Constant {
     name: "p_static",
     value: 104.0,
@@ -83,19 +92,19 @@ pub const STATIC_MW: Constant = Constant {
 /// The fitted constants.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Fitted {
-    /// Time of an image that does not depend on its time steps, in ms.
+    /// Latency per image that does not depend on the number of time steps, in ms.
     pub latency_ms: f64,
-    /// Time of a step that does not depend on what happens in it, in ns.
+    /// Latency per time step that does not depend on the events in it, in ns.
     pub step_ns: f64,
-    /// Dynamic energy of an image that does not depend on its events, in mJ.
+    /// Dynamic energy per image that does not depend on its events, in mJ.
     pub energy_mj: f64,
-    /// Dynamic energy of the board over the published energy of its operations.
+    /// Ratio of the board's dynamic energy to the published energy of its operations.
     pub gain: f64,
-    /// Power that flows whatever happens, in W.
+    /// Static power of the board, in W.
     pub static_w: f64,
 }
 
-/// What `spikelens inspect --fit` printed for the reference network (`tests/golden/paper-32-64-10`).
+/// The output of `spikelens inspect --fit` for the reference network (`tests/golden/paper-32-64-10`).
 pub const FITTED: Fitted = Fitted {
     latency_ms: 1.8305468978285724,
     step_ns: 46968.661685714236,
@@ -120,13 +129,14 @@ const fn several_chips(name: &'static str, value: f64, source: &'static str) -> 
     }
 }
 
-/// A time step of a network on several chips, lower end: the quickest of three measured networks.
+/// Duration of a time step of a network on several chips, lower bound: the fastest of three measured networks.
 pub const CHIPS_STEP_MIN_US: Constant = several_chips(
     "t_step_several_chips_min",
     137.0,
     "measured once on 2 chips (Intel, NxTF CIFAR notebook); assumed of all",
 );
-/// A time step of a network on several chips, upper end: the slowest of three; the third, on 14 chips, took 278 us.
+/// Duration of a time step of a network on several chips, upper bound: the slowest of the three. The third, on 14
+/// chips, took 278 us.
 pub const CHIPS_STEP_MAX_US: Constant = several_chips(
     "t_step_several_chips_max",
     850.0,
@@ -142,7 +152,7 @@ pub enum CostModel {
     Loihi1Cores,
 }
 
-/// A word that names no cost model.
+/// The error for a name that is not a cost model.
 #[derive(Debug, thiserror::Error)]
 #[error("no such cost model: {given:?}; it is loihi1-paper or loihi1-cores")]
 pub struct UnknownCostModel {
@@ -165,6 +175,7 @@ impl CostModel {
     pub const ALL: [Self; 2] = [Self::Loihi1Paper, Self::Loihi1Cores];
 
     /// The model's name in options and answers.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Loihi1Paper => "loihi1-paper",
@@ -172,7 +183,8 @@ impl CostModel {
         }
     }
 
-    /// Every constant that the model multiplies with, each with its source.
+    /// Every constant that the model uses, each with its source.
+    #[must_use]
     pub fn constants(self) -> Vec<Constant> {
         let mut constants = vec![
             SYNAPTIC_OPERATION_PJ,
@@ -191,12 +203,14 @@ impl CostModel {
         constants
     }
 
-    /// What the chip would have spent on one picture.
+    /// The modelled cost of one picture.
+    #[must_use]
     pub fn price(self, events: &Events, placement: &Placement) -> Cost {
         self.price_terms(&Terms::of(events, placement), placement.cores())
     }
 
-    /// The same from one picture's terms and the number of cores in use.
+    /// The modelled cost of one picture, from its terms and the number of cores in use.
+    #[must_use]
     pub fn price_terms(self, terms: &Terms, cores: usize) -> Cost {
         match self {
             Self::Loihi1Paper => paper(terms, &FITTED),
@@ -204,10 +218,12 @@ impl CostModel {
         }
     }
 
-    /// The least and the most that one picture costs a network on several chips; none for one that keeps to one chip.
+    /// Lower and upper bound of the cost of one picture for a network on several chips; `None` for a network on one
+    /// chip.
     ///
-    /// No published constant prices traffic between chips, and [`Self::price_terms`] leaves it out. The band takes each
-    /// step's whole time from measured networks instead, where that is longer.
+    /// No constant is published for traffic between chips, so [`Self::price_terms`] excludes it. The bounds use the
+    /// measured step times of other networks instead, where those are longer.
+    #[must_use]
     pub fn price_on_several_chips(self, terms: &Terms, cores: usize) -> Option<[Cost; 2]> {
         if cores <= CORES_PER_CHIP {
             return None;
@@ -232,32 +248,42 @@ impl CostModel {
 /// The modelled cost of one picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
+    /// Modelled time of the picture, in ms.
     pub latency_ms: f64,
+    /// Static power times latency, in mJ.
     pub static_mj: f64,
+    /// Energy of the operations, in mJ.
     pub dynamic_mj: f64,
 }
 
 impl Cost {
     /// Static plus dynamic energy, in mJ.
+    #[must_use]
     pub fn total_mj(&self) -> f64 {
         self.static_mj + self.dynamic_mj
     }
 }
 
-/// One picture's events at published prices: what both models are made of.
+/// One picture's events multiplied by published prices: the input of both models.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Terms {
+    /// Number of time steps.
     pub time_steps: f64,
-    /// Over all time steps, the time of the core that is busy longest in each.
+    /// Sum over all time steps of the time of the core that is busy longest in that step.
     pub busiest_ns: f64,
+    /// Energy of neuron updates, in pJ.
     pub updates_pj: f64,
+    /// Energy of synaptic operations, in pJ.
     pub synaptic_operations_pj: f64,
+    /// Energy of spikes within their tile, in pJ.
     pub spikes_pj: f64,
+    /// Energy of hops between tiles, in pJ.
     pub hops_pj: f64,
 }
 
 impl Terms {
-    /// Multiplies counts with published prices.
+    /// Multiplies counts by published prices.
+    #[must_use]
     pub fn of(events: &Events, placement: &Placement) -> Self {
         let mut busiest_ns = 0.0;
         let steps = events
@@ -278,7 +304,7 @@ impl Terms {
         }
         let mut hops_pj = 0.0;
         for (layer, placed) in events.layers.iter().zip(&placement.layers) {
-            // Which neurons spiked is not kept: each spike travels as far as the layer's do on average.
+            // Counts do not say which neurons spiked, so each spike is charged the layer's average distance.
             let share = counted(layer.spikes()) / counted(layer.neurons.max(1));
             hops_pj += share
                 * (counted(placed.hops[0]) * HOP_EAST_WEST_PJ.value
@@ -294,12 +320,14 @@ impl Terms {
         }
     }
 
-    /// Published dynamic energy, in pJ.
+    /// Dynamic energy at published prices, in pJ.
+    #[must_use]
     pub fn operations_pj(&self) -> f64 {
         self.updates_pj + self.synaptic_operations_pj + self.spikes_pj + self.hops_pj
     }
 
-    /// The mean of several pictures' terms.
+    /// The mean of the terms of several pictures; NaN for none.
+    #[must_use]
     pub fn mean(all: &[Self]) -> Self {
         let count = float(all.len());
         let mean = |part: fn(&Self) -> f64| all.iter().map(part).sum::<f64>() / count;
@@ -315,6 +343,7 @@ impl Terms {
 }
 
 /// The paper's board: `latency = L0 + T x t_sync + busiest`, `dynamic = E0 + g x operations`, `static = P x latency`.
+#[must_use]
 pub fn paper(terms: &Terms, fitted: &Fitted) -> Cost {
     let latency_ms = fitted.latency_ms + (terms.time_steps * fitted.step_ns + terms.busiest_ns) * 1e-6;
     Cost {
@@ -337,7 +366,7 @@ fn published_alone(terms: &Terms, cores: usize) -> Cost {
     }
 }
 
-/// The barrier grows with the tiles in use; between the two published ends we draw a straight line.
+/// The barrier takes longer the more tiles are in use; between the two published values it is interpolated linearly.
 fn barrier_ns(cores: usize) -> f64 {
     let most = CORES_PER_CHIP / CORES_PER_TILE;
     let tiles = cores.div_ceil(CORES_PER_TILE).clamp(1, most);
@@ -345,7 +374,7 @@ fn barrier_ns(cores: usize) -> f64 {
     BARRIER_MIN_NS.value + share * (BARRIER_MAX_NS.value - BARRIER_MIN_NS.value)
 }
 
-/// Counts stay far below 2^53, so that f64 holds them exactly.
+/// Counts stay far below 2^53, so that the conversion to f64 is exact.
 fn counted(count: u64) -> f64 {
     count as f64
 }

@@ -1,7 +1,7 @@
-//! The chip as a picture: an SVG of every core in its place, in its layer's colour, as full as it is.
+//! The chip as an SVG drawing: every core at its position, in its layer's colour, filled by its utilisation.
 //!
 //! In: a placement. Out: one self-contained SVG document, the same for the same placement. Absent: scripts, fonts,
-//! links and anything that a viewer would have to fetch.
+//! links and any other external resource.
 
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ const HEADER: usize = 74;
 const LEGEND_COLUMNS: usize = 4;
 const LEGEND_ROW: usize = 40;
 
-/// A resource of a core: what it is called, how much is used and how much there is.
+/// A resource of a core: its name, the amount in use and the limit.
 type Use = (&'static str, usize, usize);
 
 fn uses(core: &Core) -> [Use; 4] {
@@ -48,7 +48,7 @@ fn uses(core: &Core) -> [Use; 4] {
     ]
 }
 
-/// The resource that is nearest its limit; the first of equals.
+/// The resource with the highest utilisation; the first one on a tie.
 fn binding(core: &Core) -> Use {
     let [first, rest @ ..] = uses(core);
     rest.into_iter().fold(first, |most, next| {
@@ -60,12 +60,13 @@ fn binding(core: &Core) -> Use {
     })
 }
 
-/// In whole percent, rounded to the nearest.
+/// Utilisation in percent, rounded to the nearest integer.
 fn percent((_, figure, limit): Use) -> usize {
     (200 * figure + limit) / (2 * limit)
 }
 
 /// Draws every chip that `placement` needs, one below another; `network` is the title.
+#[must_use]
 pub fn svg(network: &str, placement: &Placement) -> String {
     let layers = placement.layers.len();
     let legend_height = layers.div_ceil(LEGEND_COLUMNS) * LEGEND_ROW + 12;
@@ -116,7 +117,11 @@ fn write_all(
     writeln!(out, "</svg>")
 }
 
-/// Begins an SVG with its size, font and colour, and what it is for whoever cannot see it; both texts are escaped already.
+/// Writes the opening tag of an SVG with its size, font and colour, and its title and description for screen readers.
+/// Both texts must be escaped.
+///
+/// # Errors
+/// Only if writing to `out` fails, which a `String` never does.
 pub fn open(
     out: &mut String,
     width: impl std::fmt::Display,
@@ -150,13 +155,13 @@ fn headline(placement: &Placement) -> String {
     }
 }
 
-/// The cores of layer `index`, counted over all chips.
+/// The cores of layer `index` on all chips.
 fn cores_of(placement: &Placement, index: usize) -> &[Core] {
     let placed = &placement.layers[index];
     &placement.cores[placed.first_core..][..placed.tiling.cores()]
 }
 
-/// The core of a layer that is nearest a limit.
+/// The highest utilisation among a layer's cores.
 fn fullest(cores: &[Core]) -> Use {
     let all = cores.iter().map(binding);
     all.reduce(|most, next| if percent(next) > percent(most) { next } else { most })
@@ -179,7 +184,7 @@ fn colour(layer: usize) -> &'static str {
     COLOURS[layer % COLOURS.len()]
 }
 
-/// Layers beyond the last colour begin again at the first, with stripes.
+/// Layers beyond the number of colours reuse them with stripes.
 fn stripes(layer: usize) -> Option<usize> {
     Some(layer / COLOURS.len()).filter(|round| *round > 0)
 }
@@ -191,7 +196,7 @@ fn patterns(out: &mut String, layers: usize) -> std::fmt::Result {
     }
     writeln!(out, "<defs>")?;
     for round in 1..=rounds {
-        // Each round turns the stripes: no two are alike below eight rounds.
+        // Each round rotates the stripes; they repeat after eight rounds.
         writeln!(
             out,
             "<pattern id=\"stripes{round}\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" \
@@ -357,7 +362,7 @@ fn filled(
     }
 }
 
-/// The beginning of a name that is too long for the legend.
+/// A name, truncated if it is too long for the legend.
 fn shortened(name: &str) -> String {
     const LONGEST: usize = 14;
     if name.chars().count() <= LONGEST {
@@ -366,7 +371,8 @@ fn shortened(name: &str) -> String {
     name.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
-/// A name, from a model file say, as XML text: marked up where it must be, without characters that XML does not know.
+/// A name (from a model file, for example) as XML text: escaped, without characters that XML does not allow.
+#[must_use]
 pub fn escaped(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for character in name.chars() {

@@ -1,25 +1,26 @@
-//! What happened while a picture ran: whole numbers, priced later and once.
+//! Counts of what happened while a picture ran; `cost` multiplies them by prices.
 
-/// Counts of one layer of neurons over a whole run.
+/// Counts of one layer of neurons over one run.
 ///
 /// A synaptic operation is one weight added to one membrane because of one delivered spike; a spike fired in the
 /// last step is never delivered, and padding receives nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LayerEvents {
+    /// The number of neurons.
     pub neurons: u64,
-    /// Spikes that the layer fired in each time step.
+    /// `[time step]`: spikes that the layer fired.
     pub spikes_per_step: Vec<u64>,
-    /// How many cores the layer is on.
+    /// The number of cores that hold the layer.
     pub cores: usize,
-    /// Synaptic operations that arrived at each of those cores in each time step, step by step.
+    /// `[time step, core]`, flattened: synaptic operations that arrived at each of those cores.
     pub operations_per_step_and_core: Vec<u64>,
-    /// Neuron updates whose membrane, when it was compared with the threshold, was beyond what the chip's membrane
-    /// holds (`chip::width`): the chip would have clamped it, the emulators do not.
+    /// Neuron updates whose membrane, when compared with the threshold, was outside the range of the chip's membrane
+    /// (`chip::width`). The chip would have clamped it; the emulators do not.
     pub saturated_updates: u64,
 }
 
 impl LayerEvents {
-    /// Forgets the last run, keeps the buffers.
+    /// Clears the counts of the last run and keeps the buffers.
     pub fn start(&mut self, neurons: usize, cores: usize) {
         self.neurons = u64::try_from(neurons).expect("a length fits 64 bits");
         self.cores = cores;
@@ -28,35 +29,41 @@ impl LayerEvents {
         self.saturated_updates = 0;
     }
 
-    /// Spikes that the layer fired in all.
+    /// The layer's spikes over all time steps.
+    #[must_use]
     pub fn spikes(&self) -> u64 {
         self.spikes_per_step.iter().sum()
     }
 
-    /// Synaptic operations that arrived at the layer in all.
+    /// Synaptic operations that arrived at the layer over all time steps.
+    #[must_use]
     pub fn synaptic_operations(&self) -> u64 {
         self.operations_per_step_and_core.iter().sum()
     }
 
     /// Synaptic operations that arrived at each core in time step `step` (0 is the first).
+    #[must_use]
     pub fn operations_of_step(&self, step: usize) -> &[u64] {
         &self.operations_per_step_and_core[step * self.cores..(step + 1) * self.cores]
     }
 
-    /// Every neuron is updated once in every time step.
+    /// Neuron updates: each neuron is updated once per time step.
+    #[must_use]
     pub fn neuron_updates(&self) -> u64 {
         self.neurons * self.time_steps()
     }
 
     /// The number of time steps that were run.
+    #[must_use]
     pub fn time_steps(&self) -> u64 {
         u64::try_from(self.spikes_per_step.len()).expect("a length fits 64 bits")
     }
 }
 
-/// Counts of a whole run: one entry a layer, the input layer first.
+/// Counts of one run: one entry per layer, the input layer first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Events {
+    /// `[layer]`.
     pub layers: Vec<LayerEvents>,
 }
 
@@ -77,6 +84,7 @@ impl Events {
     }
 
     /// Neuron updates of all layers that the chip would have clamped.
+    #[must_use]
     pub fn saturated_updates(&self) -> u64 {
         self.layers.iter().map(|layer| layer.saturated_updates).sum()
     }

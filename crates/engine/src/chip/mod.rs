@@ -1,7 +1,7 @@
 //! Intel Loihi, first generation: limits, placement, counts and prices.
 //!
-//! In: an `Snn` and what an emulator counted. Out: the cores that its layers need, and what the chip would have
-//! spent. Absent: dynamics (`crate::emulator`) and any measured time of this host.
+//! In: an `Snn` and what an emulator counted. Out: the cores that its layers need, and the modelled time and energy.
+//! Absent: dynamics (`crate::emulator`) and times measured on this host.
 
 pub mod cost;
 pub mod draw;
@@ -33,12 +33,12 @@ pub const OUTPUT_AXONS_PER_CORE: usize = 4096;
 /// Bits of synaptic memory in one core: 16,384 words of 64 bits, the paper's 128 KB.
 pub const SYNAPSE_BITS_PER_CORE: usize = 16_384 * 64;
 
-/// The most inputs that one neuron may have (the paper, "Methods").
+/// The largest number of inputs of one neuron (the paper, "Methods").
 pub const FAN_IN: usize = 4096;
 
 /// The largest magnitude of a 9-bit signed weight, stored as two shared-sign lists (the paper, Algorithm 1, line 1).
 pub const WEIGHT_MAX: i16 = 255;
 
-/// Compartments that one neuron with soft reset takes: the chip resets to zero only, so one compartment integrates
-/// and a second one spikes and feeds the threshold back (NxTF `dnn_mapper._mapCompartments`).
+/// Compartments per neuron with soft reset. The chip only resets to zero, so one compartment integrates and a second
+/// one spikes and subtracts the threshold (NxTF `dnn_mapper._mapCompartments`).
 pub const COMPARTMENTS_PER_NEURON: usize = 2;

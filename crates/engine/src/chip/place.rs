@@ -1,9 +1,10 @@
-//! Which cores each layer is on, and how full they are.
+//! Placement: the cores of each layer, and how much of each core is used.
 //!
-//! A layer is cut into equal parts of its positions (row by row) and of its channels; each part of neurons is one
-//! core's. From the last layer to the first, the fewest cores are taken that keep every limit; among equals the least
-//! of NxTF's objective, cores plus the shares of input axons, output axons and synaptic memory in use. No core is
-//! shared between layers. For networks that compartments alone bind this is NxTF's rule `ceil(2n / 1024)` a layer.
+//! A layer is split into equal parts of its positions (row by row) and of its channels, one core for each combination.
+//! From the last layer to the first, the split with the fewest cores that keeps every limit is chosen; on a tie, the
+//! one with the lowest value of NxTF's objective (cores plus the utilisation of input axons, output axons and synaptic
+//! memory). Layers do not share cores. For networks limited by compartments alone this equals NxTF's rule, `ceil(2n /
+//! 1024)` cores per layer.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -19,7 +20,7 @@ use crate::network::snn::{Parameters, Snn, Weights};
 use crate::network::{Kind, Layer};
 use crate::picture::Shape;
 
-/// The layer, figure and limit for which the chip cannot hold a network.
+/// Why the chip cannot hold a network.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlaceError {
     #[error("layer {layer}: each neuron has a fan-in of {fan_in}; the chip allows {limit}", limit = FAN_IN)]
@@ -42,35 +43,47 @@ pub enum PlaceError {
 /// One core in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Core {
+    /// Index of the chip, from 0.
     pub chip: usize,
     /// 0 to 127 on its chip.
     pub core: usize,
+    /// The layer that the core belongs to.
     pub layer: String,
+    /// Compartments in use, at most [`COMPARTMENTS_PER_CORE`].
     pub compartments: usize,
+    /// Bits of synaptic memory in use, at most [`SYNAPSE_BITS_PER_CORE`].
     pub synapse_bits: usize,
+    /// Input axons in use, at most [`INPUT_AXONS_PER_CORE`].
     pub input_axons: usize,
+    /// Output axons in use, at most [`OUTPUT_AXONS_PER_CORE`].
     pub output_axons: usize,
 }
 
 /// One layer's cores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerPlacement {
+    /// How its neurons are split over its cores.
     pub tiling: Tiling,
-    /// The first of its cores, counted over all chips.
+    /// Index of its first core in [`Placement::cores`].
     pub first_core: usize,
-    /// Hops between tiles, east-west and north-south, if each of its neurons spiked once.
+    /// Hops between tiles, east-west and north-south, if each of its neurons spikes once.
     pub hops: [u64; 2],
 }
 
 /// Every layer's cores, the input layer first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
+    /// `[layer]`.
     pub layers: Vec<LayerPlacement>,
+    /// All cores in use, in the order of the layers.
     pub cores: Vec<Core>,
 }
 
 impl Placement {
-    /// Places every layer, or names the first limit that is broken.
+    /// Places every layer.
+    ///
+    /// # Errors
+    /// [`PlaceError`] with the first limit that is exceeded.
     pub fn of(snn: &Snn) -> Result<Self, PlaceError> {
         check(snn)?;
         let mut tilings: Vec<(Tiling, Vec<Load>)> = Vec::new();
@@ -120,22 +133,26 @@ impl Placement {
         Ok(Self { layers, cores })
     }
 
-    /// How each layer is cut, the input layer first.
+    /// How each layer is split over its cores, the input layer first.
+    #[must_use]
     pub fn tilings(&self) -> Vec<Tiling> {
         self.layers.iter().map(|layer| layer.tiling).collect()
     }
 
-    /// Cores of all layers.
+    /// The number of cores in use.
+    #[must_use]
     pub fn cores(&self) -> usize {
         self.cores.len()
     }
 
-    /// Chips that these cores are on.
+    /// The number of chips in use.
+    #[must_use]
     pub fn chips(&self) -> usize {
         self.cores().div_ceil(CORES_PER_CHIP)
     }
 
-    /// Copies of the network that fit the chips it needs; 1 where it needs several chips.
+    /// Copies of the network that fit on one chip; 1 if the network needs several chips.
+    #[must_use]
     pub fn replicas(&self) -> usize {
         (CORES_PER_CHIP / self.cores()).max(1)
     }
@@ -147,7 +164,7 @@ fn tile(core: usize) -> [usize; 2] {
     [tile / TILE_ROWS, tile % TILE_ROWS]
 }
 
-/// Hops between tiles if each neuron of a layer spiked once; what leaves the chip is not counted.
+/// Hops between tiles if each neuron of a layer spikes once. Traffic between chips is not counted.
 fn hops(from: &LayerPlacement, next: &Layer, to: &LayerPlacement) -> [u64; 2] {
     let mut hops = [0, 0];
     for part in 0..to.tiling.position_parts {
@@ -169,7 +186,7 @@ fn hops(from: &LayerPlacement, next: &Layer, to: &LayerPlacement) -> [u64; 2] {
     hops
 }
 
-/// Limits that no way of cutting can mend.
+/// Checks the limits that do not depend on the split.
 fn check(snn: &Snn) -> Result<(), PlaceError> {
     for (layer, parameters) in snn.layers() {
         let fan_in = layer.fan_in();
@@ -190,7 +207,7 @@ fn check(snn: &Snn) -> Result<(), PlaceError> {
     Ok(width::check(snn)?)
 }
 
-/// What one core of a layer would hold.
+/// The resources that one core of a layer needs.
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
     neurons: usize,
@@ -199,7 +216,7 @@ struct Load {
     words: usize,
 }
 
-/// The first resource that a core has not enough of: its name, the figure and the limit.
+/// The first resource that exceeds its limit: name, amount needed and limit.
 type Excess = (&'static str, usize, usize);
 
 impl Load {
@@ -232,11 +249,11 @@ impl Load {
     }
 }
 
-/// A layer that is to be cut, with what it hears and what hears it.
+/// A layer to be split, with its source and its targets.
 struct Target<'a> {
     name: &'a str,
     shape: Shape,
-    /// None for the input layer, whose pixels come as biases.
+    /// `None` for the input layer, whose pixels are biases.
     source: Option<(&'a Layer, &'a Parameters)>,
     next: Option<(&'a Layer, Tiling)>,
 }
@@ -282,7 +299,7 @@ impl Target<'_> {
         })
     }
 
-    /// What each core would hold, or the first excess.
+    /// The resources that each core needs, or the first limit exceeded.
     fn loads(&self, tiling: Tiling) -> Result<Vec<Load>, Excess> {
         let out_axons = self.out_axons();
         (0..tiling.cores())
@@ -292,7 +309,8 @@ impl Target<'_> {
                     tiling.channels_of(core % tiling.channel_parts),
                 );
                 let neurons = tiling.neurons(core);
-                // Soft reset: each neuron feeds its threshold back to itself, by an axon, a slot and a word of its own.
+                // Soft reset: each neuron subtracts its threshold from itself through an axon, a compartment and a
+                // memory word of its own.
                 let mut load = Load {
                     neurons,
                     input_axons: neurons,
@@ -306,7 +324,7 @@ impl Target<'_> {
                 if let Some((layer, parameters)) = self.source {
                     let sources = sources(layer, tiling.positions_of(part));
                     load.input_axons += sources.axons(layer, &channels);
-                    // The dearest count comes last, and only where it can still matter.
+                    // The most expensive count comes last, and only if no other limit is exceeded.
                     if load.excess().is_none() {
                         load.words += sources.words(layer, parameters, &channels);
                     }
@@ -319,13 +337,13 @@ impl Target<'_> {
             .collect()
     }
 
-    /// Output axons that a neuron at each position needs: one for each core that hears it.
+    /// Output axons that a neuron at each position needs: one for each core that receives its spikes.
     fn out_axons(&self) -> Vec<usize> {
         let positions = self.shape.height * self.shape.width;
         let Some((next, tiling)) = self.next else {
             return vec![0; positions];
         };
-        // A pooling neuron hears one channel, which one part of the channels holds.
+        // A pooling neuron receives one channel, which belongs to one part of the channels.
         let channel_parts = match next.kind {
             Kind::AvgPool2d { .. } => 1,
             Kind::Conv2d { .. } | Kind::Dense => tiling.channel_parts,
@@ -340,8 +358,8 @@ impl Target<'_> {
     }
 }
 
-/// The source positions that a core's neurons see, each with the windows it falls in: place within the core's positions
-/// and place within the kernel.
+/// The source positions that a core's neurons receive, each with the windows that contain it: index within the core's
+/// positions and index within the kernel.
 struct Sources {
     windows: Vec<(usize, Vec<(usize, usize)>)>,
 }
@@ -369,7 +387,7 @@ impl Sources {
         self.windows.len() * heard
     }
 
-    /// Words of the lists behind those axons; lists that are equal but for a shift are stored once.
+    /// Words of the synapse lists of those axons. Lists that differ by a shift only are stored once.
     fn words(&self, layer: &Layer, parameters: &Parameters, channels: &std::ops::Range<usize>) -> usize {
         let mut patterns: std::collections::BTreeSet<Vec<(usize, usize)>> = std::collections::BTreeSet::new();
         for (_, windows) in &self.windows {
@@ -384,7 +402,7 @@ impl Sources {
         let mut words = 0;
         let mut list: Vec<(usize, i16)> = Vec::new();
         for pattern in &patterns {
-            // A pooling layer's channels all have one list, shifted.
+            // All channels of a pooling layer share one list, shifted.
             let sources = match &parameters.weights {
                 Weights::AvgPool2d(_) => 1,
                 Weights::Conv2d(_) | Weights::Dense(_) => layer.input.channels,

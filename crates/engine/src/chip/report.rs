@@ -1,4 +1,4 @@
-//! What an answer says of one picture on the chip: the counts of that very run, and what they would have cost.
+//! The part of an answer about the chip: the counts of one run and their modelled cost.
 
 use serde::Serialize;
 
@@ -7,38 +7,52 @@ use super::events::Events;
 use super::place::Placement;
 use crate::network::Network;
 
-/// Modelled, never measured: no time of this host is in here.
+/// Modelled only; contains no time measured on this host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Emulation {
+    /// `loihi1`.
     pub chip: &'static str,
+    /// The name of the cost model.
     pub cost_model: &'static str,
+    /// Number of time steps.
     pub time_steps: u64,
+    /// Modelled time of the picture, in ms.
     pub latency_ms: f64,
+    /// Energy of the picture, in mJ.
     pub energy_mj: Split,
+    /// Mean power over the latency, in W.
     pub power_w: Split,
-    /// Fired in all time steps by all layers, the input layer included.
+    /// Spikes fired in all time steps by all layers, the input layer included.
     pub spikes: u64,
+    /// Weights added to membranes because of delivered spikes.
     pub synaptic_operations: u64,
+    /// Neurons times time steps.
     pub neuron_updates: u64,
-    /// Those whose membrane the chip's 23 bits would have clamped: with any of them, the chip may answer otherwise.
+    /// Updates whose membrane exceeded the chip's 23 bits. The chip would have clamped them, so its answer may differ.
     pub saturated_updates: u64,
+    /// Cores in use.
     pub cores: usize,
+    /// Chips in use.
     pub chips: usize,
     /// The input layer first.
     pub layers: Vec<LayerEmulation>,
 }
 
-/// A figure and its two parts.
+/// A total and its two parts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Split {
+    /// The sum of the parts.
     pub total: f64,
+    /// The part that does not depend on events.
     #[serde(rename = "static")]
     pub standing: f64,
+    /// The part of the operations.
     pub dynamic: f64,
 }
 
 impl Split {
     /// The energy of a picture, in mJ.
+    #[must_use]
     pub fn of(cost: &Cost) -> Self {
         Self {
             total: cost.total_mj(),
@@ -48,25 +62,29 @@ impl Split {
     }
 }
 
-/// Every copy of the network that fits the chip at work on a picture of its own.
+/// The chip with as many copies of the network as fit, each working on a picture of its own.
 ///
-/// The board's static power flows once, however many copies work: each picture bears its share of that energy, and all
-/// of its own dynamic energy. A picture that has the chip to itself costs what [`Emulation`] says, whatever else would
-/// have fitted beside it.
+/// The board's static power is shared by the copies; dynamic energy is not. [`Emulation`] reports the cost of a
+/// picture that has the chip to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Occupancy {
+    /// Copies of the network on the chip.
     pub replicas: usize,
+    /// Throughput of all copies together.
     pub pictures_per_second: f64,
+    /// Energy per picture, in mJ.
     pub energy_mj_per_picture: Split,
+    /// The assumptions behind the figures.
     pub assumes: &'static str,
 }
 
 impl Occupancy {
-    /// What nobody measured about copies side by side.
+    /// The assumptions about copies that run at the same time, for which no measurement exists.
     pub const ASSUMES: &'static str = "Assumed: the copies run independently and in step, pictures take \
         equally long, and loading and reading them in parallel costs no time";
 
     /// From the mean terms of one picture.
+    #[must_use]
     pub fn of(terms: &Terms, placement: &Placement, model: CostModel) -> Self {
         let replicas = placement.replicas();
         // The barrier waits for the cores of every copy.
@@ -84,18 +102,22 @@ impl Occupancy {
     }
 }
 
-/// The band of a network on several chips, beside the one-chip formula that every other figure keeps to.
+/// Bounds for a network on several chips, beside the one-chip formula that all other figures use.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SeveralChips {
-    /// The least and the most, as in every field here.
+    /// Lower and upper bound, as in every field here.
     pub step_us: [f64; 2],
+    /// In ms.
     pub latency_ms: [f64; 2],
+    /// In mJ.
     pub energy_mj: [f64; 2],
+    /// How far the bounds can be trusted.
     pub evidence: Evidence,
 }
 
 impl SeveralChips {
-    /// From the mean terms of one picture; none for a network on one chip.
+    /// From the mean terms of one picture; `None` for a network on one chip.
+    #[must_use]
     pub fn of(terms: &Terms, placement: &Placement, model: CostModel) -> Option<Self> {
         let costs = model.price_on_several_chips(terms, placement.cores())?;
         Some(Self {
@@ -107,19 +129,24 @@ impl SeveralChips {
     }
 }
 
-/// One layer's share.
+/// The counts of one layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerEmulation {
+    /// The layer's name.
     pub name: String,
+    /// Number of neurons.
     pub neurons: u64,
+    /// Spikes fired in all time steps.
     pub spikes: u64,
-    /// Those that arrived at this layer.
+    /// Synaptic operations that arrived at this layer.
     pub synaptic_operations: u64,
+    /// Cores in use.
     pub cores: usize,
 }
 
 impl Emulation {
     /// Prices one run's events.
+    #[must_use]
     pub fn of(network: &Network, events: &Events, placement: &Placement, model: CostModel) -> Self {
         let cost = model.price(events, placement);
         // mJ / ms = W.

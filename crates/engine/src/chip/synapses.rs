@@ -1,8 +1,8 @@
-//! How many words of synaptic memory the lists of one core take.
+//! Synaptic memory: the number of words that the synapse lists of one core need.
 //!
-//! An input axon points at a list of synapses: compartments and weights. Axons share a list when the lists are equal
-//! but for a shift of all compartments, because an axon adds a base of its own. Each list is two lists of one sign:
-//! 9-bit signed weights are stored so (NxTF `synapse_compression.py`).
+//! An input axon points at a list of synapses: compartments and weights. Axons share a list if the lists differ only
+//! by a shift of all compartments, because each axon adds its own base. A list is stored as two lists, one per sign:
+//! this is how 9-bit signed weights are stored (NxTF `synapse_compression.py`).
 
 /// Bits before the synapses of one entry: a format's number and a count (nengo-loihi `SynapseConfig`, NxTF `SynEntry`).
 const ENTRY_PREFIX_BITS: usize = 4 + 6;
@@ -13,7 +13,7 @@ const SYNAPSES_PER_ENTRY: usize = 60;
 /// Bits of a weight's magnitude; its list holds the sign.
 const WEIGHT_BITS: usize = 8;
 
-/// Widths of a compartment index that the hardware knows, 0 aside (nengo-loihi `SynapseConfig`).
+/// Widths of a compartment index that the hardware supports, other than 0 (nengo-loihi `SynapseConfig`).
 const INDEX_BITS: std::ops::RangeInclusive<usize> = 6..=12;
 
 /// Bits that skip compartments in run-length form: the smallest of NxTF's 2 to 5, enough for the one that spikes
@@ -23,7 +23,8 @@ const SKIP_BITS: usize = 2;
 /// Bits of a word: lists begin at word boundaries.
 pub const WORD_BITS: usize = 64;
 
-/// Words of one list. Synapses are (neuron of the core, weight), by rising neuron; weights of 0 take no room.
+/// Words of one list. Synapses are (neuron of the core, weight), by rising neuron; weights of 0 are not stored.
+#[must_use]
 pub fn list_words(list: &[(usize, i16)]) -> usize {
     let of_sign = |sign: i16| list.iter().filter(move |(_, weight)| weight.signum() == sign);
     sign_words(of_sign(1)) + sign_words(of_sign(-1))
@@ -35,17 +36,18 @@ fn sign_words<'a>(mut synapses: impl Iterator<Item = &'a (usize, i16)>) -> usize
     };
     let (count, last) = synapses.fold((1, first), |(count, _), &(neuron, _)| (count + 1, neuron));
     let span = last - first + 1;
-    // Two compartments a neuron lie between the first and the last.
+    // Each neuron between the first and the last occupies two compartments.
     let reach = 2 * span;
     let index_bits = INDEX_BITS
         .clone()
         .find(|bits| reach <= 1 << bits)
         .unwrap_or(*INDEX_BITS.end());
-    // Sparse form names every compartment; run-length form names none and fills gaps with zeros. The shorter is taken.
+    // The sparse form stores every compartment index; the run-length form stores none and fills gaps with zeros. The
+    // shorter one is used.
     let sparse = entry_bits(count, WEIGHT_BITS + index_bits);
     let run_length = entry_bits(span, WEIGHT_BITS + SKIP_BITS);
     let bits = sparse.min(run_length);
-    // NxTF adds a word where the last one is full or nearly so.
+    // NxTF adds a word if the last one is full or nearly full.
     let rest = bits % WORD_BITS;
     bits.div_ceil(WORD_BITS) + usize::from(rest == 0 || rest >= 59)
 }

@@ -1,19 +1,23 @@
-//! How a layer is cut into cores.
+//! How a layer is split over cores.
 
 use crate::picture::Shape;
 
-/// How a layer is cut: `position_parts x channel_parts` cores.
+/// How a layer is split: over `position_parts x channel_parts` cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tiling {
     /// Rows times columns.
     pub positions: usize,
+    /// Channels of the layer.
     pub channels: usize,
+    /// Parts of the positions.
     pub position_parts: usize,
+    /// Parts of the channels.
     pub channel_parts: usize,
 }
 
 impl Tiling {
-    /// Cuts a layer; there are at least as many positions and channels as parts.
+    /// Splits a layer. There must be at least as many positions and channels as parts.
+    #[must_use]
     pub fn new(shape: Shape, position_parts: usize, channel_parts: usize) -> Self {
         Self {
             positions: shape.height * shape.width,
@@ -23,44 +27,51 @@ impl Tiling {
         }
     }
 
-    /// How many cores the layer is on.
+    /// The number of cores.
+    #[must_use]
     pub fn cores(&self) -> usize {
         self.position_parts * self.channel_parts
     }
 
-    /// Which part of the positions `position` belongs to.
+    /// The part of the positions that contains `position`.
+    #[must_use]
     pub fn position_part(&self, position: usize) -> usize {
         part_of(position, self.positions, self.position_parts)
     }
 
-    /// Which part of the channels `channel` belongs to.
+    /// The part of the channels that contains `channel`.
+    #[must_use]
     pub fn channel_part(&self, channel: usize) -> usize {
         part_of(channel, self.channels, self.channel_parts)
     }
 
-    /// The core, counted within the layer, that holds a neuron.
+    /// Index within the layer of the core that holds a neuron.
+    #[must_use]
     pub fn core_of(&self, position: usize, channel: usize) -> usize {
         self.position_part(position) * self.channel_parts + self.channel_part(channel)
     }
 
     /// The positions of a part.
+    #[must_use]
     pub fn positions_of(&self, part: usize) -> std::ops::Range<usize> {
         range(part, self.positions, self.position_parts)
     }
 
     /// The channels of a part.
+    #[must_use]
     pub fn channels_of(&self, part: usize) -> std::ops::Range<usize> {
         range(part, self.channels, self.channel_parts)
     }
 
     /// The neurons on core `core` of the layer.
+    #[must_use]
     pub fn neurons(&self, core: usize) -> usize {
         let positions = self.positions_of(core / self.channel_parts).len();
         positions * self.channels_of(core % self.channel_parts).len()
     }
 }
 
-/// Part `part` of `parts` equal ones (but for one entry) of `0..count`.
+/// Part `part` of `0..count`, split into `parts` parts whose lengths differ by at most 1.
 fn range(part: usize, count: usize, parts: usize) -> std::ops::Range<usize> {
     part * count / parts..(part + 1) * count / parts
 }

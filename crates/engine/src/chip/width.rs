@@ -1,7 +1,8 @@
-//! Whether a network's integers fit the widths that the chip keeps them in.
+//! Whether a network's integers fit the chip's number formats.
 //!
-//! In: an `Snn`. Out: what cannot be represented at all, and per layer how far a membrane can go. The chip adds a
-//! weight `w` as `w x 2^6`, so that one of our units, a weight's, is 2^6 of the membrane's.
+//! In: an `Snn`. Out: the first value that cannot be represented, and for each layer the range that a membrane can
+//! reach. The chip adds a weight `w` as `w x 2^6`: one unit of a weight is 2^6 units of the membrane. All figures here
+//! are in units of a weight.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -25,25 +26,29 @@ const BIAS_MANTISSA_MAX: i64 = 4095;
 /// The largest exponent of a bias; the smallest is 0 (nengo-loihi `discretize.py`).
 const BIAS_EXPONENT_MAX: u32 = 7;
 
-/// The largest mantissa and exponent of the one weight by which a neuron that spiked lowers itself (NxTF
+/// The largest mantissa and exponent of the weight through which a neuron subtracts its threshold after a spike (NxTF
 /// `dnn_layers.compileConvlike`).
 const RESET_MANTISSA_MAX: i32 = 255;
 const RESET_EXPONENT_MAX: u32 = 7;
 
-/// Where a layer's membranes can be, or were: the lowest and the highest, before any spike is subtracted.
+/// The range of a layer's membranes before the threshold is subtracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Range {
+    /// The smallest value.
     pub low: i64,
+    /// The largest value.
     pub high: i64,
 }
 
 impl Range {
-    /// Whether the chip's membrane holds every value in between.
+    /// Whether the chip's membrane can hold every value of the range.
+    #[must_use]
     pub fn fits(self) -> bool {
         -MEMBRANE_MAX <= self.low && self.high <= MEMBRANE_MAX
     }
 
-    /// The smallest range around both.
+    /// The smallest range that contains both.
+    #[must_use]
     pub fn around(self, other: Self) -> Self {
         Self {
             low: self.low.min(other.low),
@@ -52,19 +57,21 @@ impl Range {
     }
 }
 
-/// One layer against the chip's formats.
+/// One layer compared with the chip's formats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerWidths {
+    /// The layer's name.
     pub layer: String,
+    /// The threshold, in units of a weight.
     pub threshold: i32,
-    /// What a spike takes off the membrane on the chip: the closest to the threshold that one weight can say. The
-    /// emulator takes off the threshold itself.
+    /// What a spike subtracts from the membrane on the chip: the representable value closest to the threshold. The
+    /// emulator subtracts the threshold itself.
     pub reset: i32,
-    /// The bias furthest from 0.
+    /// The bias with the largest magnitude.
     pub bias: i32,
-    /// Never exceeded in so many time steps, whatever the picture: weights, biases and initial membranes prove it.
+    /// A bound on the membranes over the run, for any picture; it follows from weights, biases and initial membranes.
     pub bound: Range,
-    /// Whether the bound keeps to the chip's membrane.
+    /// Whether the bound is within the range of the chip's membrane.
     pub proven: bool,
 }
 
@@ -77,7 +84,7 @@ fn is_bias(bias: i32) -> bool {
     })
 }
 
-/// The closest `mantissa x 2^exponent` to a threshold; the smaller of two that are equally close.
+/// The value `mantissa x 2^exponent` closest to a threshold; the smaller one on a tie.
 fn reset(threshold: i32) -> i32 {
     let closest = |exponent: u32| {
         let below = (threshold >> exponent).min(RESET_MANTISSA_MAX);
@@ -90,7 +97,8 @@ fn reset(threshold: i32) -> i32 {
         .expect("there are exponents")
 }
 
-/// The largest bias with every smaller one, and the largest of all, which are even.
+/// The largest magnitude up to which every bias can be represented, and the largest of all, where only even ones can.
+#[must_use]
 pub fn bias_limits() -> (i64, i64) {
     (
         BIAS_MANTISSA_MAX,
@@ -98,7 +106,7 @@ pub fn bias_limits() -> (i64, i64) {
     )
 }
 
-/// A figure that the chip's formats cannot hold.
+/// A value that the chip cannot represent.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum WidthError {
     #[error("layer {layer}: its threshold is {threshold}; the chip's are at most {limit}", limit = THRESHOLD_MAX)]
@@ -115,7 +123,10 @@ pub enum WidthError {
     InitialMembrane { layer: String, membrane: i32 },
 }
 
-/// Refuses the first threshold, bias or initial membrane that the chip cannot represent.
+/// Checks every threshold, bias and initial membrane.
+///
+/// # Errors
+/// [`WidthError`] with the first value that the chip cannot represent.
 pub fn check(snn: &Snn) -> Result<(), WidthError> {
     threshold("input", snn.input_threshold)?;
     initial("input", snn.input_initial_membrane)?;
@@ -156,7 +167,7 @@ fn initial(layer: &str, membrane: i32) -> Result<(), WidthError> {
     Ok(())
 }
 
-/// Every layer against the chip's formats over a run of `time_steps`, the input layer first.
+/// Compares every layer with the chip's formats over a run of `time_steps`, the input layer first.
 pub fn widths(snn: &Snn, time_steps: TimeSteps) -> Vec<LayerWidths> {
     let start = i64::from(snn.input_initial_membrane);
     // Pixels are 0 to 255, in the first step too.
@@ -198,8 +209,8 @@ fn of_layer(layer: &str, threshold: i32, bias: i32, bound: Range) -> LayerWidths
     }
 }
 
-/// The least and the most that spikes can add to a neuron of `channel` in one step: all its negative, all its positive
-/// weights.
+/// The range of what spikes can add to a neuron of `channel` in one step: the sum of its negative weights to the sum
+/// of its positive ones.
 fn arriving(layer: &Layer, parameters: &Parameters, channel: usize) -> (i64, i64) {
     let sums = |weights: &mut dyn Iterator<Item = i16>| {
         weights.fold((0, 0), |(low, high), weight| {
@@ -219,7 +230,7 @@ fn arriving(layer: &Layer, parameters: &Parameters, channel: usize) -> (i64, i64
     }
 }
 
-/// The least and the most by which bias and spikes can move one of a layer's membranes in one time step.
+/// The range by which bias and spikes can change a membrane of the layer in one time step.
 pub fn drive(layer: &Layer, parameters: &Parameters) -> Range {
     (0..layer.output.channels)
         .flat_map(|channel| drives(layer, parameters, channel))
@@ -227,7 +238,7 @@ pub fn drive(layer: &Layer, parameters: &Parameters) -> Range {
         .expect("a layer has channels")
 }
 
-/// What the first step, in which no spike arrives, and each later one can add to a neuron of `channel`.
+/// The ranges that the first step, in which no spike arrives, and each later step can add to a neuron of `channel`.
 fn drives(layer: &Layer, parameters: &Parameters, channel: usize) -> [Range; 2] {
     let bias = i64::from(parameters.bias_of(channel));
     let (low, high) = arriving(layer, parameters, channel);
@@ -242,8 +253,8 @@ fn drives(layer: &Layer, parameters: &Parameters, channel: usize) -> [Range; 2] 
     [first, later]
 }
 
-/// Where a neuron's membrane can be when it is compared with the threshold, over all steps. `drives` are what the
-/// first step and each later one can add: no spike arrives in the first.
+/// The range of a neuron's membrane when it is compared with the threshold, over all steps. `drives` are the ranges
+/// that the first step and each later one can add.
 fn bound(start: Range, threshold: i32, drives: [Range; 2], time_steps: TimeSteps) -> Range {
     let threshold = i64::from(threshold);
     let mut kept = start;
@@ -255,7 +266,7 @@ fn bound(start: Range, threshold: i32, drives: [Range; 2], time_steps: TimeSteps
             high: kept.high + drive.high,
         };
         seen = seen.around(reached);
-        // At most one threshold is subtracted a step; below it nothing is.
+        // At most one threshold is subtracted per step, and only from a membrane that has reached it.
         kept = if reached.high < threshold {
             reached
         } else if reached.low >= threshold {
@@ -273,7 +284,7 @@ fn bound(start: Range, threshold: i32, drives: [Range; 2], time_steps: TimeSteps
     seen
 }
 
-/// The lowest and the highest initial membrane of a layer.
+/// The range of a layer's initial membranes.
 pub fn initial_range(initial: &InitialMembrane) -> Range {
     let of = |membrane: i32| Range {
         low: i64::from(membrane),

@@ -1,4 +1,4 @@
-//! From what a run left behind to a vector, and from the classifier's membranes to a class.
+//! Reads the embedding and the predicted class from the outcome of a run.
 //!
 //! In: an [`Outcome`]. Out: an [`Embedding`] of whole numbers and a [`Prediction`]. Absent: search.
 
@@ -11,7 +11,7 @@ use crate::emulator::{LayerState, Outcome};
 use crate::network::snn::{Parameters, Snn};
 use crate::network::{Probe, TimeSteps};
 
-/// Where no embedding can be read.
+/// Why an embedding cannot be read.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum EmbeddingError {
     #[error(
@@ -20,16 +20,22 @@ pub enum EmbeddingError {
     Overflow { neuron: usize, value: i64 },
 }
 
-/// What was read from the embedding layer: one whole number a neuron, flattened channel, row, column.
+/// An embedding: one integer per neuron of the embedding layer, in the order channel, row, column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Embedding {
+    /// What was read.
     pub probe: Probe,
+    /// The length of the run.
     pub time_steps: TimeSteps,
+    /// `[neuron]`.
     pub values: Vec<i32>,
 }
 
 impl Embedding {
     /// Reads `probe` from the embedding layer.
+    ///
+    /// # Errors
+    /// [`EmbeddingError::Overflow`] if an `integrated` value exceeds 32 bits.
     pub fn read(
         snn: &Snn,
         outcome: &Outcome,
@@ -59,12 +65,13 @@ impl Embedding {
     }
 }
 
-/// Whether there is nothing to compare: cosine has no meaning for the zero vector.
+/// Whether all values are zero. The cosine of a zero vector is undefined.
+#[must_use]
 pub fn is_zero(values: &[i32]) -> bool {
     values.iter().all(|&value| value == 0)
 }
 
-/// All the input that each neuron of a layer received.
+/// The sum of the input that each neuron of a layer received.
 fn integrated<'a>(state: &'a LayerState, parameters: &'a Parameters) -> impl Iterator<Item = i64> + 'a {
     let threshold = i64::from(parameters.threshold);
     state
@@ -78,18 +85,20 @@ fn integrated<'a>(state: &'a LayerState, parameters: &'a Parameters) -> impl Ite
         })
 }
 
-/// The classifier's answer.
+/// The classifier's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Prediction {
-    /// The class's name; its number where the model names none.
+    /// The class's name, or its index if the model has no labels.
     pub label: String,
+    /// Index of the class.
     pub class: usize,
-    /// What each output neuron integrated; the highest is the class, the first of equals.
+    /// The `integrated` value of each output neuron. The class is the highest, the first one on a tie.
     pub scores: Vec<i64>,
 }
 
 impl Prediction {
     /// Reads the output layer.
+    #[must_use]
     pub fn read(snn: &Snn, outcome: &Outcome) -> Self {
         let parameters = snn.parameters.last().expect("a network has layers");
         let scores: Vec<i64> = integrated(&outcome.output_layer, parameters).collect();

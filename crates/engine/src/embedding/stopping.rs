@@ -1,8 +1,8 @@
-//! How long a picture runs: a number of time steps, or until its answer is settled.
+//! Early stopping: how many time steps a picture runs for.
 //!
-//! In: an emulator and a picture. Out: a number of time steps; the answer is then that of an ordinary run of so many.
-//! The rule asks for what the chip has at hand in that step, nothing later, so that a chip could follow it.
-//! `docs/early-stopping.md` has what it saves, measured.
+//! In: an emulator and a picture. Out: a number of time steps; the answer is that of an ordinary run of that length.
+//! The rule uses only what the chip knows in the current step, so that a chip could apply it. `docs/early-stopping.md`
+//! has measurements.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,25 +17,26 @@ use crate::network::TimeSteps;
 use crate::network::snn::Snn;
 use crate::picture::Picture;
 
-/// How long to run a picture.
+/// The length of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Length {
+    /// A number of time steps.
     Fixed(TimeSteps),
-    /// `auto`: until the rule calls the answer settled.
+    /// `auto`: until the answer is settled by the rule.
     Auto(Rule),
 }
 
-/// When an answer is settled: the neurons of the embedding layer have fired `evidence` spikes each on the mean, and the
-/// classifier's highest score leads the second by 2 x `evidence` of its threshold.
+/// When an answer is settled: the neurons of the embedding layer have fired `evidence` spikes each on average, and the
+/// classifier's highest score exceeds the second by 2 x `evidence` thresholds.
 ///
-/// Cosines of spike counts are coarse while there are few spikes; the lead keeps pictures running whose class is still
-/// open. Both are counted in their layer's own units, so that one knob moves both.
+/// Cosines of spike counts are coarse while there are few spikes; the second condition continues runs whose class is
+/// still open. Both are in units of their layer, so that one parameter controls both.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
     evidence: f64,
 }
 
-/// A word that is no length of a run.
+/// The error for a word that is not a length of a run.
 #[derive(Debug, Error)]
 #[error(
     "{given} is not a whole number from 1 to {most}, nor `auto`, nor `auto:X` with X from {low} to {high}",
@@ -48,38 +49,39 @@ pub struct LengthError {
 }
 
 impl Rule {
-    /// The first time step after which a picture may stop: in fewer, spikes hardly reach the classifier.
+    /// The smallest number of time steps: with fewer, hardly any spike reaches the classifier.
     pub const FIRST: u32 = 8;
-    /// The bound: after this many time steps a picture stops, settled or not.
+    /// The largest number of time steps, settled or not.
     pub const LAST: u32 = 32;
-    /// What `auto` stands for: on the mean it costs the paper's network 32-64-10 what 16 time steps cost (on 2,000 training
-    /// pictures that it was not trained on).
+    /// The rule of `auto`. On average it costs as much as 16 time steps with the paper's network 32-64-10 (measured on
+    /// 2,000 held-out training pictures).
     pub const DEFAULT: Self = Self { evidence: 0.22 };
     const LEAST: f64 = 0.01;
     const MOST: f64 = 10.0;
-    /// Thresholds of lead for each spike a neuron.
+    /// Required lead of the classifier, in thresholds, for each spike per neuron.
     const LEAD: f64 = 2.0;
 
-    /// A rule that wants more or less of an answer; none outside of 0.01 to 10.
+    /// A rule with another `evidence`; `None` outside of 0.01 to 10.
+    #[must_use]
     pub fn new(evidence: f64) -> Option<Self> {
         (Self::LEAST..=Self::MOST)
             .contains(&evidence)
             .then_some(Self { evidence })
     }
 
-    /// Whether a run may end here.
+    /// Whether a run with this outcome is settled.
     pub fn settled(self, snn: &Snn, outcome: &Outcome) -> bool {
         let counts = &outcome.embedding_layer.spike_counts;
         let spikes = counts.iter().copied().map(u64::from).sum();
         self.enough(spikes, counts.len()) && self.leads(snn, outcome)
     }
 
-    /// Whether the embedding layer's neurons have fired enough.
+    /// Whether the embedding layer has fired enough spikes.
     fn enough(self, spikes: u64, neurons: usize) -> bool {
         spikes as f64 >= self.evidence * neurons as f64
     }
 
-    /// Whether the classifier is sure enough.
+    /// Whether the classifier's lead is large enough.
     fn leads(self, snn: &Snn, outcome: &Outcome) -> bool {
         let threshold = snn.parameters.last().expect("a network has layers").threshold;
         let mut scores = Prediction::read(snn, outcome).scores;
@@ -88,16 +90,20 @@ impl Rule {
             [first, second, ..] => {
                 (first - second) as f64 >= Self::LEAD * self.evidence * f64::from(threshold)
             }
-            // A single class leads nobody.
+            // With a single class there is no second score.
             _ => true,
         }
     }
 
-    /// After how many time steps `picture` is settled, at most [`Rule::LAST`].
+    /// The number of time steps after which `picture` is settled, at most [`Rule::LAST`].
+    ///
+    /// # Errors
+    /// [`EmulatorError`] for a picture of another shape, and for a membrane that exceeds 32 bits within [`Rule::LAST`]
+    /// steps.
     pub fn settle(self, emulator: &mut Emulator, picture: &Picture) -> Result<TimeSteps, EmulatorError> {
         let snn = Arc::clone(emulator.snn());
-        // A run of T steps is the beginning of every longer one: running anew step by step asks what one long run would
-        // have been asked after each of its steps.
+        // A run of T steps is the prefix of every longer one, so repeated runs give the states of one long run after
+        // each of its steps.
         let first = self.first_with_enough(emulator, picture)?;
         for after in (first..Self::LAST).map(steps) {
             if self.leads(&snn, emulator.run(picture, after)?) {
@@ -107,11 +113,10 @@ impl Rule {
         Ok(steps(Self::LAST))
     }
 
-    /// The first time step after which there are enough spikes, at most [`Rule::LAST`].
+    /// The number of time steps after which there are enough spikes, at most [`Rule::LAST`].
     ///
-    /// A run tells how many there were after each of its steps, so that one or two runs of the host's take the place of
-    /// one after each step. A membrane that overflows within the bound is refused, also where the rule would have
-    /// stopped before.
+    /// A run reports the spikes of each of its steps, so one or two runs replace one run per step. An overflow within
+    /// the bound is an error even if the rule would have stopped earlier.
     fn first_with_enough(self, emulator: &mut Emulator, picture: &Picture) -> Result<u32, EmulatorError> {
         let layer = emulator.snn().network.embedding_layer + 1;
         let neurons = emulator.snn().network.embedding_dimensions();
@@ -135,6 +140,9 @@ fn steps(steps: u32) -> TimeSteps {
 
 impl Length {
     /// The number of time steps for this picture.
+    ///
+    /// # Errors
+    /// Those of [`Rule::settle`].
     pub fn of(self, emulator: &mut Emulator, picture: &Picture) -> Result<TimeSteps, EmulatorError> {
         match self {
             Self::Fixed(time_steps) => Ok(time_steps),

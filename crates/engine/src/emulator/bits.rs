@@ -1,12 +1,12 @@
-//! The spikes of one layer over all time steps, a bit each.
+//! The spikes of one layer over all time steps, one bit each.
 
 use crate::picture::Shape;
 
-/// Bits of one word.
+/// Bits per word.
 pub const WORD: usize = 64;
 
-/// `[train, time step, word]`: the channels of a position in one step stand side by side, 64 a word. A train is what
-/// one position fires in all its steps; positions that are known to fire alike may share one.
+/// `[train, time step, word]`: the channels of a position in one step are adjacent, 64 per word. A train holds the
+/// spikes of one position in all steps; positions with equal spikes may share a train.
 #[derive(Debug, Default)]
 pub struct SpikeBits {
     channels: usize,
@@ -14,15 +14,15 @@ pub struct SpikeBits {
     steps: usize,
     words: usize,
     bits: Vec<u64>,
-    /// Position by position, its train; empty where each position has its own.
+    /// `[position]`: index of its train; empty if each position has its own.
     trains: Vec<u8>,
-    /// Train by train, whether it is known to be without a spike.
+    /// `[train]`: whether it is known to contain no spike.
     silent: Vec<bool>,
 }
 
 impl SpikeBits {
-    /// A train for each position of a layer of `shape` over `steps` time steps, to be overwritten whole: what it held
-    /// for the picture before is still there.
+    /// Allocates a train for each position of a layer of `shape` over `steps` time steps. The words keep old values:
+    /// the caller must overwrite all of them.
     pub fn start(&mut self, shape: Shape, steps: usize) {
         self.channels = shape.channels;
         self.positions = shape.height * shape.width;
@@ -34,13 +34,14 @@ impl SpikeBits {
         self.bits.resize(self.positions * steps * self.words, 0);
     }
 
-    /// The same, and nobody has fired yet.
+    /// Like [`SpikeBits::start`], with all words zero.
     pub fn start_silent(&mut self, shape: Shape, steps: usize) {
         self.start(shape, steps);
         self.bits.fill(0);
     }
 
-    /// One channel whose positions share `trains`, `[train, time step]`; [`SpikeBits::assign`] says who has which.
+    /// One channel whose positions share `trains`, `[train, time step]`; [`SpikeBits::assign`] sets the train of each
+    /// position.
     pub fn share(&mut self, shape: Shape, steps: usize, trains: &[u64]) {
         self.start(shape, steps);
         self.bits.clear();
@@ -49,25 +50,25 @@ impl SpikeBits {
         self.silent.extend(trains.chunks_exact(steps).map(is_silent));
     }
 
-    /// Position by position, the shared train that it fires.
+    /// Sets the shared train of each position.
     pub fn assign(&mut self, trains: &[u8]) {
         self.trains.clear();
         self.trains.extend_from_slice(trains);
     }
 
-    /// Channels of one position.
+    /// Channels per position.
     #[inline(always)]
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// Words for the channels of one position in one step.
+    /// Words per position and step.
     #[inline(always)]
     pub fn words(&self) -> usize {
         self.words
     }
 
-    /// The words of a position, step by step.
+    /// The words of a position, `[step, word]`.
     #[inline(always)]
     pub fn of_position(&self, position: usize) -> &[u64] {
         let train = self
@@ -77,7 +78,7 @@ impl SpikeBits {
         &self.bits[train * self.steps * self.words..][..self.steps * self.words]
     }
 
-    /// The words of a position with a train of its own, to be written.
+    /// The writable words of a position that has a train of its own.
     #[inline(always)]
     pub fn of_position_mut(&mut self, position: usize) -> &mut [u64] {
         debug_assert!(
@@ -94,24 +95,24 @@ impl SpikeBits {
             .map_or(position, |&train| usize::from(train))
     }
 
-    /// Whether a position is known to fire never. One that is not known to may be silent all the same.
+    /// Whether a position is known to be silent. `false` means that it may or may not fire.
     #[inline(always)]
     pub fn is_silent(&self, position: usize) -> bool {
         self.silent[self.train(position)]
     }
 
-    /// Looks whether a position, written whole, is silent.
+    /// Records whether a position, all of whose words are written, is silent.
     pub fn find_silence(&mut self, position: usize) {
         self.silent[position] = is_silent(self.of_position(position));
     }
 
-    /// A neuron fires in `step` (0 is the first).
+    /// Records a spike in `step` (0 is the first).
     pub fn fire(&mut self, position: usize, step: usize, channel: usize) {
         let word = step * self.words + channel / WORD;
         self.of_position_mut(position)[word] |= 1 << (channel % WORD);
     }
 
-    /// Everyone who fired in `step`: position and channel, in that order.
+    /// The neurons that fired in `step`, as `(position, channel)`, in that order.
     pub fn of_step(&self, step: usize) -> impl Iterator<Item = (usize, usize)> {
         (0..self.positions).flat_map(move |position| {
             let words = &self.of_position(position)[step * self.words..][..self.words];
@@ -122,7 +123,7 @@ impl SpikeBits {
         })
     }
 
-    /// How many spikes each step has.
+    /// The number of spikes in each step.
     pub fn count_steps(&self, counts: &mut Vec<u64>) {
         counts.clear();
         counts.resize(self.steps, 0);
@@ -134,7 +135,7 @@ impl SpikeBits {
         }
     }
 
-    /// How often each neuron fired, flattened channel, row, column.
+    /// The spike count of each neuron, flattened channel, row, column.
     pub fn count_neurons(&self, counts: &mut Vec<u32>) {
         counts.clear();
         counts.resize(self.positions * self.channels, 0);
@@ -154,7 +155,7 @@ fn is_silent(words: &[u64]) -> bool {
     words.iter().fold(0, |any, word| any | word) == 0
 }
 
-/// The places of the ones, from the lowest.
+/// The indices of the set bits, in ascending order.
 #[inline(always)]
 pub fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {

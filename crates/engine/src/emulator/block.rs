@@ -1,13 +1,13 @@
-//! One layer in blocks of channels: a position keeps its membranes in registers while all its time steps run.
+//! One layer in blocks of channels: the membranes of a position stay in registers while all its time steps run.
 //!
-//! Used where it is proven that no membrane can leave 32 bits in the time steps asked for. Pooling and all other layers go
-//! through `layer.rs`.
+//! Used if it is proven that no membrane can exceed 32 bits in the requested time steps. Pooling and all other layers
+//! use `layer.rs`.
 
-use super::LayerState;
 use super::bits::{SpikeBits, WORD};
 use super::kernel::{
     Block, Drive, Kernel, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View, index,
 };
+use super::state::LayerState;
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
 use crate::chip::width::{self, Range};
@@ -15,44 +15,44 @@ use crate::network::snn::{Parameters, Weights};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Shape;
 
-/// A layer laid out for the kernels, and its membranes.
+/// A layer in the layout of the kernels, and its membranes.
 #[derive(Debug)]
 pub struct BlockLayer {
     output: Shape,
     tiling: Tiling,
     threshold: i32,
     blocks: Vec<Block>,
-    /// Block by block, what a position does to which nothing arrives; empty where positions differ from the start.
+    /// `[block]`: the run of a position that receives no spikes; empty if positions have different initial membranes.
     unmoved: Vec<Unmoved>,
-    /// Position by position, where its views end.
+    /// `[position]`: the end of its range in `views`.
     ends: Vec<usize>,
     views: Vec<View>,
-    /// Words of a bit for each row of weights.
+    /// Words needed for one bit per row of weights.
     row_words: usize,
     scratch: Scratch,
     /// `[block, position, lane]`.
     initial: Vec<i32>,
     membranes: Vec<i32>,
-    /// How far one step can move a membrane, and where it may start.
+    /// The range by which one step can change a membrane, and the range of initial membranes.
     drive: Range,
     start: Range,
-    /// `[part of positions, step]`: spikes times windows that see them.
+    /// `[part of positions, step]`: spikes, counted once for each window that contains them.
     arrived: Vec<u64>,
 }
 
-/// A position of a block to which nothing arrives.
+/// The run of a position that receives no spikes.
 #[derive(Debug, Default)]
 struct Unmoved {
     membranes: Vec<i32>,
-    /// A word for each step.
+    /// `[step]`.
     fired: Vec<u64>,
-    /// Spikes in each step.
+    /// `[step]`.
     spikes: Vec<u64>,
     saturated: u64,
 }
 
 impl BlockLayer {
-    /// Lays a layer out; none for pooling, nor for one with more inputs than a kernel lists.
+    /// Lays a layer out; `None` for pooling and for layers with more inputs than [`MOST_ROWS`].
     pub fn new(layer: &Layer, parameters: &Parameters, tiling: Tiling) -> Option<Self> {
         if layer.fan_in() > MOST_ROWS {
             return None;
@@ -133,14 +133,14 @@ impl BlockLayer {
         })
     }
 
-    /// Whether no membrane can leave 32 bits in that many time steps.
+    /// Whether it is proven that no membrane exceeds 32 bits in that many time steps.
     pub fn fits(&self, time_steps: TimeSteps) -> bool {
         let reach = self.reach(time_steps);
         i32::try_from(reach.low).is_ok() && i32::try_from(reach.high).is_ok()
     }
 
-    /// No membrane goes further in that many time steps. A reset only lowers a membrane that has reached its threshold,
-    /// never below zero: input alone moves a membrane away from zero.
+    /// A bound on the membranes in that many time steps. A reset lowers a membrane that has reached its threshold, and
+    /// never below zero, so only input moves a membrane away from zero.
     fn reach(&self, time_steps: TimeSteps) -> Range {
         let steps = i64::from(time_steps.get());
         Range {
@@ -149,7 +149,7 @@ impl BlockLayer {
         }
     }
 
-    /// Runs all time steps; the caller has asked [`BlockLayer::fits`].
+    /// Runs all time steps; [`BlockLayer::fits`] must be true for them.
     pub fn run(
         &mut self,
         kernel: Kernel,
@@ -218,7 +218,7 @@ impl BlockLayer {
         self.count(steps, events);
     }
 
-    /// Runs, once for each number of steps, a position without inputs.
+    /// Runs a position without inputs, once for each number of steps.
     fn find_unmoved(&mut self, kernel: Kernel, source: &SpikeBits, steps: usize) {
         let mut start = 0;
         for (block, unmoved) in self.blocks.iter().zip(&mut self.unmoved) {
@@ -255,7 +255,7 @@ impl BlockLayer {
         }
     }
 
-    /// Every window that sees a spike adds one weight for each of a core's channels.
+    /// Every window that contains a spike adds one weight for each of a core's channels.
     fn count(&self, steps: usize, events: &mut LayerEvents) {
         // Each block has counted every arriving spike.
         let blocks = u64::try_from(self.blocks.len()).expect("a length fits 64 bits");
@@ -288,7 +288,7 @@ impl BlockLayer {
 }
 
 impl Unmoved {
-    /// Lets another position do the same.
+    /// Copies the run to another position.
     fn copy(&self, membranes: &mut [i32], words: &mut [u64], stride: usize, word: usize, spikes: &mut [u64]) {
         membranes.copy_from_slice(&self.membranes);
         for (target, fired) in words[word..].iter_mut().step_by(stride).zip(&self.fired) {
@@ -300,7 +300,7 @@ impl Unmoved {
     }
 }
 
-/// How a block's drive is summed, from its weights, `[row, lane]`, and biases, `[lane]`.
+/// Chooses how a block's drive is summed, from its weights, `[row, lane]`, and biases, `[lane]`.
 fn drive(weights: &[i16], bias: Vec<i32>) -> Drive {
     let lanes = bias.len();
     let Some(narrow) = narrow(weights, &bias) else {
@@ -312,7 +312,7 @@ fn drive(weights: &[i16], bias: Vec<i32>) -> Drive {
     }
     let mut sums = narrow;
     for weights in weights.chunks_exact(lanes) {
-        // The subsets with this row, after those without it.
+        // The subsets with this row follow those without it.
         let without = sums.len();
         sums.extend_from_within(..);
         for sums in sums[without..].chunks_exact_mut(lanes) {
@@ -324,7 +324,7 @@ fn drive(weights: &[i16], bias: Vec<i32>) -> Drive {
     Drive::Table(sums)
 }
 
-/// The biases in 16 bits, if with any subset of a lane's weights they stay within them.
+/// The biases in 16 bits, if the sum with any subset of a lane's weights fits 16 bits.
 fn narrow(weights: &[i16], bias: &[i32]) -> Option<Vec<i16>> {
     let lanes = bias.len();
     for (lane, &bias) in bias.iter().enumerate() {
@@ -339,7 +339,7 @@ fn narrow(weights: &[i16], bias: &[i32]) -> Option<Vec<i16>> {
     bias.iter().map(|&bias| i16::try_from(bias).ok()).collect()
 }
 
-/// For each position, the source positions that its window sees.
+/// For each position, the source positions in its window.
 fn views(layer: &Layer) -> (Vec<usize>, Vec<View>) {
     let number = |number: usize| u32::try_from(number).expect("a layer has at most 2^24 neurons");
     let mut ends = Vec::new();

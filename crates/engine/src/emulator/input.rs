@@ -1,9 +1,9 @@
-//! The input layer: each neuron integrates its pixel, a constant current, and fires on chip like any other.
+//! The input layer: each neuron integrates its pixel, a constant current, and fires like any other neuron.
 //!
-//! What a neuron does depends on its pixel alone, so each of the 256 currents is run once and looked up.
+//! A neuron's spikes depend on its pixel alone, so each of the 256 values is run once and looked up.
 
 use super::bits::{SpikeBits, WORD};
-use super::{EmulatorError, LayerState};
+use super::state::{EmulatorError, LayerState};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
 use crate::chip::width::MEMBRANE_MAX;
@@ -18,26 +18,26 @@ pub struct InputRun {
     tiling: Tiling,
     threshold: i64,
     initial: i64,
-    /// For how many time steps `trains` holds.
+    /// The number of time steps of `trains`.
     steps: usize,
     trains: Vec<Train>,
-    /// The same as words: `[pixel, time step]`, 1 where it fires.
+    /// The same as words, `[pixel, time step]`: 1 if it fires.
     words: Vec<u64>,
-    /// Whether any of them leaves 32 bits.
+    /// Whether any of them exceeds 32 bits.
     overflows: bool,
     pixels: Vec<u8>,
     pub fired: SpikeBits,
 }
 
-/// What a neuron with one constant current does.
+/// The run of a neuron with one constant current.
 #[derive(Debug)]
 struct Train {
     /// The steps it fires in.
     steps: Vec<usize>,
-    /// In how many steps its membrane is beyond the chip's.
+    /// The number of steps in which its membrane exceeds the chip's range.
     saturated: u64,
     membrane: i64,
-    /// The step, from 1, and the membrane with which it leaves 32 bits.
+    /// The step, from 1, in which it exceeds 32 bits, and its membrane.
     overflow: Option<(u32, i64)>,
 }
 
@@ -148,7 +148,7 @@ impl InputRun {
         train
     }
 
-    /// Refuses a picture one of whose neurons leaves 32 bits: the earliest step, and in it the first neuron.
+    /// Fails if a neuron exceeds 32 bits; reports the earliest step, and in it the first neuron.
     fn check(&self) -> Result<(), EmulatorError> {
         if !self.overflows {
             return Ok(());

@@ -1,9 +1,10 @@
-//! One layer, event-driven: every spike that arrives adds its weights where it is connected, and nothing else moves.
+//! One layer, event-driven: each arriving spike adds its weights to the neurons that it is connected to.
 //!
-//! For any layer: membranes are 64 bits wide and checked in every step. Where bounds are proven, `block.rs` is faster.
+//! Works for any layer: membranes have 64 bits and are checked in every step. `block.rs` is faster and needs proven
+//! bounds.
 
 use super::bits::SpikeBits;
-use super::{EmulatorError, LayerState, interleaved};
+use super::state::{EmulatorError, LayerState, interleaved};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
 use crate::chip::width::MEMBRANE_MAX;
@@ -11,13 +12,13 @@ use crate::network::snn::{self, Parameters};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Shape;
 
-/// A layer laid out for delivery, and its neurons' state. Neurons stand row, column, channel.
+/// A layer laid out for delivery, and the state of its neurons, which are ordered row, column, channel.
 #[derive(Debug)]
 pub struct LayerRun {
     name: String,
     output: Shape,
     synapses: Synapses,
-    /// One a channel.
+    /// `[channel]`.
     bias: Vec<i64>,
     threshold: i64,
     initial_membranes: Vec<i64>,
@@ -25,16 +26,17 @@ pub struct LayerRun {
     cores: CoreCounts,
 }
 
-/// Where synaptic operations are counted: the layer's cores.
+/// Counters of synaptic operations for the layer's cores.
 #[derive(Debug)]
 struct CoreCounts {
     tiling: Tiling,
-    /// Position by position, its part.
+    /// `[position]`: its part.
     position_part: Vec<usize>,
-    /// Channel by channel, its part.
+    /// `[channel]`: its part.
     channel_part: Vec<usize>,
-    /// Of the current step. A window that hears a spike adds one weight for each of its channels, so that parts of
-    /// positions are enough; pooling adds one for a single channel, and each core is counted by itself.
+    /// Counts of the current step. A window that receives a spike adds one weight for each of its channels, so one
+    /// counter per part of positions is enough; pooling adds a weight to one channel only and needs one counter per
+    /// core.
     step: Vec<u64>,
     all_channels: bool,
 }
@@ -76,7 +78,7 @@ impl CoreCounts {
     }
 }
 
-/// Where a source neuron's spike goes.
+/// The targets of each source neuron.
 #[derive(Debug)]
 enum Synapses {
     Conv2d {
@@ -98,7 +100,7 @@ enum Synapses {
     },
 }
 
-/// For each source row and column, the rows and columns of windows that see it; an axis at a time.
+/// For each source row and column, the rows and columns of windows that contain it.
 #[derive(Debug)]
 struct FanOut {
     rows: Vec<Windows>,
@@ -107,8 +109,8 @@ struct FanOut {
     kernel_width: usize,
 }
 
-/// Windows `first..end` along one axis see a source line; the first of them at `offset` within its kernel, each
-/// further one `stride` less.
+/// Windows `first..end` along one axis contain a source line: the first at `offset` within its kernel, each further
+/// one `stride` less.
 #[derive(Debug, Clone, Copy)]
 struct Windows {
     first: usize,
@@ -130,7 +132,7 @@ impl Windows {
         }
     }
 
-    /// Pairs of window and offset within its kernel.
+    /// Pairs `(window, offset within its kernel)`.
     fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
         (self.first..self.end)
             .enumerate()
@@ -153,7 +155,8 @@ impl FanOut {
         }
     }
 
-    /// Every window that sees source position (`y`, `x`): its place, and the kernel row and column that falls there.
+    /// Every window that contains the source position (`y`, `x`): its index, and the kernel row and column at that
+    /// position.
     fn windows(&self, y: usize, x: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let columns = self.columns[x];
         let width = self.output_width;
@@ -187,7 +190,7 @@ impl LayerRun {
         }
     }
 
-    /// Runs all time steps over what the source fired; this layer's own spikes go to `fired`.
+    /// Runs all time steps on the spikes of the source; writes this layer's spikes to `fired`.
     pub fn run(
         &mut self,
         time_steps: TimeSteps,
@@ -223,10 +226,10 @@ impl LayerRun {
         Ok(())
     }
 
-    /// A membrane that has left 32 bits is left as it is by the reset, and found here.
+    /// Fails if a membrane exceeds 32 bits; the reset leaves such a membrane unchanged.
     fn check(&self, step: usize) -> Result<(), EmulatorError> {
         let plane = self.output.height * self.output.width;
-        // The first in the network's own order, whatever order the emulator keeps.
+        // The first in the network's order, which is not the emulator's.
         let neuron = self
             .membranes
             .iter()
@@ -298,7 +301,7 @@ impl Synapses {
         }
     }
 
-    /// Adds the weights of every spike, counted where they arrive.
+    /// Adds the weights of every spike and counts them on the core where they arrive.
     fn deliver(
         &self,
         spikes: impl Iterator<Item = (usize, usize)>,

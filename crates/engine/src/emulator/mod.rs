@@ -1,10 +1,9 @@
-//! One picture on the emulated chip: a prepared [`Picture`] and a number of time steps go in; membranes, spike
-//! counts and [`Events`] come out.
+//! The emulated chip. In: a prepared [`Picture`] and a number of time steps. Out: membranes, spike counts and events.
 //!
-//! `reference/README.md` of the bundle in `tests/golden` is the law: each neuron integrates what its source fired in
-//! the step before, adds its bias, spikes at most once when its membrane reaches the threshold, and is lowered by
-//! it. Nothing leaks. [`reference`] says this neuron by neuron; [`Emulator`] follows spikes instead and gives the same
-//! answer. Absent: prices (`crate::chip::cost`), threads and time.
+//! In each time step a neuron adds the weights of the spikes that its source fired in the previous step and its bias.
+//! If its membrane reaches the threshold, it spikes once and the threshold is subtracted. There is no leak.
+//! [`mod@reference`] computes this neuron by neuron; [`Emulator`] is driven by spikes and gives equal results, as the
+//! properties in `tests/it/emulator.rs` check. Absent: prices (`crate::chip::cost`), threads and clocks.
 
 mod bits;
 mod block;
@@ -12,16 +11,14 @@ mod input;
 pub mod kernel;
 mod layer;
 pub mod reference;
+mod state;
 
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use crate::chip::events::Events;
 use crate::chip::tiling::Tiling;
 use crate::network::TimeSteps;
 use crate::network::snn::Snn;
-use crate::picture::{Picture, Shape};
+use crate::picture::Picture;
 
 use bits::SpikeBits;
 use block::BlockLayer;
@@ -29,40 +26,9 @@ use input::InputRun;
 use kernel::Kernel;
 use layer::LayerRun;
 
-/// Why a picture could not be run.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum EmulatorError {
-    #[error("the picture is {given:?}, the network takes {wanted:?}: prepare it first")]
-    PictureShape { given: Shape, wanted: Shape },
-    #[error(
-        "layer {layer}: in time step {step} the membrane of neuron {neuron} is {membrane}, beyond 32 bits; \
-         the network's weights or biases are too large for that many time steps"
-    )]
-    MembraneOverflow {
-        layer: String,
-        neuron: usize,
-        step: u32,
-        membrane: i64,
-    },
-}
+pub use state::{EmulatorError, LayerState, Outcome};
 
-/// What a layer's neurons hold after the last time step, flattened channel, row, column.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LayerState {
-    pub membranes: Vec<i32>,
-    /// Spikes that each neuron fired.
-    pub spike_counts: Vec<u32>,
-}
-
-/// What one picture left behind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub embedding_layer: LayerState,
-    pub output_layer: LayerState,
-    pub events: Events,
-}
-
-/// The event-driven emulator of one network; its buffers are kept from picture to picture.
+/// The event-driven emulator of one network. It keeps its buffers from picture to picture, so a run allocates nothing.
 ///
 /// These networks have no loops, so each layer runs all its time steps before the next one starts.
 #[derive(Debug)]
@@ -75,11 +41,11 @@ pub struct Emulator {
     outcome: Outcome,
 }
 
-/// One layer, in the form that its bounds allow, and what it fired.
+/// One layer in the form that its bounds allow, and its spikes.
 #[derive(Debug)]
 struct Slot {
     block: Option<BlockLayer>,
-    /// Made when it is first needed.
+    /// Created on first use.
     general: Option<LayerRun>,
     ran_in_blocks: bool,
     fired: SpikeBits,
@@ -97,16 +63,21 @@ impl Slot {
 }
 
 impl Emulator {
-    /// Lays the network's weights out for event-driven delivery; `tilings` say on which core each neuron is counted, the
-    /// input layer first.
+    /// Lays the network's weights out for event-driven delivery, with the fastest kernel of this CPU. `tilings` assign
+    /// neurons to the cores on which their events are counted, the input layer first.
     ///
     /// # Panics
     /// If there is not one tiling for each layer and one for the input layer.
+    #[must_use]
     pub fn new(snn: Arc<Snn>, tilings: &[Tiling]) -> Self {
         Self::with_kernel(snn, tilings, Kernel::detect())
     }
 
-    /// The same with a kernel of the caller's choice; no kernel changes a result.
+    /// Like [`Emulator::new`], with a given kernel. All kernels give equal results.
+    ///
+    /// # Panics
+    /// If there is not one tiling for each layer and one for the input layer.
+    #[must_use]
     pub fn with_kernel(snn: Arc<Snn>, tilings: &[Tiling], kernel: Kernel) -> Self {
         assert_eq!(
             tilings.len(),
@@ -134,11 +105,15 @@ impl Emulator {
     }
 
     /// The network that this emulator runs.
+    #[must_use]
     pub fn snn(&self) -> &Arc<Snn> {
         &self.snn
     }
 
-    /// Runs one picture for `time_steps` steps, every membrane starting at its initial one.
+    /// Runs one picture for `time_steps` steps, starting from the initial membranes.
+    ///
+    /// # Errors
+    /// [`EmulatorError`] for a picture of another shape, and for a membrane that exceeds 32 bits.
     pub fn run(&mut self, picture: &Picture, time_steps: TimeSteps) -> Result<&Outcome, EmulatorError> {
         let wanted = self.snn.network.input;
         if picture.shape() != wanted {
@@ -180,7 +155,8 @@ impl Emulator {
         Ok(&self.outcome)
     }
 
-    /// The state of layer `index` (0 is the input layer) after the run before.
+    /// The state of layer `index` (0 is the input layer) after the last run.
+    #[must_use]
     pub fn state(&self, index: usize) -> LayerState {
         let mut state = LayerState::default();
         match index.checked_sub(1) {
@@ -189,11 +165,4 @@ impl Emulator {
         }
         state
     }
-}
-
-/// Where neuron `index` (flattened channel, row, column) stands in the emulator's own order: row, column, channel.
-/// There all channels of a position are neighbours, and a spike adds one contiguous run of weights to each position.
-fn interleaved(shape: Shape, index: usize) -> usize {
-    let plane = shape.height * shape.width;
-    (index % plane) * shape.channels + index / plane
 }

@@ -1,9 +1,9 @@
-//! The obvious emulator: dense, slow and readable. It is the oracle for the event-driven one.
+//! The reference emulator: dense, slow and readable. The event-driven one is tested against it.
 //!
-//! Step by step, layer by layer, neuron by neuron, every neuron looks at each of its inputs and asks whether it
-//! fired in the step before. All sums are 64 bits wide and checked.
+//! Step by step, layer by layer, neuron by neuron, every neuron checks for each of its inputs whether it fired in the
+//! previous step. All sums have 64 bits and are checked.
 
-use super::{EmulatorError, LayerState};
+use super::state::{EmulatorError, LayerState};
 use crate::chip::events::{Events, LayerEvents};
 use crate::chip::tiling::Tiling;
 use crate::chip::width::MEMBRANE_MAX;
@@ -11,7 +11,10 @@ use crate::network::snn::{Parameters, Snn, Weights};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Picture;
 
-/// Runs one picture; gives every layer's state, the input layer first, and the counts.
+/// Runs one picture; returns the state of every layer, the input layer first, and the counts.
+///
+/// # Errors
+/// [`EmulatorError`] for a picture of another shape, and for a membrane that exceeds 32 bits.
 pub fn run(
     snn: &Snn,
     tilings: &[Tiling],
@@ -34,7 +37,7 @@ pub fn run(
         }));
     }
     for step in 1..=time_steps.get() {
-        // What everyone fired in the step before; nothing before the first.
+        // The spikes of the previous step; none before the first.
         let before: Vec<Vec<bool>> = populations
             .iter()
             .map(|population| population.fired.clone())
@@ -58,7 +61,7 @@ pub fn run(
         }))
 }
 
-/// What arrives at each neuron of a layer, bias included, and how many weights that took on each core.
+/// The input of each neuron of a layer, bias included, and the number of weights added on each core.
 fn arriving(layer: &Layer, parameters: &Parameters, tiling: &Tiling, fired: &[bool]) -> (Vec<i64>, Vec<u64>) {
     let mut operations = vec![0; tiling.cores()];
     let (input, output) = (layer.input, layer.output);
@@ -77,7 +80,7 @@ fn arriving(layer: &Layer, parameters: &Parameters, tiling: &Tiling, fired: &[bo
                     operations[tiling.core_of(neuron % plane, channel)] += 1;
                 }
             };
-            // The window's source neuron at kernel place (ky, kx) in channel `c`, unless that is padding.
+            // The source neuron at kernel position (ky, kx) in channel `c`; `None` for padding.
             let source = |c: usize, y: usize, x: usize, padding: [usize; 2]| {
                 let y = y.checked_sub(padding[0]).filter(|&y| y < input.height)?;
                 let x = x.checked_sub(padding[1]).filter(|&x| x < input.width)?;
@@ -140,7 +143,7 @@ impl Population {
         }
     }
 
-    /// Integrate, compare, spike, lower: one time step of every neuron.
+    /// One time step of every neuron: integrate, compare, spike, subtract the threshold.
     fn step(
         &mut self,
         step: u32,

@@ -1,4 +1,4 @@
-//! What a model is, in the form that `GET /v1/model` and `spikelens inspect` both give.
+//! Descriptions of a model and its chip, as `GET /v1/model`, `GET /v1/chip` and `spikelens inspect` return them.
 
 use serde::Serialize;
 
@@ -15,18 +15,26 @@ use super::sample::Membranes;
 use crate::chip::width::{LayerWidths, MEMBRANE_MAX, Range, THRESHOLD_MAX, bias_limits, widths};
 use crate::network::Probe;
 
-/// The network, whole but for its parameters.
+/// The network without its parameters.
 #[derive(Debug, Serialize)]
 pub struct ModelDescription {
+    /// SHA-256 of the model file, in hexadecimal.
     pub id: String,
+    /// The network's name.
     pub name: String,
     /// The input layer first.
     pub layers: Vec<LayerDescription>,
+    /// The probes that can be requested.
     pub probes: [Probe; 3],
+    /// The probe used if none is requested.
     pub default_probe: Probe,
+    /// The time steps used if none are requested.
     pub default_time_steps: u32,
+    /// The name of the layer that is probed.
     pub embedding_layer: String,
+    /// Number of values in an embedding.
     pub dimensions: usize,
+    /// The recipe by which pictures are prepared.
     pub prepare: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
@@ -37,15 +45,19 @@ pub struct ModelDescription {
 /// One layer of neurons.
 #[derive(Debug, Serialize)]
 pub struct LayerDescription {
+    /// The layer's name.
     pub name: String,
+    /// `input`, `conv2d`, `avg_pool2d` or `dense`.
     pub kind: &'static str,
     /// `[channels, height, width]`.
     pub shape: [usize; 3],
+    /// Number of neurons.
     pub neurons: usize,
+    /// At least 1.
     pub threshold: i32,
     /// Weights and biases.
     pub parameters: usize,
-    /// The most inputs that one of its neurons has.
+    /// The largest number of inputs of one neuron.
     pub fan_in: usize,
 }
 
@@ -87,42 +99,52 @@ pub fn describe(model: &Model) -> ModelDescription {
     }
 }
 
-/// The chip and what is on it.
+/// The chip and the network on it.
 #[derive(Debug, Serialize)]
 pub struct ChipDescription<'a> {
+    /// Chips in use.
     pub chips: usize,
+    /// Cores in use.
     pub cores_used: usize,
+    /// The limits of a chip and its cores.
     pub limits: Limits,
+    /// The cores in use.
     pub cores: &'a [Core],
-    /// Emulated chips of this server, none outside of one.
+    /// The number of emulated chips of this server; `None` outside of a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<usize>,
-    /// Copies of the network that fit the chip.
+    /// Copies of the network that fit on the chip.
     pub replicas: usize,
-    /// One picture that has the chip to itself; none where the sample pictures do not suit the network.
+    /// The cost of a picture that has the chip to itself; `None` if the sample pictures cannot be prepared for the
+    /// network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<PictureCost>,
-    /// Every replica at work.
+    /// The cost with every replica at work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occupancy: Option<Occupancy>,
-    /// What the time between chips may make of it; none on one chip.
+    /// Bounds of the cost that include the traffic between chips; `None` on one chip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub several_chips: Option<SeveralChips>,
+    /// The cost model and its constants.
     pub cost_model: CostModelDescription,
 }
 
-/// The modelled cost of one picture: the mean of a few built-in ones.
+/// The modelled cost of one picture: the mean of the sample pictures.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct PictureCost {
-    /// How many pictures the mean is of.
+    /// The number of pictures averaged.
     pub pictures: usize,
+    /// Number of time steps.
     pub time_steps: u32,
+    /// Time per picture, in ms.
     pub latency_ms: f64,
+    /// Pictures one after another.
     pub pictures_per_second: f64,
+    /// Energy per picture, in mJ.
     pub energy_mj: Split,
 }
 
-/// What the chip has of everything.
+/// The chip's limits.
 #[derive(Debug, Serialize)]
 pub struct Limits {
     pub cores_per_chip: usize,
@@ -133,14 +155,16 @@ pub struct Limits {
     pub fan_in: usize,
 }
 
-/// The prices that answers are made with.
+/// The cost model that answers use.
 #[derive(Debug, Serialize)]
 pub struct CostModelDescription {
+    /// The cost model's name.
     pub name: &'static str,
+    /// Every constant that it uses.
     pub constants: Vec<Constant>,
 }
 
-/// Describes the chip that a model is placed on.
+/// Describes the chip that a model is placed on; `pool` is the number of emulated chips.
 pub fn describe_chip(model: &Model, pool: Option<usize>) -> ChipDescription<'_> {
     let sample = model.sample().as_ref().ok();
     let (prices, placement) = (model.cost_model, &model.placement);
@@ -178,10 +202,12 @@ pub fn describe_chip(model: &Model, pool: Option<usize>) -> ChipDescription<'_> 
     }
 }
 
-/// A model's integers beside the widths that the chip keeps them in.
+/// A model's integers compared with the chip's number formats.
 #[derive(Debug, Serialize)]
 pub struct WidthsDescription {
+    /// The chip's limits.
     pub limits: WidthLimits,
+    /// Number of time steps of the bounds.
     pub time_steps: u32,
     /// The input layer first.
     pub layers: Vec<LayerWidthsDescription>,
@@ -189,12 +215,16 @@ pub struct WidthsDescription {
     pub verdict: String,
 }
 
-/// The largest magnitudes, in units of a weight. A network with a threshold or a bias beyond them is refused.
+/// The largest magnitudes, in units of a weight. Networks with a larger threshold or bias are rejected.
 #[derive(Debug, Serialize)]
 pub struct WidthLimits {
+    /// Of a membrane.
     pub membrane: i64,
+    /// Of a threshold.
     pub threshold: i32,
+    /// Of a bias.
     pub bias: i64,
+    /// Of an even bias.
     pub even_bias: i64,
 }
 
@@ -203,12 +233,12 @@ pub struct WidthLimits {
 pub struct LayerWidthsDescription {
     #[serde(flatten)]
     pub widths: LayerWidths,
-    /// By the membranes of the sample pictures; none where they could not be run.
+    /// The range reached with the sample pictures; `None` if they were not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reached: Option<Range>,
 }
 
-/// Describes a model's widths at its own number of time steps.
+/// Describes a model's widths at its default number of time steps.
 pub fn describe_widths(model: &Model, membranes: Option<&Membranes>) -> WidthsDescription {
     let time_steps = model.snn.network.time_steps();
     let (bias, even_bias) = bias_limits();

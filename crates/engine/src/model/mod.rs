@@ -1,4 +1,5 @@
-//! A network that is ready to run: read, identified and placed on the chip; what it is and does, for people.
+//! A network that is ready to run: read, identified by its hash and placed on the chip. Submodules describe it and
+//! what a run of it did.
 
 pub mod describe;
 pub mod sample;
@@ -16,7 +17,7 @@ use crate::network::snn::Snn;
 use crate::network::tensors::read_snn;
 use crate::network::{NetworkError, hex};
 
-/// Why a model cannot be served.
+/// Why a model cannot be used.
 #[derive(Debug, Error)]
 pub enum ModelError {
     #[error(transparent)]
@@ -25,24 +26,30 @@ pub enum ModelError {
     Place(#[from] PlaceError),
 }
 
-/// An SNN with its id, its cores and the prices that answers use.
+/// An SNN with its id, its placement and the cost model that answers use.
 #[derive(Debug)]
 pub struct Model {
     /// SHA-256 of the file, in hexadecimal.
     pub id: String,
-    /// The file itself, for catalogues to keep.
+    /// The file's bytes, which catalogues store.
     pub file: Vec<u8>,
+    /// The network.
     pub snn: Arc<Snn>,
+    /// Its cores.
     pub placement: Placement,
+    /// The prices of the answers.
     pub cost_model: CostModel,
     sample: OnceLock<Result<Sample, SampleError>>,
 }
 
 impl Model {
-    /// The model that the repository ships, inside the program.
+    /// The built-in model, as the bytes of its file.
     pub const SHIPPED: &'static [u8] = include_bytes!("../../../../models/fashion-mnist.snn.safetensors");
 
-    /// Reads an SNN file and places it.
+    /// Reads an SNN file and places the network on the chip.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the file is invalid or the chip cannot hold the network.
     pub fn read(bytes: &[u8], cost_model: CostModel) -> Result<Self, ModelError> {
         let snn = read_snn(bytes)?;
         let placement = Placement::of(&snn)?;
@@ -56,15 +63,15 @@ impl Model {
         })
     }
 
-    /// The model of that id, if it is in the file that a catalogue keeps, or is the shipped one.
+    /// The model with that id, if it is either the catalogue's `kept` file or the built-in one.
     pub fn of_id(id: &str, kept: Option<&[u8]>, cost_model: CostModel) -> Option<Arc<Self>> {
         let files = kept.into_iter().chain([Self::SHIPPED]);
         let mut models = files.filter_map(|file| Self::read(file, cost_model).ok());
         models.find(|model| model.id == id).map(Arc::new)
     }
 
-    /// What a typical picture does on this network; run when it is first asked for.
+    /// The mean events of the sample pictures on this network; computed on first use.
     pub fn sample(&self) -> &Result<Sample, SampleError> {
-        self.sample.get_or_init(|| measure(self))
+        self.sample.get_or_init(|| measure(&self.snn, &self.placement))
     }
 }

@@ -1,14 +1,14 @@
-//! What a typical picture does: a few built-in pictures, run through the event-driven emulator.
+//! The events of a typical picture: the mean of a few built-in pictures on the event-driven emulator.
 //!
-//! In: a model. Out: the mean of their priced events, and the membranes that they reach. The pictures are the first of
-//! each class in Fashion-MNIST's test split, prepared for the network as any picture is.
+//! In: a network and its placement. Out: the mean of their priced events, and the range of the membranes. The pictures
+//! are the first of each class in Fashion-MNIST's test split, prepared for the network like any other picture.
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::Model;
 use crate::chip::cost::Terms;
+use crate::chip::place::Placement;
 use crate::chip::width::Range;
 use crate::emulator::{Emulator, EmulatorError};
 use crate::network::TimeSteps;
@@ -18,10 +18,10 @@ use crate::picture::{DecodeLimits, Mode, Picture, PictureError, decode, npy, pre
 /// The pictures, u8, `[10, 1, 28, 28]`.
 const PICTURES: &[u8] = include_bytes!("../../../../models/sample-pictures.npy");
 
-/// Up to so many time steps, every one is looked at; of longer runs about so many.
+/// Runs up to this length are examined in every time step; longer ones in about this many of their steps.
 const STEPS_LOOKED_AT: u32 = 64;
 
-/// Why the pictures say nothing of a network.
+/// Why the sample pictures cannot be run.
 #[derive(Debug, Clone, Error)]
 pub enum SampleError {
     #[error("the sample pictures cannot be prepared for this network: {0}")]
@@ -42,15 +42,21 @@ impl From<EmulatorError> for SampleError {
     }
 }
 
-/// The mean of the sample pictures at the model's own number of time steps.
+/// The mean of the sample pictures at the model's default number of time steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
+    /// The number of pictures.
     pub pictures: usize,
+    /// The length of each run.
     pub time_steps: TimeSteps,
+    /// The mean of their terms.
     pub terms: Terms,
 }
 
-/// The sample pictures as a network takes them.
+/// The sample pictures, prepared for a network.
+///
+/// # Errors
+/// [`SampleError::Picture`] if pictures cannot be prepared for the network's input.
 pub fn pictures(snn: &Snn) -> Result<Vec<Picture>, SampleError> {
     let (input, recipe) = (snn.network.input, snn.network.recipe);
     let stored = npy::pictures(PICTURES)?;
@@ -66,19 +72,17 @@ pub fn pictures(snn: &Snn) -> Result<Vec<Picture>, SampleError> {
         .collect()
 }
 
-/// Runs the sample pictures.
-pub fn measure(model: &Model) -> Result<Sample, SampleError> {
-    let pictures = pictures(&model.snn)?;
-    let time_steps = model.snn.network.time_steps();
-    let mut emulator = Emulator::new(Arc::clone(&model.snn), &model.placement.tilings());
+/// Runs the sample pictures and averages their events.
+///
+/// # Errors
+/// [`SampleError`] if the pictures cannot be prepared or run.
+pub fn measure(snn: &Arc<Snn>, placement: &Placement) -> Result<Sample, SampleError> {
+    let pictures = pictures(snn)?;
+    let time_steps = snn.network.time_steps();
+    let mut emulator = Emulator::new(Arc::clone(snn), &placement.tilings());
     let terms = pictures
         .iter()
-        .map(|picture| {
-            Ok(Terms::of(
-                &emulator.run(picture, time_steps)?.events,
-                &model.placement,
-            ))
-        })
+        .map(|picture| Ok(Terms::of(&emulator.run(picture, time_steps)?.events, placement)))
         .collect::<Result<Vec<_>, SampleError>>()?;
     Ok(Sample {
         pictures: pictures.len(),
@@ -87,33 +91,42 @@ pub fn measure(model: &Model) -> Result<Sample, SampleError> {
     })
 }
 
-/// How far the membranes of each layer went, the input layer first, when they were compared with the threshold.
+/// The range of each layer's membranes when they were compared with the threshold, the input layer first.
 #[derive(Debug)]
 pub struct Membranes {
+    /// The number of pictures.
     pub pictures: usize,
+    /// `[layer]`.
     pub layers: Vec<Range>,
-    /// Whether every time step was looked at.
+    /// Whether every time step was examined.
     pub every_step: bool,
 }
 
-/// Looks at every membrane of the sample pictures, step by step; `advance` hears of each picture done.
+/// Examines the membranes of the sample pictures, step by step; calls `advance` after each picture.
 ///
-/// An emulator tells what is left after the last step alone, so each step is the end of a run of its own. What was
-/// compared in a step is what is left after it, and the threshold again where the neuron spiked in it.
-pub fn membranes(model: &Model, advance: &dyn Fn()) -> Result<Membranes, SampleError> {
-    let pictures = pictures(&model.snn)?;
-    let most = model.snn.network.time_steps().get();
-    let thresholds: Vec<i64> = std::iter::once(model.snn.input_threshold)
-        .chain(model.snn.parameters.iter().map(|parameters| parameters.threshold))
+/// An emulator reports membranes after its last step only, so each step is examined by a run that ends there. The
+/// membrane that was compared is the reported one, plus the threshold if the neuron spiked in that step.
+///
+/// # Errors
+/// [`SampleError`] if the pictures cannot be prepared or run.
+pub fn membranes(
+    snn: &Arc<Snn>,
+    placement: &Placement,
+    advance: &dyn Fn(),
+) -> Result<Membranes, SampleError> {
+    let pictures = pictures(snn)?;
+    let most = snn.network.time_steps().get();
+    let thresholds: Vec<i64> = std::iter::once(snn.input_threshold)
+        .chain(snn.parameters.iter().map(|parameters| parameters.threshold))
         .map(i64::from)
         .collect();
-    let mut emulator = Emulator::new(Arc::clone(&model.snn), &model.placement.tilings());
+    let mut emulator = Emulator::new(Arc::clone(snn), &placement.tilings());
     let mut seen: Vec<Option<Range>> = vec![None; thresholds.len()];
     let stride = most.div_ceil(STEPS_LOOKED_AT);
     for picture in &pictures {
         let mut before: Vec<Vec<u32>> = vec![Vec::new(); thresholds.len()];
         let mut last = 0;
-        // The last step is looked at in any case, and from there back.
+        // Counted back from the last step, which is always examined.
         for step in (1..=most).filter(|step| (most - step).is_multiple_of(stride)) {
             if step - last > 1 {
                 emulator.run(picture, TimeSteps::new(step - 1).expect("within the model's own"))?;
@@ -149,7 +162,8 @@ pub fn membranes(model: &Model, advance: &dyn Fn()) -> Result<Membranes, SampleE
     })
 }
 
-/// How many sample pictures there are.
+/// The number of sample pictures.
+#[must_use]
 pub fn count() -> usize {
     npy::pictures(PICTURES).map_or(0, |pictures| pictures.len())
 }

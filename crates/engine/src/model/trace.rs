@@ -1,7 +1,7 @@
-//! What a run looked like inside: spikes step by step, cores one by one, and the picture as the network saw it.
+//! A trace of a run: spikes per step, counts per core, and the prepared picture.
 //!
-//! In: an emulator right after its run. Out: a [`Trace`]. It costs about as much as a short run, so that only who asks
-//! pays for it.
+//! In: an emulator right after its run. Out: a [`Trace`]. It costs about as much as a short run and is only made on
+//! request.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use crate::chip::tiling::Tiling;
 use crate::emulator::Emulator;
 use crate::picture::{Picture, PictureError};
 
-/// A run, seen from inside.
+/// A trace of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trace {
     /// The input layer first.
@@ -24,27 +24,35 @@ pub struct Trace {
     pub prepared: String,
 }
 
-/// One layer over time.
+/// The spikes of one layer over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerTrace {
+    /// The layer's name.
     pub name: String,
+    /// `[time step]`.
     pub spikes_per_step: Vec<u64>,
 }
 
-/// One core over the whole run.
+/// The counts of one core over the whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CoreTrace {
+    /// Index of the chip, from 0.
     pub chip: usize,
+    /// Index of the core on its chip, 0 to 127.
     pub core: usize,
+    /// The layer that the core belongs to.
     pub layer: String,
-    /// Fired by the neurons on this core.
+    /// Spikes fired by the neurons on this core.
     pub spikes: u64,
-    /// Those that arrived at this core.
+    /// Synaptic operations that arrived at this core.
     pub synaptic_operations: u64,
 }
 
 impl Trace {
-    /// Reads the run that `emulator` has just ended; `events` are that run's.
+    /// Reads the last run of `emulator`; `events` are those of that run.
+    ///
+    /// # Errors
+    /// [`PictureError::NotDrawable`] if the prepared picture is too large for a PNG file.
     pub fn read(
         model: &Model,
         emulator: &Emulator,
@@ -84,7 +92,7 @@ impl Trace {
     }
 }
 
-/// Sums the counts of a layer's neurons (flattened channel, row, column) core by core.
+/// Sums the counts of a layer's neurons (flattened channel, row, column) for each of its cores.
 fn spikes_by_core(tiling: &Tiling, counts: &[u32]) -> Vec<u64> {
     let mut spikes = vec![0; tiling.cores()];
     for (channel, counts) in counts.chunks_exact(tiling.positions).enumerate() {

@@ -1,18 +1,28 @@
-//! Brute force over every stored embedding, in whole numbers: the oracle for the graph, and its re-ranking.
+//! Exact search: compares a query with every stored embedding, in integers. It is the reference for the graph and
+//! ranks what the graph finds.
 //!
-//! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, equals in stored order.
+//! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, ties in stored order.
 
-use super::Neighbour;
-use super::kernel::{dot_i8, dot_i16, prefetch};
+use super::kernel::{Kernel, prefetch};
 
-/// Stored embeddings, in the narrowest integers that hold them all.
+/// A stored embedding and its similarity to the query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Index of the stored embedding, in the order of [`Vectors::push`].
+    pub index: usize,
+    /// Cosine, -1 to 1.
+    pub similarity: f64,
+}
+
+/// Stored embeddings, in the narrowest integer type that can hold them all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vectors {
+    kernel: Kernel,
     dimensions: usize,
     rows: Rows,
     /// Sum of squares of each row.
     squares: Vec<f64>,
-    /// The largest magnitude of any value.
+    /// The largest magnitude of all values.
     largest: i64,
 }
 
@@ -24,9 +34,11 @@ enum Rows {
 }
 
 impl Vectors {
-    /// No embeddings yet, of `dimensions` values each.
+    /// An empty store of embeddings with `dimensions` values each.
+    #[must_use]
     pub fn new(dimensions: usize) -> Self {
         Self {
+            kernel: Kernel::detect(),
             dimensions,
             rows: Rows::I8(Vec::new()),
             squares: Vec::new(),
@@ -35,24 +47,27 @@ impl Vectors {
     }
 
     /// The number of values in each embedding.
+    #[must_use]
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }
 
     /// The number of embeddings.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.squares.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no embeddings.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.squares.is_empty()
     }
 
-    /// Appends an embedding; rows become wider when it needs them to.
+    /// Appends an embedding; all rows are widened if its values require it.
     ///
     /// # Panics
-    /// If its length is not [`Vectors::dimensions`]: callers have compared it.
+    /// If its length is not [`Vectors::dimensions`].
     pub fn push(&mut self, values: &[i32]) {
         assert_eq!(values.len(), self.dimensions, "an embedding of this network");
         if let Rows::I8(rows) = &self.rows
@@ -75,6 +90,7 @@ impl Vectors {
     }
 
     /// The values of row `index`.
+    #[must_use]
     pub fn row(&self, index: usize) -> Vec<i32> {
         let range = index * self.dimensions..(index + 1) * self.dimensions;
         match &self.rows {
@@ -84,10 +100,11 @@ impl Vectors {
         }
     }
 
-    /// Makes a query ready for many comparisons.
+    /// Prepares a query for many comparisons.
     ///
     /// # Panics
-    /// If its length is not [`Vectors::dimensions`]: callers have compared it.
+    /// If its length is not [`Vectors::dimensions`].
+    #[must_use]
     pub fn query(&self, values: &[i32]) -> Query {
         assert_eq!(values.len(), self.dimensions, "an embedding of this network");
         let fits = |bits: u32| {
@@ -109,12 +126,13 @@ impl Vectors {
         }
     }
 
-    /// Cosine of the query and row `index`, -1 to 1; 0 where either is all zeros.
+    /// Cosine of the query and row `index`, -1 to 1; 0 if either is all zeros.
+    #[must_use]
     pub fn cosine(&self, query: &Query, index: usize) -> f64 {
         let range = index * self.dimensions..(index + 1) * self.dimensions;
         let product = match (&query.form, &self.rows) {
-            (Form::I8(query), Rows::I8(rows)) => float(dot_i8(query, &rows[range])),
-            (Form::I16(query), Rows::I16(rows)) => float(dot_i16(query, &rows[range])),
+            (Form::I8(query), Rows::I8(rows)) => float(self.kernel.dot_i8(query, &rows[range])),
+            (Form::I16(query), Rows::I16(rows)) => float(self.kernel.dot_i16(query, &rows[range])),
             (Form::I8(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
             (Form::I8(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
             (Form::I16(values), Rows::I8(rows)) => dot(values, &rows[range], query.exact),
@@ -126,8 +144,8 @@ impl Vectors {
         self.scaled(query, index, product)
     }
 
-    /// Has row `index` brought near, for a comparison that comes soon. Of wide rows the first part is enough: the machine
-    /// goes on by itself.
+    /// Prefetches row `index` for a comparison that follows soon. For wide rows the beginning is enough: the hardware
+    /// prefetcher continues.
     pub(super) fn prefetch(&self, index: usize) {
         let range = index * self.dimensions..(index + 1) * self.dimensions;
         match &self.rows {
@@ -137,9 +155,10 @@ impl Vectors {
         }
     }
 
-    /// The cosine of the query and row `index` whose product that is.
+    /// The cosine of the query and row `index`, from their dot product.
     pub(super) fn scaled(&self, query: &Query, index: usize, product: f64) -> f64 {
-        // One root of the product, not a product of roots: rows of equal direction then round alike.
+        // The root of the product rather than the product of the roots, so that rows of equal direction get equal
+        // cosines.
         let scale = (query.square * self.squares[index]).sqrt();
         if scale == 0.0 {
             return 0.0;
@@ -147,13 +166,13 @@ impl Vectors {
         (product / scale).clamp(-1.0, 1.0)
     }
 
-    /// What no sum of products of these values and a row's exceeds.
+    /// A bound on the magnitude of the dot product of these values and any row.
     pub(super) fn most_product(&self, values: &[i32]) -> i128 {
         let dimensions = i128::try_from(self.dimensions).expect("a length fits");
         i128::from(self.largest) * i128::from(largest(values)) * dimensions
     }
 
-    /// Turns the values of row `index` into floats.
+    /// Converts the values of row `index` to floats.
     pub(super) fn copy_row<F>(&self, index: usize, to: &mut [F], float: impl Fn(i32) -> F) {
         let range = index * self.dimensions..(index + 1) * self.dimensions;
         let copy = to.iter_mut();
@@ -173,7 +192,7 @@ impl Vectors {
         (0..self.len()).map(|index| self.cosine(query, index))
     }
 
-    /// The `k` nearest rows that `passes` lets through.
+    /// The `k` nearest rows for which `passes` is true.
     pub fn nearest(&self, query: &Query, k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
         let found = (0..self.len())
             .filter(|&index| passes(index))
@@ -185,7 +204,8 @@ impl Vectors {
     }
 }
 
-/// Sorts by similarity, equals by index, and keeps `k`.
+/// Sorts by similarity, ties by index, and keeps `k`.
+#[must_use]
 pub fn nearest_first(mut found: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
     let order = |a: &Neighbour, b: &Neighbour| {
         let similarity = b.similarity.total_cmp(&a.similarity);
@@ -202,12 +222,12 @@ pub fn nearest_first(mut found: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
     found
 }
 
-/// A query in the form that its comparisons need.
+/// A query in the integer type that its comparisons need.
 #[derive(Debug, Clone)]
 pub struct Query {
     form: Form,
     square: f64,
-    /// Whether a 64-bit sum of products is known not to overflow.
+    /// Whether it is proven that a 64-bit dot product does not overflow.
     exact: bool,
 }
 

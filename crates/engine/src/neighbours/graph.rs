@@ -1,9 +1,8 @@
-//! The graph over 8-bit copies of the embeddings: who is linked to whom.
+//! The HNSW graph, built over 8-bit copies of the embeddings.
 //!
-//! `hnsw_rs` is named in this file alone. It exits or panics on NaN, unequal lengths, filters that let nothing through
-//! and damaged dumps. None can reach it: values are integers, lengths are compared before, zero vectors get a defined
-//! distance, its filters are not used, and a dump is loaded only after its caller has verified that it is, byte for byte,
-//! one that this module wrote.
+//! Only this file uses `hnsw_rs`. It exits or panics on NaN, unequal lengths, filters that pass nothing and damaged
+//! dumps. None of these can reach it: values are integers, lengths are checked before, zero vectors have a defined
+//! distance, its filters are not used, and a dump is only loaded after the caller has verified its checksum.
 
 use std::path::Path;
 
@@ -11,19 +10,28 @@ use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::api::AnnT;
 use hnsw_rs::hnsw::{Hnsw, Neighbour};
 use hnsw_rs::hnswio::HnswIo;
+use thiserror::Error;
 
-use super::NeighboursError;
-use super::kernel::dot_i8;
+use super::kernel::Kernel;
 use super::links::Links;
 
-/// Links of each entry; twice as many in the lowest layer (Malkov and Yashunin 2018, section 4.1: 5 to 48).
+/// Why a graph could not be dumped or loaded.
+#[derive(Debug, Error)]
+pub enum NeighboursError {
+    #[error("the graph could not be written: {reason}")]
+    Dump { reason: String },
+    #[error("the kept graph is of no use: {reason}")]
+    Load { reason: String },
+}
+
+/// Links per entry; twice as many in the lowest layer (Malkov and Yashunin 2018, section 4.1: 5 to 48).
 pub const LINKS: usize = 16;
-/// Candidates that are looked at for each insertion.
+/// Candidates examined per insertion.
 pub const CANDIDATES_AT_BUILD: usize = 120;
-/// The library's own largest number of layers.
+/// The library's largest number of layers.
 const GRAPH_LAYERS: usize = 16;
 
-/// Entries and their links. Entries can be added while others search; none can be removed.
+/// Entries and their links. Entries can be added during searches; none can be removed.
 pub struct Graph(Hnsw<'static, i8, QuantisedCosine>);
 
 impl std::fmt::Debug for Graph {
@@ -33,14 +41,14 @@ impl std::fmt::Debug for Graph {
 }
 
 impl Graph {
-    /// No entries yet; about `expected` will come.
+    /// An empty graph for about `expected` entries.
     pub fn new(expected: usize) -> Self {
         let hnsw = Hnsw::new(
             LINKS,
             expected,
             GRAPH_LAYERS,
             CANDIDATES_AT_BUILD,
-            QuantisedCosine,
+            QuantisedCosine::default(),
         );
         Self(hnsw)
     }
@@ -50,12 +58,13 @@ impl Graph {
         self.0.get_nb_point()
     }
 
-    /// Adds row `index`. All rows have one length: callers have compared it.
+    /// Adds row `index`. All rows must have one length.
     pub fn insert(&self, values: &[i32], index: usize) {
         self.0.insert((&quantised(values), index));
     }
 
-    /// A copy of all links, to search in. There are rows `0..len`, and nothing may be inserted meanwhile.
+    /// A copy of all links, for searches. The graph must hold the rows `0..len`, and nothing may be inserted during
+    /// the call.
     pub fn links(&self) -> Links {
         let mut links = vec![Vec::new(); self.len()];
         for point in self.0.get_point_indexation() {
@@ -78,7 +87,7 @@ impl Graph {
         found.into_iter().map(|candidate| candidate.d_id)
     }
 
-    /// Lets the library write its two files into `folder`; gives their names. Nothing may be inserted meanwhile.
+    /// Writes the library's two files to `folder` and returns their names. Nothing may be inserted during the call.
     pub fn dump(&self, folder: &Path) -> Result<Vec<String>, NeighboursError> {
         let name = self
             .0
@@ -91,13 +100,13 @@ impl Graph {
             .to_vec())
     }
 
-    /// Takes up what [`Graph::dump`] wrote. The caller has verified the files.
+    /// Loads the files that [`Graph::dump`] wrote. The caller must have verified them.
     pub fn load(folder: &Path) -> Result<Self, NeighboursError> {
-        // The library ties a graph to its reader's lifetime, though the graph owns its data: the reader, some hundred
-        // bytes, is left for the life of the process.
+        // The library ties a graph to its reader's lifetime, although the graph owns its data. The reader, some
+        // hundred bytes, is leaked.
         let reader: &'static mut HnswIo = Box::leak(Box::new(HnswIo::new(folder, "graph")));
         let hnsw = reader
-            .load_hnsw_with_dist(QuantisedCosine)
+            .load_hnsw_with_dist(QuantisedCosine::default())
             .map_err(|error| NeighboursError::Load {
                 reason: error.to_string(),
             })?;
@@ -105,12 +114,22 @@ impl Graph {
     }
 }
 
-/// Bytes that hold the norm behind the values of a quantised vector.
+/// Bytes of the norm that follows the values of a quantised vector.
 const NORM_BYTES: usize = 4;
 
-/// Cosine distance of two quantised vectors: 0 for one direction, 2 for opposite ones, 1 where either is all zeros.
-#[derive(Clone, Copy, Default)]
-struct QuantisedCosine;
+/// Cosine distance of two quantised vectors: 0 for equal directions, 2 for opposite ones, 1 if either is all zeros.
+#[derive(Clone, Copy)]
+struct QuantisedCosine {
+    kernel: Kernel,
+}
+
+impl Default for QuantisedCosine {
+    fn default() -> Self {
+        Self {
+            kernel: Kernel::detect(),
+        }
+    }
+}
 
 impl Distance<i8> for QuantisedCosine {
     fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
@@ -120,8 +139,8 @@ impl Distance<i8> for QuantisedCosine {
         if scale == 0.0 {
             return 1.0;
         }
-        // The library wants no negative distances; rounding could give one for equal directions.
-        let cosine = dot_i8(a, b) as f32 / scale;
+        // The library does not allow negative distances, which rounding could cause for equal directions.
+        let cosine = self.kernel.dot_i8(a, b) as f32 / scale;
         (1.0 - cosine).max(0.0)
     }
 }
@@ -133,7 +152,7 @@ fn split(vector: &[i8]) -> (&[i8], f32) {
     (values, f32::from_le_bytes(norm.map(i8::cast_unsigned)))
 }
 
-/// An embedding scaled into 8 bits, its norm behind it. Small whole numbers, like spike counts, stay as they are.
+/// An embedding scaled to 8 bits, followed by its norm. Small integers, such as spike counts, are not scaled.
 fn quantised(values: &[i32]) -> Vec<i8> {
     let largest = values.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0);
     let scale = if largest <= 127 {
@@ -168,6 +187,7 @@ mod tests {
                     .collect()
             })
             .collect();
+        let distance = QuantisedCosine::default();
         let graph = Graph::new(rows.len());
         rows.iter()
             .enumerate()
@@ -177,8 +197,7 @@ mod tests {
         let (mut theirs, mut ours) = (0.0, 0.0);
         for query in rows.iter().step_by(50) {
             let query = quantised(query);
-            let similarity =
-                |row: usize| 1.0 - f64::from(QuantisedCosine.eval(&query, &quantised(&rows[row])));
+            let similarity = |row: usize| 1.0 - f64::from(distance.eval(&query, &quantised(&rows[row])));
             let values: Vec<i32> = query[..16].iter().map(|&value| value.into()).collect();
             let sum = |found: &mut dyn Iterator<Item = usize>| -> f64 {
                 let mut found: Vec<f64> = found.map(similarity).collect();
@@ -193,9 +212,10 @@ mod tests {
 
     #[test]
     fn zero_vectors_have_a_defined_distance() {
+        let distance = QuantisedCosine::default();
         let zeros = quantised(&[0; 8]);
         let ones = quantised(&[1; 8]);
-        assert_eq!(QuantisedCosine.eval(&zeros, &ones), 1.0);
-        assert_eq!(QuantisedCosine.eval(&ones, &ones), 0.0);
+        assert_eq!(distance.eval(&zeros, &ones), 1.0);
+        assert_eq!(distance.eval(&ones, &ones), 0.0);
     }
 }

@@ -1,19 +1,19 @@
 //! A graph's links in flat arrays, and the search along them (Malkov and Yashunin 2018, algorithms 2 and 5).
 //!
-//! The graph library keeps every link as an allocation of its own behind locks, which is what inserting needs and what
-//! makes searching slow. This is a copy to search in: it holds the rows that were linked when it was taken, and knows
-//! nothing of those that came since. Absent: values. Who searches says how near a row is.
+//! The graph library stores every link as an allocation of its own behind locks, which insertions need and which slows
+//! searches down. This is a read-only copy for searches, with the rows that were linked when it was made. Absent:
+//! values. The caller computes similarities.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-/// Links among rows `0..rows`, layer by layer.
+/// Links between the rows `0..rows`, by layer.
 #[derive(Debug)]
 pub struct Links {
     rows: usize,
-    /// A row of the highest layer.
+    /// A row in the highest layer, where searches start.
     entry: u32,
-    /// Row by row where its links in the lowest layer begin; one more than rows.
+    /// `[row]`: start of its links in `lowest`; one entry more than rows.
     starts: Vec<u64>,
     lowest: Vec<u32>,
     /// The layers above, the highest first: few rows have links there.
@@ -21,7 +21,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// Takes every row's links, the lowest layer's first; there is at least one row.
+    /// Takes the links of every row, by layer, the lowest first. There must be at least one row.
     pub fn new(mut links: Vec<Vec<Vec<u32>>>) -> Self {
         let rows = links.len();
         let height = links.iter().map(Vec::len).max().unwrap_or(0);
@@ -55,13 +55,13 @@ impl Links {
         }
     }
 
-    /// The rows that can be found.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// About the `count` nearest rows, in no order; `similarity` says how near a row is, and `soon` hears of rows that it
-    /// will be asked about next.
+    /// About the `count` nearest rows, unordered. `similarity` gives the similarity of a row; `soon` is called for
+    /// rows whose similarity is needed next.
     pub fn nearest(
         &self,
         count: usize,
@@ -117,19 +117,19 @@ impl Links {
 
     fn linked(&self, row: u32) -> &[u32] {
         let row = row as usize;
-        // The sum of all lengths fits this machine's memory.
+        // The sum of all lengths fits in memory.
         &self.lowest[self.starts[row] as usize..self.starts[row + 1] as usize]
     }
 }
 
-/// A row by how near it is, the nearer the larger; of equally near ones the one stored first.
+/// A row ordered by similarity; of equally similar rows, the one stored first is larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u64);
 
 impl Key {
     fn new(similarity: f64, row: u32) -> Self {
         let bits = (similarity as f32).to_bits();
-        // Floats of one sign are ordered as their bits are, those below zero the other way round.
+        // Positive floats are ordered like their bits, negative ones in reverse.
         let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(ordered) << 32 | u64::from(!row))
     }
@@ -139,7 +139,7 @@ impl Key {
     }
 }
 
-/// Which rows were looked at.
+/// The set of visited rows.
 struct Seen(Vec<u64>);
 
 impl Seen {

@@ -1,75 +1,59 @@
-//! Who is nearest: embeddings in, [`Neighbour`]s by cosine out; embeddings come and go while others search.
+//! Nearest-neighbour search by cosine. Embeddings can be added and removed during searches.
 //!
-//! A graph, built over 8-bit copies, says who is near whom; a search walks along a flat copy of its links and compares in
-//! whole numbers, so that a similarity never depends on the graph. The graph is a cache of the stored embeddings. An
-//! embedding is a row. A new row is compared exactly until it is linked into the graph and a copy of the links holds it,
-//! so that it is found at once; a removed row stays where it is and is passed over, because graphs cannot forget, until
-//! its owner builds neighbours without it. Absent: products, and every file but the graph library's own dump.
+//! A search follows a flat copy of the links of an HNSW graph, which is built over 8-bit copies of the embeddings, and
+//! computes similarities from the embeddings themselves, in integers. Embeddings are numbered as rows. A new row is
+//! found at once: it is compared exactly until it is linked into the graph and the copy of the links includes it. A
+//! removed row stays in the graph, which cannot remove entries, and is skipped, until the caller builds a new index
+//! without it. Absent: products, and files other than the dump of the graph library.
 
+mod batch;
 pub mod exact;
 mod graph;
 mod kernel;
 mod links;
-pub mod products;
 pub mod quality;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use thiserror::Error;
-
 use exact::{Vectors, nearest_first};
 use graph::Graph;
 use links::Links;
 
-/// A stored embedding and how near it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Neighbour {
-    /// Which stored embedding, in the order in which they were pushed.
-    pub index: usize,
-    /// Cosine, -1 to 1.
-    pub similarity: f64,
-}
+pub use exact::Neighbour;
+pub use graph::NeighboursError;
 
-/// Why a graph could not be kept or taken up again.
-#[derive(Debug, Error)]
-pub enum NeighboursError {
-    #[error("the graph could not be written: {reason}")]
-    Dump { reason: String },
-    #[error("the kept graph is of no use: {reason}")]
-    Load { reason: String },
-}
-
-/// Candidates that a search keeps, at least.
+/// The smallest number of candidates that a search keeps.
 pub const CANDIDATES_AT_SEARCH: usize = 96;
-/// Below this many embeddings the exact search is as quick as the graph.
+/// Below this many embeddings the exact search is as fast as the graph.
 pub const EXACT_BELOW: usize = 2048;
-/// Rows that are compared one by one before the links are copied again, and the share of all rows that may be.
+/// The links are copied again when this many rows, or 1 in this many of all rows, are not in the copy, whichever is
+/// more.
 const UNCOPIED: (usize, usize) = (1024, 64);
-/// So many removed rows are never worth building anew for.
+/// Up to this many removed rows never justify a rebuild.
 const FEW_REMOVED: usize = 1024;
 
-/// Changes whenever an older dump must not be loaded.
+/// Version of the dump; it changes whenever older dumps must not be loaded.
 pub const GRAPH_FORMAT: &str = "hnsw_rs-0.3 i8+norm M16 ef120 rows";
 
 /// Stored embeddings with their graph.
 #[derive(Debug)]
 pub struct Neighbours {
     vectors: Vectors,
-    /// Row by row, whether it was removed.
+    /// `[row]`: whether it was removed.
     removed: Vec<bool>,
-    /// How many rows were not.
+    /// The number of rows that are not removed.
     live: usize,
-    /// None while there are few.
+    /// `None` while there are few rows.
     graph: Option<Arc<Graph>>,
     /// Rows before this one are in the graph.
     linked: AtomicUsize,
-    /// What searches walk along; rows behind its own are compared one by one.
+    /// The copy that searches use; later rows are compared one by one.
     links: RwLock<Option<Arc<Links>>>,
 }
 
-/// A row that is not in the graph yet, to be linked without keeping anybody from searching or pushing.
+/// A row that is not in the graph yet. It can be linked without a lock on the index.
 #[derive(Debug)]
 pub struct Unlinked {
     graph: Arc<Graph>,
@@ -78,14 +62,15 @@ pub struct Unlinked {
 }
 
 impl Unlinked {
-    /// Links it; [`Neighbours::linked`] then has to hear of it.
+    /// Links it; call [`Neighbours::linked`] afterwards.
     pub fn link(&self) {
         self.graph.insert(&self.values, self.row);
     }
 }
 
 impl Neighbours {
-    /// Builds the graph on `threads` threads; `progress` is told of every embedding that is in.
+    /// Builds the graph on `threads` threads; calls `progress` with the number of embeddings added since the last
+    /// call.
     pub fn build(vectors: Vectors, threads: usize, progress: &(dyn Fn(usize) + Sync)) -> Self {
         let rows = vectors.len();
         let graph = (rows >= EXACT_BELOW).then(|| Arc::new(Graph::new(rows)));
@@ -104,8 +89,11 @@ impl Neighbours {
         built
     }
 
-    /// Takes up a graph that [`Neighbours::dump`] wrote: it holds the first `linked` of these rows, of which some were
-    /// removed since. The caller has verified the files.
+    /// Loads a graph that [`Neighbours::dump`] wrote. It holds the first `linked` rows of `vectors`, some of which may
+    /// have been removed since. The caller must have verified the files.
+    ///
+    /// # Errors
+    /// [`NeighboursError::Load`] if the files cannot be read or do not hold `linked` rows.
     pub fn load(
         vectors: Vectors,
         removed: Vec<bool>,
@@ -139,30 +127,30 @@ impl Neighbours {
         &self.vectors
     }
 
-    /// How many embeddings are searched.
+    /// The number of embeddings that are searched.
     pub fn live(&self) -> usize {
         self.live
     }
 
-    /// How many rows there are, removed ones included.
+    /// The number of rows, removed ones included.
     pub fn rows(&self) -> usize {
         self.vectors.len()
     }
 
-    /// Whether row `index` is searched.
+    /// Whether row `index` is not removed.
     pub fn is_live(&self, index: usize) -> bool {
         !self.removed[index]
     }
 
-    /// Whether searches go through a graph; few embeddings are searched exactly.
+    /// Whether there is a graph; few embeddings are searched exactly.
     pub fn has_graph(&self) -> bool {
         self.graph.is_some()
     }
 
-    /// Stores an embedding, to be found at once; gives its row.
+    /// Stores an embedding and returns its row; searches find it at once.
     ///
     /// # Panics
-    /// If its length is not that of the others: callers have compared it.
+    /// If its length is not that of the others.
     pub fn push(&mut self, values: &[i32]) -> usize {
         self.vectors.push(values);
         self.removed.push(false);
@@ -170,14 +158,14 @@ impl Neighbours {
         self.vectors.len() - 1
     }
 
-    /// Removes a row: no search finds it from now on.
+    /// Removes a row: it will match no search.
     pub fn remove(&mut self, index: usize) {
         if !std::mem::replace(&mut self.removed[index], true) {
             self.live -= 1;
         }
     }
 
-    /// How many rows wait for the graph.
+    /// The number of rows that are not in the graph yet.
     pub fn unlinked(&self) -> usize {
         match self.graph {
             Some(_) => self.rows() - self.linked.load(Ordering::Acquire),
@@ -185,7 +173,7 @@ impl Neighbours {
         }
     }
 
-    /// The next row to link, if there is one. One thread links at a time.
+    /// The next row to link. Only one thread may link at a time.
     pub fn next_unlinked(&self) -> Option<Unlinked> {
         let graph = self.graph.as_ref()?;
         let row = self.linked.load(Ordering::Acquire);
@@ -196,7 +184,7 @@ impl Neighbours {
         })
     }
 
-    /// Hears that a row is in the graph.
+    /// Records that a row is in the graph.
     pub fn linked(&self, row: &Unlinked) {
         self.linked.store(row.row + 1, Ordering::Release);
         self.refresh_links();
@@ -206,8 +194,8 @@ impl Neighbours {
         self.links.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Copies the links for searches to walk along, when many rows are linked that the last copy lacks; nothing may be
-    /// linked meanwhile.
+    /// Copies the links for searches if many rows were linked since the last copy. Nothing may be linked during the
+    /// call.
     fn refresh_links(&self) {
         let linked = self.linked.load(Ordering::Acquire);
         let copied = self.links().map_or(0, |links| links.rows());
@@ -219,7 +207,7 @@ impl Neighbours {
         *self.links.write().unwrap_or_else(PoisonError::into_inner) = links;
     }
 
-    /// Links every row on `threads` threads; `progress` is told of each.
+    /// Links every row on `threads` threads; calls `progress(1)` for each.
     pub fn link_all(&self, threads: usize, progress: &(dyn Fn(usize) + Sync)) {
         let Some(graph) = &self.graph else { return };
         let first = self.linked.load(Ordering::Acquire);
@@ -227,7 +215,8 @@ impl Neighbours {
             graph.insert(&self.vectors.row(row), row);
             progress(1);
         };
-        // The first thousand go in one by one: threads that start on an empty graph would miss one another.
+        // The first thousand are inserted by one thread: concurrent insertions into an empty graph would not see one
+        // another.
         let alone = self.rows().min(first.max(1000));
         (first..alone).for_each(link);
         let next = AtomicUsize::new(alone);
@@ -248,8 +237,8 @@ impl Neighbours {
         self.refresh_links();
     }
 
-    /// Whether neighbours built of the live rows alone would be worth their price: many rows are removed, or there are
-    /// enough for a graph and there is none.
+    /// Whether a rebuild from the live rows is worthwhile: many rows are removed, or there are enough rows for a graph
+    /// and there is none.
     pub fn wants_rebuilding(&self) -> bool {
         let removed = self.rows() - self.live;
         removed > FEW_REMOVED + self.live / 3 || (self.graph.is_none() && self.live >= EXACT_BELOW)
@@ -262,7 +251,7 @@ impl Neighbours {
             _ => return self.nearest_exact(values, k),
         };
         let query = self.vectors.query(values);
-        // Removed rows take places among the candidates.
+        // Removed rows are among the candidates.
         let wanted = CANDIDATES_AT_SEARCH.max(k.saturating_mul(2));
         let removed = self.rows() - self.live;
         let wanted = wanted.saturating_add(wanted.saturating_mul(removed) / self.live);
@@ -281,20 +270,23 @@ impl Neighbours {
         nearest_first(found.collect(), k)
     }
 
-    /// The `k` nearest embeddings, compared with every one.
+    /// The `k` nearest embeddings, by exact search.
     pub fn nearest_exact(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
         self.nearest_among(values, k, |_| true)
     }
 
-    /// The `k` nearest embeddings of those that pass, compared with every one of them.
+    /// The `k` nearest embeddings of the rows for which `passes` is true, by exact search.
     pub fn nearest_among(&self, values: &[i32], k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
         let query = self.vectors.query(values);
         self.vectors
             .nearest(&query, k, |row| self.is_live(row) && passes(row))
     }
 
-    /// Lets the graph library write its two files into `folder`, every row being linked; gives their names, none where
-    /// there is no graph.
+    /// Writes the graph library's two files to `folder` and returns their names; no names if there is no graph. Every
+    /// row must be linked.
+    ///
+    /// # Errors
+    /// [`NeighboursError::Dump`] if the files cannot be written or a row is not linked yet.
     pub fn dump(&self, folder: &Path) -> Result<Vec<String>, NeighboursError> {
         match &self.graph {
             None => Ok(Vec::new()),

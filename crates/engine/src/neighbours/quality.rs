@@ -1,6 +1,7 @@
-//! How good a ranking is: recall against the exact search, Top-k, mean average precision.
+//! Quality of a ranking: recall against the exact search, Top-k, mean average precision.
 
-/// The share of the exact neighbours that were found too; 1 where there are none to find.
+/// The share of the exact neighbours that were found; 1 if there are none.
+#[must_use]
 pub fn recall(exact: &[usize], found: &[usize]) -> f64 {
     if exact.is_empty() {
         return 1.0;
@@ -9,23 +10,24 @@ pub fn recall(exact: &[usize], found: &[usize]) -> f64 {
     ratio(hits, exact.len())
 }
 
-/// What one query's full ranking says.
+/// The quality of one query's full ranking.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ranking {
-    /// The first one is of the query's class.
+    /// Whether the first entry is of the query's class.
     pub top_1: bool,
-    /// One of the first three is of the query's class.
+    /// Whether one of the first three entries is of the query's class.
     pub top_3: bool,
-    /// The mean, over all of the query's class, of the share of its class at or before their rank.
+    /// Average precision: the mean, over all entries of the query's class, of the share of that class at or before
+    /// their rank.
     pub average_precision: f64,
 }
 
-/// Judges a ranking of the whole corpus by cosine; equals stand in corpus order.
+/// Judges a ranking of the whole corpus by cosine, ties in corpus order.
 ///
-/// `relevant[i]` says whether corpus entry `i` is of the query's class, `similarities[i]` how near it is. The average
-/// precision of a query whose class is not in the corpus is 0.
+/// `relevant(i)` says whether corpus entry `i` is of the query's class; `similarities[i]` is its similarity. The
+/// average precision of a query whose class is not in the corpus is 0.
 ///
-/// Only what is of the query's class is sorted; all the others are counted into the gaps between.
+/// Only the entries of the query's class are sorted; the others are counted into the gaps between them.
 pub fn judge(similarities: &[f64], relevant: impl Fn(usize) -> bool) -> Ranking {
     let (mut hits, mut others) = (Vec::new(), Vec::new());
     for (index, &similarity) in similarities.iter().enumerate() {
@@ -33,7 +35,7 @@ pub fn judge(similarities: &[f64], relevant: impl Fn(usize) -> bool) -> Ranking 
         if relevant(index) { &mut hits } else { &mut others }.push(place);
     }
     hits.sort_unstable();
-    // The others that stand right before each hit, and after the last one.
+    // The number of other entries directly before each hit, and after the last one.
     let mut before = vec![0usize; hits.len() + 1];
     for place in others {
         before[hits.partition_point(|hit| *hit < place)] += 1;
@@ -55,8 +57,7 @@ pub fn judge(similarities: &[f64], relevant: impl Fn(usize) -> bool) -> Ranking 
     }
 }
 
-/// Orders as similarities do (`f64::total_cmp`), but from the nearest to the farthest, and in one comparison of whole
-/// numbers.
+/// A key that sorts similarities in descending order of `f64::total_cmp`, with integer comparisons.
 fn distance(similarity: f64) -> u64 {
     let bits = similarity.to_bits();
     let negative = bits >> 63 == 1;

@@ -1,5 +1,5 @@
-//! What a float network's neurons make of their input: ReLU, or a clipped and quantised one that a spiking neuron can
-//! repeat in few time steps (quantisation clip floor shift; Bu et al. 2022).
+//! The activation function of a float network: ReLU, or a clipped and quantised one that a spiking neuron can
+//! reproduce in few time steps (quantisation clip floor shift; Bu et al. 2022).
 //!
 //! In: a model file's `activation`. Out: an [`Activation`]. The last layer, the classifier, has none.
 
@@ -8,19 +8,21 @@ use serde_json::Value;
 
 use super::{Layer, NetworkError};
 
-/// The most levels of a clipped activation: a spike in each of the most time steps.
+/// The largest number of levels of a clipped activation: one spike in each of the largest number of time steps.
 pub const MAX_LEVELS: u32 = super::TimeSteps::MAX;
 
-/// What follows every layer but the last.
+/// The activation of every layer but the last.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Activation {
+    /// `max(0, x)`.
     #[default]
     Relu,
+    /// Clipped and quantised.
     Clipped(Clipped),
 }
 
-/// From 0 to a ceiling in equal steps, rounded to the nearest: what a neuron with soft reset, half a threshold ahead,
-/// fires in `levels` time steps of constant input.
+/// Equal steps from 0 to a ceiling, rounded to the nearest: the spike count of a neuron with soft reset that starts at
+/// half a threshold and receives constant input for `levels` time steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clipped {
@@ -31,7 +33,7 @@ pub struct Clipped {
     pub ceilings: Vec<f32>,
 }
 
-/// The one word that `kind` may be: files say what the numbers beside it mean.
+/// The only value of `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
@@ -39,7 +41,8 @@ enum Kind {
 }
 
 impl Clipped {
-    /// An activation of `levels` steps; [`Activation::check`] says whether it fits a network.
+    /// An activation of `levels` steps; [`Activation::check`] tests whether it fits a network.
+    #[must_use]
     pub fn new(levels: u32, ceilings: Vec<f32>) -> Self {
         Self {
             kind: Kind::Clipped,
@@ -49,19 +52,20 @@ impl Clipped {
     }
 }
 
-/// `value` clipped to 0 and `ceiling` and rounded to the nearest of `levels` steps; half a step counts as a whole one.
+/// `value` clipped to 0 and `ceiling` and rounded to the nearest of `levels` steps; half a step is rounded up.
+#[must_use]
 pub fn clip(value: f32, ceiling: f32, levels: f32) -> f32 {
     ceiling * ((value / ceiling * levels + 0.5).floor().clamp(0.0, levels) / levels)
 }
 
 impl Activation {
-    /// What the neurons of layer `index` make of `values`.
+    /// Applies the activation of layer `index` to `values`.
     pub fn apply(&self, index: usize, values: &mut [f32]) {
         match self {
             Self::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
             Self::Clipped(clipped) => {
                 let ceiling = clipped.ceilings[index];
-                // At most 1,024, which f32 holds exactly.
+                // At most 1,024, which f32 represents exactly.
                 let levels = clipped.levels as f32;
                 values
                     .iter_mut()
@@ -70,22 +74,22 @@ impl Activation {
         }
     }
 
-    /// Reads `activation` as it stands in a file.
+    /// Reads the `activation` of a model file.
     pub(super) fn parse(described: Option<&Value>) -> Result<Self, NetworkError> {
         match described {
             None => Ok(Self::Relu),
             Some(Value::String(word)) if word == "relu" => Ok(Self::Relu),
             Some(object @ Value::Object(_)) => Clipped::deserialize(object)
                 .map(Self::Clipped)
-                .map_err(|error| refuse(format!("has an activation that cannot be: {error}"))),
+                .map_err(|error| refuse(format!("has an invalid activation: {error}"))),
             Some(other) => Err(refuse(format!(
-                "has the activation {other}; this version knows \"relu\" and \
+                "has the activation {other}; this version supports \"relu\" and \
                  {{\"kind\": \"clipped\", \"levels\": N, \"ceilings\": [one for each layer but the last]}}"
             ))),
         }
     }
 
-    /// As it stands in a file; ReLU goes without saying.
+    /// The `activation` of a model file; `None` for ReLU, the default.
     pub(super) fn describe(&self) -> Option<Value> {
         match self {
             Self::Relu => None,
@@ -95,10 +99,11 @@ impl Activation {
         }
     }
 
-    /// Refuses levels and ceilings that do not fit `layers`.
+    /// Checks that levels and ceilings fit `layers`.
     ///
     /// # Errors
-    /// Of the network, or of the layer whose ceiling is wrong.
+    /// [`NetworkError::Metadata`] for the number of levels or ceilings, [`NetworkError::Layer`] for an invalid
+    /// ceiling.
     pub fn check(&self, layers: &[Layer]) -> Result<(), NetworkError> {
         let Self::Clipped(Clipped { levels, ceilings, .. }) = self else {
             return Ok(());
@@ -170,8 +175,8 @@ mod tests {
             assert_eq!(Activation::parse(described.as_ref()).unwrap(), activation);
         }
         for (json, expected) in [
-            (r#""gelu""#, r#"has the activation "gelu"; this version knows"#),
-            ("7", "has the activation 7; this version knows"),
+            (r#""gelu""#, r#"has the activation "gelu"; this version supports"#),
+            ("7", "has the activation 7; this version supports"),
             (r#"{"kind": "clipped", "levels": 8}"#, "missing field `ceilings`"),
             (
                 r#"{"kind": "tanh", "levels": 8, "ceilings": []}"#,

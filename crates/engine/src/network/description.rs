@@ -1,4 +1,4 @@
-//! The `network` JSON of a model file: what it may say, and its way into a [`Network`].
+//! The `network` JSON of a model file, and its conversion to and from a [`Network`].
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::activation::Activation;
 use super::{Kind, Layer, MAX_LAYERS, Network, NetworkError, TimeSteps, bounded};
 use crate::picture::{Shape, prepare::Recipe};
 
-/// The JSON as it stands in the file. Thresholds and initial membranes belong to an SNN alone.
+/// The JSON. Only an SNN has thresholds and initial membranes.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
@@ -59,12 +59,19 @@ pub struct LayerDescription {
 }
 
 impl Description {
-    /// Reads the JSON of a file's metadata key `network`.
+    /// Parses the JSON of the metadata key `network`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Metadata`] for JSON that is invalid or has unknown fields.
     pub fn parse(json: &str) -> Result<Self, NetworkError> {
-        serde_json::from_str(json).map_err(|error| refuse(format!("is not as it should be: {error}")))
+        serde_json::from_str(json).map_err(|error| refuse(format!("is invalid: {error}")))
     }
 
-    /// Connects the layers; `out_channels(layer, kind)` gives the first axis of the layer's weight tensor.
+    /// Connects the layers and checks that they fit one another. `out_channels(layer, kind)` returns the first axis of
+    /// the layer's weight tensor.
+    ///
+    /// # Errors
+    /// [`NetworkError`] for layers that do not fit one another, and for names, labels and defaults that are invalid.
     pub fn connect(
         &self,
         mut out_channels: impl FnMut(&LayerDescription, Kind) -> Result<usize, NetworkError>,
@@ -77,11 +84,11 @@ impl Description {
         };
         bounded("input", input)?;
         if self.layers.is_empty() {
-            return Err(refuse("names no layers; at least one is needed"));
+            return Err(refuse("has no layers; it must have at least one"));
         }
         if self.layers.len() > MAX_LAYERS {
             return Err(refuse(format!(
-                "names {} layers; {MAX_LAYERS} are the most",
+                "has {} layers; it may have at most {MAX_LAYERS}",
                 self.layers.len()
             )));
         }
@@ -92,7 +99,7 @@ impl Description {
             if taken || layer.name.is_empty() {
                 return Err(NetworkError::layer(
                     &layer.name,
-                    "its name is empty or taken; every layer needs one of its own (`input` is the input layer)",
+                    "its name is empty or already in use; every layer needs a unique name (`input` is the input layer)",
                 ));
             }
             let kind = layer.kind()?;
@@ -110,29 +117,29 @@ impl Description {
                 ))
             })?;
         activation.check(&layers)?;
-        let network =
-            Network {
-                name: self.name.clone(),
-                input,
-                recipe: self.recipe()?,
-                layers,
-                embedding_layer,
-                activation,
-                labels: self.labels.clone(),
-                default_probe: match &self.default_probe {
-                    None => None,
-                    Some(word) => Some(word.parse().map_err(|error: super::UnknownProbe| {
-                        refuse(format!("has a default_probe that cannot be: {error}"))
-                    })?),
-                },
-                default_time_steps: match self.default_time_steps {
-                    None => None,
-                    Some(steps) => Some(TimeSteps::new(steps).map_err(|error| {
-                        refuse(format!("has a default_time_steps that cannot be: {error}"))
-                    })?),
-                },
-                trained_with: self.trained_with.clone(),
-            };
+        let network = Network {
+            name: self.name.clone(),
+            input,
+            recipe: self.recipe()?,
+            layers,
+            embedding_layer,
+            activation,
+            labels: self.labels.clone(),
+            default_probe: match &self.default_probe {
+                None => None,
+                Some(word) => Some(word.parse().map_err(|error: super::UnknownProbe| {
+                    refuse(format!("has an invalid default_probe: {error}"))
+                })?),
+            },
+            default_time_steps: match self.default_time_steps {
+                None => None,
+                Some(steps) => Some(
+                    TimeSteps::new(steps)
+                        .map_err(|error| refuse(format!("has an invalid default_time_steps: {error}")))?,
+                ),
+            },
+            trained_with: self.trained_with.clone(),
+        };
         self.check_classes(&network)?;
         Ok(network)
     }
@@ -141,9 +148,8 @@ impl Description {
         match &self.input.prepare {
             Some(word) => word
                 .parse()
-                .map_err(|error| refuse(format!("has an input.prepare that cannot be: {error}"))),
-            None if self.input.shape[0] == 1 => Ok(Recipe::FashionMnist),
-            None => Ok(Recipe::Plain),
+                .map_err(|error| refuse(format!("has an invalid input.prepare: {error}"))),
+            None => Ok(Recipe::default_for(self.input.shape[0])),
         }
     }
 
@@ -170,11 +176,7 @@ impl Description {
             height,
             width,
         } = network.input;
-        let default_recipe = if channels == 1 {
-            Recipe::FashionMnist
-        } else {
-            Recipe::Plain
-        };
+        let default_recipe = Recipe::default_for(channels);
         Self {
             name: network.name.clone(),
             input: Input {
@@ -219,7 +221,7 @@ impl LayerDescription {
     fn kind(&self) -> Result<Kind, NetworkError> {
         let kernel = || {
             self.kernel
-                .ok_or_else(|| NetworkError::layer(&self.name, "it names no kernel [y, x]"))
+                .ok_or_else(|| NetworkError::layer(&self.name, "it has no kernel [y, x]"))
         };
         match self.kind.as_str() {
             "conv2d" => Ok(Kind::Conv2d {

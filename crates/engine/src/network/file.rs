@@ -1,7 +1,8 @@
-//! The container of model files: safetensors whose header, metadata and tensors are checked as they are read.
+//! The container of model files: safetensors, with every claim of the header checked before it is used.
 //!
-//! A file that is truncated, mistyped, misshapen or inconsistent is refused with the tensor and the reason. The
-//! writer orders its keys, so that equal networks give equal bytes: a model's id is the hash of its file.
+//! Errors for files that are truncated or inconsistent, or that hold a tensor of another type or shape, name the
+//! tensor and the reason. The writer sorts its keys, so that equal networks give equal files: a model's id is the hash
+//! of its file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,37 +15,49 @@ use super::{Kind, Layer, Network, NetworkError, seal};
 
 const VERSION: &str = "1";
 
-/// The tensor that holds a layer's weights.
+/// The name of the tensor with a layer's weights.
+#[must_use]
 pub fn weight_name(layer: &Layer) -> String {
     format!("{}.weight", layer.name)
 }
 
-/// The tensor that holds a layer's biases.
+/// The name of the tensor with a layer's biases.
+#[must_use]
 pub fn bias_name(layer: &Layer) -> String {
     format!("{}.bias", layer.name)
 }
 
-/// The tensor that holds a layer's initial membranes.
+/// The name of the tensor with a layer's initial membranes.
+#[must_use]
 pub fn initial_name(layer: &Layer) -> String {
     format!("{}.initial_membrane", layer.name)
 }
 
-/// The shape of a convolution's weights.
+/// The shape of a convolution's weights, `[out, in, kernel_y, kernel_x]`.
+#[must_use]
 pub fn conv_shape(layer: &Layer, kernel: [usize; 2]) -> [usize; 4] {
     [layer.output.channels, layer.input.channels, kernel[0], kernel[1]]
 }
 
 /// Values of a tensor of that shape.
+///
+/// # Panics
+/// If `values` does not have as many entries as `shape`.
+#[must_use]
 pub fn conv_array<T>(shape: [usize; 4], values: Vec<T>) -> Array4<T> {
     Array4::from_shape_vec(shape, values).expect("the tensor's shape was compared")
 }
 
 /// Values of a tensor of that shape.
+///
+/// # Panics
+/// If `values` does not have as many entries as `shape`.
+#[must_use]
 pub fn dense_array<T>(shape: [usize; 2], values: Vec<T>) -> Array2<T> {
     Array2::from_shape_vec(shape, values).expect("the tensor's shape was compared")
 }
 
-/// A model file whose container is sound; tensors are checked as they are taken.
+/// A model file with a valid container. Tensors are checked when they are read.
 #[derive(Debug)]
 pub struct ModelFile<'bytes> {
     tensors: SafeTensors<'bytes>,
@@ -54,7 +67,11 @@ pub struct ModelFile<'bytes> {
 }
 
 impl<'bytes> ModelFile<'bytes> {
-    /// Opens a file whose metadata says that it is of `format`.
+    /// Opens a file whose metadata key `format` must be `format`.
+    ///
+    /// # Errors
+    /// [`NetworkError`] for a file that is not safetensors, is truncated or damaged, has another format or version, or
+    /// has no valid description.
     pub fn open(bytes: &'bytes [u8], format: &str) -> Result<Self, NetworkError> {
         check_claims(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| unsound(bytes, &error))?;
@@ -88,7 +105,10 @@ impl<'bytes> ModelFile<'bytes> {
         })
     }
 
-    /// Connects the described layers by the first axis of their weight tensors.
+    /// Connects the layers of the description, with the output channels of their weight tensors.
+    ///
+    /// # Errors
+    /// [`NetworkError`] for a missing weight tensor and for layers that do not fit one another.
     pub fn connect(&self) -> Result<Network, NetworkError> {
         self.description.connect(|layer: &LayerDescription, kind| {
             if let Kind::AvgPool2d { .. } = kind {
@@ -116,7 +136,7 @@ impl<'bytes> ModelFile<'bytes> {
             .map_err(|_| NetworkError::tensor(name, "it is missing"))
     }
 
-    /// The tensor's bytes, once its type and shape are what they must be.
+    /// The tensor's bytes, after a check of its type and shape.
     fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'bytes [u8], NetworkError> {
         let view = self.view(name)?;
         if view.dtype() != dtype {
@@ -135,7 +155,10 @@ impl<'bytes> ModelFile<'bytes> {
         Ok(view.data())
     }
 
-    /// A tensor of finite floats.
+    /// Reads a tensor of finite f32 values.
+    ///
+    /// # Errors
+    /// [`NetworkError::Tensor`] if the tensor is missing or has another type or shape or a value that is not finite.
     pub fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, NetworkError> {
         let values: Vec<f32> = self
             .take(name, Dtype::F32, shape)?
@@ -151,7 +174,10 @@ impl<'bytes> ModelFile<'bytes> {
         }
     }
 
-    /// A tensor of spiking weights.
+    /// Reads a tensor of i16 weights.
+    ///
+    /// # Errors
+    /// [`NetworkError::Tensor`] if the tensor is missing or has another type or shape.
     pub fn weights(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i16>, NetworkError> {
         Ok(self
             .take(name, Dtype::I16, shape)?
@@ -160,7 +186,10 @@ impl<'bytes> ModelFile<'bytes> {
             .collect())
     }
 
-    /// A tensor of 32-bit integers.
+    /// Reads a tensor of i32 values.
+    ///
+    /// # Errors
+    /// [`NetworkError::Tensor`] if the tensor is missing or has another type or shape.
     pub fn integers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i32>, NetworkError> {
         Ok(self
             .take(name, Dtype::I32, shape)?
@@ -169,21 +198,27 @@ impl<'bytes> ModelFile<'bytes> {
             .collect())
     }
 
-    /// Initial membranes: one for all neurons of the layer, or one for each.
+    /// Reads initial membranes: one for all neurons of the layer, or one for each.
+    ///
+    /// # Errors
+    /// [`NetworkError::Tensor`] if the tensor is missing, is not I32, or has another number of values.
     pub fn initial_membrane(&mut self, name: &str, layer: &Layer) -> Result<InitialMembrane, NetworkError> {
         let shape = self.view(name)?.shape().to_vec();
         let one_alone = shape.iter().product::<usize>() == 1;
         if one_alone && shape.len() <= 1 {
             return Ok(InitialMembrane::Shared(self.integers(name, &shape)?[0]));
         }
-        // Either one value a neuron in a row, or in the layer's own shape: the same bytes.
+        // One value per neuron, as a vector or in the layer's shape: the bytes are the same.
         let output = layer.output;
         let grid = [output.channels, output.height, output.width];
         let wanted: &[usize] = if shape == grid { &grid } else { &[layer.neurons()] };
         Ok(InitialMembrane::PerNeuron(self.integers(name, wanted)?))
     }
 
-    /// What `read` makes of the tensor, if the file has it.
+    /// Calls `read` if the file has the tensor.
+    ///
+    /// # Errors
+    /// The errors of `read`.
     pub fn optional<T>(
         &mut self,
         name: &str,
@@ -196,29 +231,32 @@ impl<'bytes> ModelFile<'bytes> {
         }
     }
 
-    /// Refuses tensors that belong to no layer: a misspelt bias must not be silently left out.
+    /// Checks that every tensor was read, so that a misspelt bias is not silently ignored.
+    ///
+    /// # Errors
+    /// [`NetworkError::Tensor`] with the first tensor that was not read.
     pub fn all_read(&self) -> Result<(), NetworkError> {
         let mut names = self.tensors.names();
         names.sort_unstable();
         match names.into_iter().find(|name| !self.taken.contains(*name)) {
             Some(name) => Err(NetworkError::tensor(
                 name,
-                "it belongs to no layer that `network` names",
+                "it belongs to none of the layers of `network`",
             )),
             None => Ok(()),
         }
     }
 }
 
-/// What the library refuses for a reason that belongs to no one tensor.
+/// An error of the library that does not belong to one tensor.
 fn unsound(bytes: &[u8], error: &safetensors::SafeTensorError) -> NetworkError {
     NetworkError::NotSafetensors {
         reason: format!("{error} (the file has {} bytes)", bytes.len()),
     }
 }
 
-/// Compares what the header claims with the bytes that are there, so that a refusal names the tensor: the library
-/// refuses such files too, but not always by name.
+/// Compares the header's claims with the file's length, so that the error names the tensor. The library rejects such
+/// files too, but does not always name it.
 fn check_claims(bytes: &[u8]) -> Result<(), NetworkError> {
     let refuse = |reason: String| Err(NetworkError::NotSafetensors { reason });
     let Some(first) = bytes.first_chunk::<8>() else {
@@ -273,7 +311,7 @@ fn check_claims(bytes: &[u8]) -> Result<(), NetworkError> {
     Ok(())
 }
 
-/// A tensor on its way into a file: type, shape, little-endian bytes.
+/// A tensor to be written: type, shape, little-endian bytes.
 #[derive(Debug)]
 struct Stored {
     dtype: &'static str,
@@ -281,24 +319,24 @@ struct Stored {
     bytes: Vec<u8>,
 }
 
-/// The tensors of a file that is being written.
+/// The tensors of a file to be written.
 #[derive(Debug, Default)]
 pub struct Tensors(BTreeMap<String, Stored>);
 
 impl Tensors {
-    /// Adds floats.
+    /// Adds a tensor of f32 values.
     pub fn floats<'a>(&mut self, name: String, shape: &[usize], values: impl IntoIterator<Item = &'a f32>) {
         let bytes = values.into_iter().flat_map(|value| value.to_le_bytes());
         self.put(name, "F32", shape, bytes.collect());
     }
 
-    /// Adds spiking weights.
+    /// Adds a tensor of i16 weights.
     pub fn weights<'a>(&mut self, name: String, shape: &[usize], values: impl IntoIterator<Item = &'a i16>) {
         let bytes = values.into_iter().flat_map(|value| value.to_le_bytes());
         self.put(name, "I16", shape, bytes.collect());
     }
 
-    /// Adds a row of 32-bit integers.
+    /// Adds a vector of i32 values.
     pub fn integers(&mut self, name: String, values: &[i32]) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes());
         self.put(name, "I32", &[values.len()], bytes.collect());
@@ -309,7 +347,7 @@ impl Tensors {
         self.0.insert(name, Stored { dtype, shape, bytes });
     }
 
-    /// The whole file, sealed by its SHA-256; `conversion` is recorded as it is.
+    /// The bytes of the file, with its SHA-256 in the metadata; `conversion` is stored as it is.
     #[must_use]
     pub fn serialize(&self, format: &str, described: &Description, conversion: Option<&str>) -> Vec<u8> {
         let network = serde_json::to_string(described).expect("a description is plain data");
@@ -323,7 +361,7 @@ impl Tensors {
         }
         let mut header = serde_json::Map::new();
         header.insert("__metadata__".to_owned(), metadata.into());
-        // The format asks for tensors aligned to their type: the widest types first.
+        // The format requires tensors to be aligned to their type, so the widest types come first.
         let mut ordered: Vec<_> = self.0.iter().collect();
         ordered.sort_by_key(|(_, stored)| stored.dtype == "I16");
         let mut offset = 0;

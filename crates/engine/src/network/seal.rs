@@ -1,6 +1,6 @@
-//! A model file's own SHA-256 in its metadata, so that a flipped bit anywhere in it is found and named.
+//! The checksum of a model file: its SHA-256 in its own metadata, which detects any damage.
 //!
-//! The sum is that of the file with 64 zeros (`0`) where the sum stands. Files without one are taken as they are.
+//! The checksum is computed with 64 zeros (`0`) in its place. Files without one are accepted.
 
 use sha2::{Digest, Sha256};
 
@@ -8,17 +8,17 @@ use super::NetworkError;
 
 /// The metadata's key.
 pub const KEY: &str = "sha256";
-/// What stands for the sum while it is taken.
+/// The placeholder while the checksum is computed.
 pub const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Puts the sum of `bytes`, a whole file with [`BLANK`] under [`KEY`], in its place.
+/// Writes the checksum of `bytes`, a whole file with [`BLANK`] under [`KEY`], over the placeholder.
 pub fn seal(bytes: &mut [u8]) {
-    let place = place(bytes, BLANK).expect("the blank was written");
+    let place = place(bytes, BLANK).expect("the file was written with a blank");
     let sum = hex(&Sha256::digest(&*bytes));
     bytes[place..place + BLANK.len()].copy_from_slice(sum.as_bytes());
 }
 
-/// Refuses a file that is not what its sum was taken of.
+/// Verifies the checksum of a file.
 pub fn check(bytes: &[u8], sum: &str) -> Result<(), NetworkError> {
     let refuse = |reason: String| Err(NetworkError::Metadata { key: KEY, reason });
     if sum.len() != BLANK.len() {
@@ -27,7 +27,7 @@ pub fn check(bytes: &[u8], sum: &str) -> Result<(), NetworkError> {
         ));
     }
     let Some(place) = place(bytes, sum) else {
-        return refuse("is not written plainly".to_owned());
+        return refuse("must be written without escapes".to_owned());
     };
     let mut digest = Sha256::new();
     digest.update(&bytes[..place]);
@@ -38,11 +38,11 @@ pub fn check(bytes: &[u8], sum: &str) -> Result<(), NetworkError> {
         return Ok(());
     }
     refuse(format!(
-        "is {sum}, but the file's is {found}: it was damaged; take it anew from where it came from"
+        "is {sum}, but the file's SHA-256 is {found}: the file is damaged; get another copy of it"
     ))
 }
 
-/// Where the sum stands in the file.
+/// The range of the checksum in the file.
 fn place(bytes: &[u8], sum: &str) -> Option<usize> {
     let before = format!("\"{KEY}\":\"");
     let whole = format!("{before}{sum}\"");
@@ -53,6 +53,7 @@ fn place(bytes: &[u8], sum: &str) -> Option<usize> {
 }
 
 /// Bytes in hexadecimal.
+#[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,7 +19,8 @@ pub enum Weights {
 }
 
 impl Weights {
-    /// Every distinct stored weight.
+    /// All stored weights.
+    #[must_use]
     pub fn values(&self) -> Box<dyn Iterator<Item = i16> + '_> {
         match self {
             Self::Conv2d(weights) => Box::new(weights.iter().copied()),
@@ -29,17 +30,18 @@ impl Weights {
     }
 }
 
-/// The membranes that a layer's neurons start from.
+/// The initial membranes of a layer's neurons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InitialMembrane {
-    /// All neurons alike.
+    /// One value for all neurons.
     Shared(i32),
-    /// One a neuron, flattened channel, row, column.
+    /// One value per neuron, flattened channel, row, column.
     PerNeuron(Vec<i32>),
 }
 
 impl InitialMembrane {
-    /// The membrane that neuron `index` starts from.
+    /// The initial membrane of neuron `index`.
+    #[must_use]
     pub fn of(&self, index: usize) -> i32 {
         match self {
             Self::Shared(membrane) => *membrane,
@@ -51,16 +53,18 @@ impl InitialMembrane {
 /// The parameters of one layer of spiking neurons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
+    /// The weights, -255 to 255 on the chip.
     pub weights: Weights,
-    /// Added to every neuron of a channel in every time step; `[out]`, none where empty.
+    /// `[out]`: added to every neuron of a channel in every time step.
     pub bias: Option<Vec<i32>>,
-    /// At least 1: a neuron whose membrane reaches it spikes and is lowered by it.
+    /// At least 1. A neuron whose membrane reaches it spikes, and it is subtracted from the membrane.
     pub threshold: i32,
+    /// The membranes before the first time step.
     pub initial_membrane: InitialMembrane,
 }
 
 impl Parameters {
-    /// How many trained or derived numbers the layer holds: weights and biases.
+    /// The number of weights and biases.
     pub fn count(&self) -> usize {
         let weights = match &self.weights {
             Weights::Conv2d(weights) => weights.len(),
@@ -70,7 +74,8 @@ impl Parameters {
         weights + self.bias.as_ref().map_or(0, Vec::len)
     }
 
-    /// The bias of channel `channel`, 0 where the layer has none.
+    /// The bias of channel `channel`; 0 if the layer has no biases.
+    #[must_use]
     pub fn bias_of(&self, channel: usize) -> i32 {
         self.bias.as_ref().map_or(0, |bias| bias[channel])
     }
@@ -79,11 +84,13 @@ impl Parameters {
 /// A network of integrate-and-fire neurons with soft reset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snn {
+    /// The layers, their shapes and the metadata.
     pub network: Network,
     /// The input neurons' threshold, at least 1; their drive is the pixel, 0 to 255, in every time step.
     pub input_threshold: i32,
+    /// The membrane of every input neuron before the first time step.
     pub input_initial_membrane: i32,
-    /// One entry a layer of `network.layers`.
+    /// One entry per layer of `network.layers`.
     pub parameters: Vec<Parameters>,
 }
 

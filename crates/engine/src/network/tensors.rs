@@ -10,6 +10,9 @@ use super::{Kind, NetworkError};
 const FORMAT: &str = "spikelens-snn";
 
 /// Reads an SNN file.
+///
+/// # Errors
+/// [`NetworkError`] for a file that is not a valid SNN file; it names the layer, tensor or metadata key.
 pub fn read_snn(bytes: &[u8]) -> Result<Snn, NetworkError> {
     let mut file = ModelFile::open(bytes, FORMAT)?;
     let network = file.connect()?;
@@ -56,7 +59,8 @@ pub fn read_snn(bytes: &[u8]) -> Result<Snn, NetworkError> {
     })
 }
 
-/// Writes an SNN file; `conversion` (JSON) records how it was made from its ANN.
+/// Writes an SNN file. `conversion` (JSON) is stored in the metadata as the record of how it was made.
+#[must_use]
 pub fn write_snn(snn: &Snn, conversion: Option<&str>) -> Vec<u8> {
     let mut description = Description::of(&snn.network);
     description.input.threshold = Some(snn.input_threshold);

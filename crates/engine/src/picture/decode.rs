@@ -1,4 +1,5 @@
-//! Bytes of a PNG, JPEG, WebP, GIF or BMP file → upright pixels on white, limits first.
+//! Decodes PNG, JPEG, WebP, GIF and BMP files. In: bytes. Out: upright pixels without alpha; limits are checked before
+//! pixels are decoded.
 
 mod whole;
 
@@ -6,7 +7,6 @@ mod whole;
 mod tests;
 
 use std::error::Error as _;
-use std::fmt;
 use std::io::{self, Cursor};
 
 use image::codecs::{
@@ -15,62 +15,19 @@ use image::codecs::{
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, GrayImage, ImageDecoder, ImageError, Limits, RgbImage};
 
-use crate::picture::{NotAPicture, PictureError};
+use super::error::{NotAPicture, PictureError};
+use super::format::Format;
 use whole::{WebPChunks, jpeg_has_end, webp_chunks};
 
-/// The picture formats that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Portable Network Graphics; of an animated one, the default image.
-    Png,
-    /// JPEG, sequential or progressive.
-    Jpeg,
-    /// WebP, lossy or lossless; of an animated one, the first frame.
-    WebP,
-    /// GIF; of an animated one, the first frame.
-    Gif,
-    /// Windows bitmap.
-    Bmp,
-}
-
-impl Format {
-    /// Every format, in the order in which refusals name them.
-    pub const ALL: [Self; 5] = [Self::Png, Self::Jpeg, Self::WebP, Self::Gif, Self::Bmp];
-
-    /// The format's registered media type, such as `image/png`.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-            Self::Jpeg => "image/jpeg",
-            Self::WebP => "image/webp",
-            Self::Gif => "image/gif",
-            Self::Bmp => "image/bmp",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Png => "PNG",
-            Self::Jpeg => "JPEG",
-            Self::WebP => "WebP",
-            Self::Gif => "GIF",
-            Self::Bmp => "BMP",
-        })
-    }
-}
-
-/// How much a picture may ask for.
+/// The limits of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Most pixels (width x height) a picture may announce in its header.
+    /// The largest number of pixels (width x height).
     pub max_pixels: u64,
 }
 
 impl Default for DecodeLimits {
-    /// 40 megapixels, the limit that `CONTRACT.md` (section 5, refusals) names.
+    /// 40 megapixels.
     fn default() -> Self {
         Self {
             max_pixels: 40_000_000,
@@ -89,32 +46,32 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// The format that the bytes had.
+    /// The format of the file.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Columns, in pixels, after the orientation was applied; 1 or more.
+    /// The width in pixels, after applying the orientation; at least 1.
     #[must_use]
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows, in pixels, after the orientation was applied; 1 or more.
+    /// The height in pixels, after applying the orientation; at least 1.
     #[must_use]
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// 1 (gray: the source was one opaque 8-bit gray channel) or 3 (red, green, blue).
+    /// The number of channels: 1 if the source was one opaque gray channel of at most 8 bits, else 3 (red, green,
+    /// blue).
     #[must_use]
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// The samples, 0 to 255, row by row, the channels of a pixel side by side:
-    /// `height x width x channels` bytes.
+    /// The samples, 0 to 255, row by row, the channels of a pixel side by side: `height x width x channels` bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -135,9 +92,8 @@ impl Decoded {
 /// the picture are ignored. Colour profiles are not applied.
 ///
 /// # Errors
-/// [`PictureError::UnsupportedFormat`], [`PictureError::NotAPicture`],
-/// [`PictureError::TooManyPixels`], [`PictureError::TooLarge`], [`PictureError::NoPixels`],
-/// [`PictureError::Truncated`], [`PictureError::Damaged`] or
+/// [`PictureError::UnsupportedFormat`], [`PictureError::NotAPicture`], [`PictureError::TooManyPixels`],
+/// [`PictureError::TooLarge`], [`PictureError::NoPixels`], [`PictureError::Truncated`], [`PictureError::Damaged`] or
 /// [`PictureError::UnsupportedCoding`].
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureError> {
     let format = sniff(bytes)?;
@@ -201,7 +157,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
     }
 }
 
-/// Tells the format from the first bytes.
+/// Determines the format from the first bytes.
 ///
 /// # Errors
 /// [`PictureError::UnsupportedFormat`] for the signature of another well-known kind of file,
@@ -214,7 +170,7 @@ pub fn sniff(bytes: &[u8]) -> Result<Format, PictureError> {
         (b"GIF89a", Format::Gif),
         (b"BM", Format::Bmp),
     ];
-    // What shops send by mistake most often; the list only makes the refusal plainer.
+    // Files that are often sent by mistake; the list only makes the error message more specific.
     const OTHERS: [(usize, &[u8], &str); 16] = [
         (0, b"II*\0", "a TIFF picture"),
         (0, b"MM\0*", "a TIFF picture"),
@@ -254,16 +210,16 @@ pub fn sniff(bytes: &[u8]) -> Result<Format, PictureError> {
     })
 }
 
-/// What the samples of a file stand for.
+/// The meaning of a file's samples.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// The channels themselves.
+    /// Channels.
     Channels,
-    /// Entries of a palette. GIF and BMP have no other way to store one gray channel.
+    /// Palette entries. GIF and BMP have no other representation of one gray channel.
     Palette,
 }
 
-/// The file at hand, for the refusals that name it.
+/// The format and length of the file, for error messages.
 struct File<'a> {
     bytes: &'a [u8],
     format: Format,
@@ -290,11 +246,11 @@ impl File<'_> {
         }
     }
 
-    /// Compares the announced size with the limits; what a decoder may then allocate.
+    /// Compares the size in the header with the limits; returns what a decoder may allocate.
     fn allow(&self, width: u32, height: u32) -> Result<Limits, PictureError> {
-        // The largest samples are four of 16 bits.
+        // The largest pixel has four samples of 16 bits.
         const BYTES_PER_PIXEL: u64 = 8;
-        // Metadata, palettes and rows under way; profiles are below a megabyte in practice.
+        // For metadata, palettes and row buffers; profiles are below a megabyte in practice.
         const BESIDE_THE_PIXELS: u64 = 16 << 20;
 
         if width == 0 || height == 0 {
@@ -331,7 +287,7 @@ impl File<'_> {
         let allowed = self.allow(width, height)?;
         let refusal = |error| self.refusal(error, &allowed);
         decoder.set_limits(allowed.clone()).map_err(refusal)?;
-        // Unreadable metadata say nothing about the pixels, so such a picture stands as it is.
+        // If the metadata cannot be read, the orientation is left as it is.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut colour = decoder.color_type();
         let length = usize::try_from(decoder.total_bytes()).map_err(|_| {
@@ -372,7 +328,7 @@ impl File<'_> {
     }
 }
 
-/// Whether an error, or one that caused it, is that the bytes ended.
+/// Whether an error, or one of its sources, is an unexpected end of the bytes.
 fn ends_early(error: &ImageError) -> bool {
     if let ImageError::IoError(error) = error {
         return error.kind() == io::ErrorKind::UnexpectedEof;
@@ -387,10 +343,10 @@ fn ends_early(error: &ImageError) -> bool {
     false
 }
 
-/// Brings samples of any of the decoders' layouts to opaque gray or RGB of 8 bits; `None` for a
-/// layout that none of the five formats has.
+/// Converts samples of any of the decoders' layouts to opaque gray or RGB with 8 bits; `None` for a layout that none
+/// of the five formats has.
 fn over_white(samples: Vec<u8>, colour: ColorType, width: u32, height: u32) -> Option<DynamicImage> {
-    // The decoders hand out 16-bit samples in the machine's byte order.
+    // The decoders return 16-bit samples in native byte order.
     let wide = |pair: &[u8]| u16::from_ne_bytes([pair[0], pair[1]]);
     let rgb = match colour {
         ColorType::L8 => {

@@ -1,15 +1,21 @@
-//! Fashion-MNIST's idx files, gzipped or plain → its pictures and their labels.
+//! Fashion-MNIST's idx files, gzipped or plain. In: the bytes of a file. Out: pictures or labels.
 //!
 //! The format is LeCun's: a magic number of four bytes (0, 0, type of the items, number of axes),
 //! the length of every axis as a big-endian u32, then the items. Fashion-MNIST's items are u8.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use ndarray::Array3;
 
-use crate::picture::PictureError;
+use super::error::PictureError;
+use super::pixels::Picture;
+use super::shape::Shape;
 
+pub use error::{Contents, IdxError};
+
+mod error;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +33,8 @@ pub const CLASS_NAMES: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// Most bytes that a file may hold unpacked: five times Fashion-MNIST's largest (60,000 pictures
-/// of 28 x 28 pixels, 47 million bytes), so that a small file cannot unpack to fill the memory.
+/// The largest unpacked length in bytes: five times Fashion-MNIST's largest (60,000 pictures of 28 x 28 pixels, 47
+/// million bytes), so that a small file cannot fill the memory.
 pub const MAX_BYTES: u64 = 256 << 20;
 
 /// Magic number of u8 items on three axes: pictures, rows, columns.
@@ -36,109 +42,10 @@ const MAGIC_PICTURES: u32 = 0x0803;
 /// Magic number of u8 items on one axis: labels.
 const MAGIC_LABELS: u32 = 0x0801;
 
-/// Why a file of Fashion-MNIST is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum IdxError {
-    /// The magic number is another one.
-    #[error(
-        "an idx file of {wanted} begins with the magic number {expected:#010x}, this one with \
-         {found:#010x}; give the official *-ubyte.gz file"
-    )]
-    Magic {
-        /// What was to be read.
-        wanted: Contents,
-        /// The magic number of such a file.
-        expected: u32,
-        /// The magic number found.
-        found: u32,
-    },
-    /// The file ends before the header or the items that it announces.
-    #[error(
-        "the idx file of {wanted} announces {expected} bytes and holds {found}; \
-         fetch it again, it was cut"
-    )]
-    Truncated {
-        /// What was to be read.
-        wanted: Contents,
-        /// Bytes that header and items take, unpacked.
-        expected: u64,
-        /// Bytes there are, unpacked.
-        found: u64,
-    },
-    /// Bytes follow the items that the header announces.
-    #[error(
-        "the idx file of {wanted} goes on after the {expected} bytes that it announces; \
-         fetch it again, it was damaged"
-    )]
-    Trailing {
-        /// What was to be read.
-        wanted: Contents,
-        /// Bytes that header and items take, unpacked.
-        expected: u64,
-    },
-    /// The header announces no pictures, or pictures without pixels.
-    #[error("the idx file announces {count} pictures of {height} x {width} pixels; none may be 0")]
-    Empty {
-        /// Pictures announced.
-        count: u32,
-        /// Rows of a picture.
-        height: u32,
-        /// Columns of a picture.
-        width: u32,
-    },
-    /// The header announces more than is ever unpacked.
-    #[error(
-        "the idx file of {wanted} announces {announced} bytes, the limit is {limit_bytes}; \
-         Fashion-MNIST has at most 47040016"
-    )]
-    TooLarge {
-        /// What was to be read.
-        wanted: Contents,
-        /// Bytes of items announced.
-        announced: u128,
-        /// Most bytes that are unpacked.
-        limit_bytes: u64,
-    },
-    /// A label without a class.
-    #[error("label {index} is {label}; Fashion-MNIST has the classes 0 to 9")]
-    Label {
-        /// Position of the label in the file, from 0.
-        index: usize,
-        /// The label found.
-        label: u8,
-    },
-    /// The gzip stream contradicts itself.
-    #[error("the gzip file of {wanted} is damaged ({source}); fetch it again")]
-    Gzip {
-        /// What was to be read.
-        wanted: Contents,
-        /// What the unpacker says.
-        source: io::Error,
-    },
-}
-
-/// The two kinds of files that Fashion-MNIST consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contents {
-    /// `*-images-idx3-ubyte`
-    Pictures,
-    /// `*-labels-idx1-ubyte`
-    Labels,
-}
-
-impl std::fmt::Display for Contents {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Pictures => "pictures",
-            Self::Labels => "labels",
-        })
-    }
-}
-
 /// Reads the pictures of a file: `[pictures, height, width]`, each pixel 0 (background) to 255.
 ///
 /// # Errors
-/// [`PictureError::Idx`] for any file but a whole idx file of one or more pictures.
+/// [`PictureError::Idx`] unless the file is a complete idx file of one or more pictures.
 pub fn pictures(bytes: &[u8]) -> Result<Array3<u8>, PictureError> {
     let mut items = Items::open(bytes, Contents::Pictures)?;
     let [count, height, width] = [items.axis()?, items.axis()?, items.axis()?];
@@ -149,7 +56,7 @@ pub fn pictures(bytes: &[u8]) -> Result<Array3<u8>, PictureError> {
     let found = pixels.len();
     let shape = [count, height, width].map(|axis| usize::try_from(axis).unwrap_or(usize::MAX));
     Array3::from_shape_vec(shape, pixels).map_err(|_| PictureError::PixelCount {
-        shape: crate::picture::Shape {
+        shape: Shape {
             channels: shape[0],
             height: shape[1],
             width: shape[2],
@@ -161,7 +68,7 @@ pub fn pictures(bytes: &[u8]) -> Result<Array3<u8>, PictureError> {
 /// Reads the labels of a file, in the order of its pictures, each an index into [`CLASS_NAMES`].
 ///
 /// # Errors
-/// [`PictureError::Idx`] for any file but a whole idx file of labels from 0 to 9.
+/// [`PictureError::Idx`] unless the file is a complete idx file of labels from 0 to 9.
 pub fn labels(bytes: &[u8]) -> Result<Vec<u8>, PictureError> {
     let mut items = Items::open(bytes, Contents::Labels)?;
     let count = items.axis()?;
@@ -173,7 +80,79 @@ pub fn labels(bytes: &[u8]) -> Result<Vec<u8>, PictureError> {
     }
 }
 
-/// A file under way: the header is read, the items follow.
+/// A split of Fashion-MNIST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// 60,000 pictures to train on.
+    Train,
+    /// 10,000 pictures to test with.
+    Test,
+}
+
+impl Split {
+    /// The split's name: `train` or `test`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+
+    /// The names of the split's official files: its pictures, and their labels.
+    #[must_use]
+    pub fn file_names(self) -> [&'static str; 2] {
+        match self {
+            Self::Train => ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"],
+            Self::Test => ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"],
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// Pictures of one gray channel, and as many labels, each an index into [`CLASS_NAMES`].
+pub type Labelled = (Vec<Picture>, Vec<u8>);
+
+/// Reads a file of pictures and the file of their labels: the first `count`, or all of them.
+///
+/// # Errors
+/// [`PictureError::Idx`] if a file is invalid, the two differ in their numbers, or `count` is more than there are.
+pub fn labelled(
+    picture_file: &[u8],
+    label_file: &[u8],
+    count: Option<usize>,
+) -> Result<Labelled, PictureError> {
+    let pixels = pictures(picture_file)?;
+    let mut labels = labels(label_file)?;
+    let (found, height, width) = pixels.dim();
+    if labels.len() != found {
+        return Err(IdxError::Unequal {
+            pictures: found,
+            labels: labels.len(),
+        }
+        .into());
+    }
+    let wanted = count.unwrap_or(found);
+    if wanted > found {
+        return Err(IdxError::TooFew { wanted, found }.into());
+    }
+    let shape = Shape {
+        channels: 1,
+        height,
+        width,
+    };
+    let planes = pixels.outer_iter().take(wanted);
+    let pictures = planes.map(|plane| Picture::from_vec(shape, plane.iter().copied().collect()));
+    labels.truncate(wanted);
+    Ok((pictures.collect::<Result<_, _>>()?, labels))
+}
+
+/// A reader whose header is read and whose items follow.
 struct Items<'a> {
     wanted: Contents,
     reader: Box<dyn Read + 'a>,
@@ -222,7 +201,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// All items, of which there must be as many as announced.
+    /// All items. There must be as many as the header says.
     fn finish(mut self, announced: u128) -> Result<Vec<u8>, IdxError> {
         let wanted = self.wanted;
         let Some(length) = u64::try_from(announced).ok().filter(|n| *n <= MAX_BYTES) else {
@@ -233,7 +212,7 @@ impl<'a> Items<'a> {
             });
         };
         let expected = self.header_bytes + length;
-        // The buffer grows with what is there, never with what is announced.
+        // The buffer grows with the bytes read, not with the length in the header.
         let items = self.read(length)?;
         let found = u64::try_from(items.len()).unwrap_or(u64::MAX);
         if found < length {
@@ -244,7 +223,7 @@ impl<'a> Items<'a> {
                 found,
             });
         }
-        // This also makes the unpacker reach its checksum, which a cut file may lack.
+        // This also makes the decoder verify its checksum, which a truncated file lacks.
         let mut beyond = [0];
         match self.reader.read(&mut beyond) {
             Ok(0) => Ok(items),
@@ -253,12 +232,12 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// Up to `length` bytes; fewer where the file ends.
+    /// Up to `length` bytes; fewer if the file ends.
     fn read(&mut self, length: u64) -> Result<Vec<u8>, IdxError> {
         let mut bytes = Vec::new();
         match self.reader.by_ref().take(length).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
-            // A cut gzip file gives what it holds, and the lengths then tell.
+            // A truncated gzip file gives the bytes it has; the lengths are compared later.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(bytes),
             Err(source) => Err(IdxError::Gzip {
                 wanted: self.wanted,

@@ -3,7 +3,11 @@
 //! The format (NumPy Enhancement Proposal 1): six bytes of signature, two of version, the length
 //! of the header (u16, from version 2 on u32, little-endian), the header, which is a Python
 //! dictionary of `descr`, `fortran_order` and `shape`, then the items.
+//!
+//! Not `ndarray-npy`: version 0.10 allocates the header's length as the file states it, so that 12 bytes abort a process
+//! with less than 4 GiB of memory.
 
+mod error;
 mod header;
 
 #[cfg(test)]
@@ -11,81 +15,19 @@ mod tests;
 
 use ndarray::ArrayView2;
 
-use crate::picture::{Picture, PictureError, Shape};
+use super::error::PictureError;
+use super::pixels::Picture;
+use super::shape::Shape;
 use header::Header;
+
+pub use error::NpyError;
 
 const SIGNATURE: &[u8] = b"\x93NUMPY";
 
 /// NumPy aligns the first item to 64 bytes.
 const ALIGNMENT: usize = 64;
 
-/// Why a `.npy` file is refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum NpyError {
-    /// The signature is missing.
-    #[error("this is no .npy file: it does not begin with \\x93NUMPY; write one with numpy.save")]
-    NotNpy,
-    /// A version of the format that does not exist yet.
-    #[error("the .npy file has version {major}; versions 1 to 3 are read")]
-    Version {
-        /// The major version found.
-        major: u8,
-    },
-    /// The header is not the dictionary that it should be.
-    #[error("the header of the .npy file is damaged: {expected} was expected at byte {at} of it")]
-    Header {
-        /// What should have stood there.
-        expected: &'static str,
-        /// Position in the header's text, from 0.
-        at: usize,
-    },
-    /// Items of another type.
-    #[error("the .npy file holds {found} items, pixels are uint8; convert with .astype('uint8')")]
-    ItemType {
-        /// The `descr` found.
-        found: String,
-    },
-    /// The first axis runs fastest.
-    #[error(
-        "the .npy file is in Fortran order, pixels are in C order; \
-         convert with numpy.ascontiguousarray"
-    )]
-    FortranOrder,
-    /// Another number of axes than 3 or 4.
-    #[error(
-        "the .npy file has {} axes {found:?}, pictures have [channels, height, width] or \
-         [pictures, channels, height, width]", found.len()
-    )]
-    Axes {
-        /// The shape found.
-        found: Vec<usize>,
-    },
-    /// An axis of length zero.
-    #[error("the .npy file of shape {found:?} has no pixels; every axis must be 1 or more")]
-    Empty {
-        /// The shape found.
-        found: Vec<usize>,
-    },
-    /// The file ends before its header or its items do.
-    #[error("the .npy file announces {expected} bytes and has {found}; it was cut, send all of it")]
-    Truncated {
-        /// Bytes that the file announces up to where it was read; more than can be counted if
-        /// `usize::MAX`.
-        expected: usize,
-        /// Bytes there are.
-        found: usize,
-    },
-    /// Bytes follow the items.
-    #[error("the .npy file announces {expected} bytes and has {found}; give one array a file")]
-    Trailing {
-        /// Bytes that the file announces.
-        expected: usize,
-        /// Bytes there are.
-        found: usize,
-    },
-}
-
-/// Whether bytes begin like a `.npy` file.
+/// Whether the bytes start with the signature of a `.npy` file.
 #[must_use]
 pub fn is_npy(bytes: &[u8]) -> bool {
     bytes.starts_with(SIGNATURE)
@@ -95,8 +37,8 @@ pub fn is_npy(bytes: &[u8]) -> bool {
 /// width]` is one picture, `[pictures, channels, height, width]` several; at least one.
 ///
 /// # Errors
-/// [`PictureError::Npy`] for items that are not u8, Fortran order, another number of axes, an
-/// axis of length zero, and a file that is shorter or longer than it announces.
+/// [`PictureError::Npy`] for items that are not u8, Fortran order, another number of axes, an axis of length zero, and
+/// a file that is shorter or longer than its header says.
 pub fn pictures(bytes: &[u8]) -> Result<Vec<Picture>, PictureError> {
     let (header, items_at) = read_header(bytes)?;
     if !matches!(header.descr.trim_start_matches(['|', '<', '>', '=']), "u1" | "B") {
@@ -138,7 +80,7 @@ pub fn pictures(bytes: &[u8]) -> Result<Vec<Picture>, PictureError> {
         .collect()
 }
 
-/// The header, and where the items begin.
+/// The header, and the offset of the items.
 fn read_header(bytes: &[u8]) -> Result<(Header, usize), NpyError> {
     if !is_npy(bytes) {
         return Err(NpyError::NotNpy);

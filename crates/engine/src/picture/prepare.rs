@@ -1,6 +1,6 @@
-//! A product photo → the network's [`Picture`], the way Fashion-MNIST itself was made.
+//! Prepares photos for a network. In: a decoded picture. Out: a [`Picture`] of the network's shape.
 //!
-//! All arithmetic is in integers, so equal photos give equal pictures on every machine.
+//! All arithmetic is in integers, so that equal photos give equal pictures on every machine.
 
 mod backdrop;
 mod resample;
@@ -11,15 +11,18 @@ mod tests;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::picture::{Decoded, Picture, PictureError, Shape};
+use super::decode::Decoded;
+use super::error::PictureError;
+use super::pixels::Picture;
+use super::shape::Shape;
 use backdrop::Backdrop;
 use resample::{ONE, Resampled, SAMPLE_ONE, Window, resample};
 
-/// Longest side, in pixels, of an input that a photo is prepared for: far above what any network
-/// on the chip reads, and short enough that no product of lengths overflows 64 bits.
+/// The largest width and height, in pixels, of a network's input: far above what fits on the chip, and small enough
+/// that products of lengths fit 64 bits.
 pub const MAX_INPUT_SIDE: usize = 4_096;
 
-/// How photos become inputs: what a model file may name in `network.input.prepare`.
+/// A recipe of preparation: the value of `network.input.prepare` in a model file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// As Fashion-MNIST was made (Xiao et al. 2017, section 2): trimmed, shrunk, sharpened,
@@ -30,10 +33,10 @@ pub enum Recipe {
 }
 
 impl Recipe {
-    /// The recipe of a model file that names none.
+    /// The recipe of a network whose model file names none, from the channels of its input.
     #[must_use]
-    pub fn default_for(input: Shape) -> Self {
-        if input.channels == 1 {
+    pub fn default_for(channels: usize) -> Self {
+        if channels == 1 {
             Self::FashionMnist
         } else {
             Self::Plain
@@ -62,13 +65,13 @@ impl FromStr for Recipe {
     }
 }
 
-/// Whether a request wants the model's recipe: its option `prepare`.
+/// The option `prepare` of a request: with or without the model's recipe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// By the model's recipe.
     #[default]
     Auto,
-    /// Without a recipe: gray (or RGB for three channels) and resize alone.
+    /// Without a recipe: only converted to gray (or RGB for three channels) and resized.
     AsIs,
 }
 
@@ -97,9 +100,8 @@ impl FromStr for Mode {
 
 /// Prepares a photo for a network's input; the picture has the shape `input`.
 ///
-/// A one-channel network takes a photo of its own width, height and one 8-bit gray channel as
-/// it is, whatever the recipe and the mode. [`Recipe::FashionMnist`] gives a network of three
-/// channels the same gray three times.
+/// For a one-channel network, a gray picture of its width and height is used as it is, with any recipe and mode.
+/// [`Recipe::FashionMnist`] gives a network of three channels the same gray three times.
 ///
 /// # Errors
 /// [`PictureError::InputNotPreparable`] if `input` has other than 1 or 3 channels or a side
@@ -126,7 +128,7 @@ pub fn prepare(image: &Decoded, input: Shape, recipe: Recipe, mode: Mode) -> Res
     }
 }
 
-/// The network's input, with sides that a picture can have.
+/// The network's input, with checked sides.
 struct Canvas {
     input: Shape,
     width: u32,
@@ -151,7 +153,7 @@ impl Canvas {
         }
     }
 
-    /// Sorts samples that lie side by side, pixel by pixel, into channels.
+    /// Separates interleaved samples into channels.
     fn picture(&self, interleaved: &[u8]) -> Result<Picture, PictureError> {
         let channels = self.input.channels;
         let pixels = (0..channels)
@@ -182,8 +184,7 @@ fn in_channels(pixels: &[u8], from: usize, to: usize) -> Vec<u8> {
     }
 }
 
-/// Gray of red, green and blue in the same unit (ITU-R BT.709, luma), which is what
-/// `ImageMagick` makes of a picture when asked for gray.
+/// Gray of red, green and blue in the same unit (ITU-R BT.709, luma), as `ImageMagick` computes gray.
 fn gray([red, green, blue]: [u64; 3]) -> u64 {
     (red * 2_126 + green * 7_152 + blue * 722 + 5_000) / 10_000
 }
@@ -229,7 +230,7 @@ fn fashion_mnist(image: &Decoded, canvas: &Canvas) -> Vec<u8> {
     let Some((columns, rows)) = backdrop.trim(image) else {
         return vec![0; canvas.input.width * canvas.input.height];
     };
-    // The longest edge fills the canvas: the length of one output pixel over the source.
+    // The longest edge fills the canvas: this is the length of one output pixel in the source.
     let per_pixel = |source: &Range<u32>, pixels: u32| {
         let length = i64::from(source.end - source.start) * ONE;
         (length + i64::from(pixels) - 1) / i64::from(pixels)
@@ -243,15 +244,15 @@ fn fashion_mnist(image: &Decoded, canvas: &Canvas) -> Vec<u8> {
     sharpen(&bright, canvas.input.width)
 }
 
-/// Lays `pixels` output pixels of length `pixel` over the source, the product in their middle.
+/// Centres the source under `pixels` output pixels of length `pixel`.
 ///
-/// Fashion-MNIST's products are a whole number of pixels wide; where an odd number is left over,
-/// the left margin is the wider one (of 2,000 of its test pictures, 971 differ by one that way
-/// and 3 the other). A photo is no whole number of pixels wide, so the shift by half a pixel
-/// comes and goes gradually, and nothing jumps when one column more is trimmed.
+/// Fashion-MNIST's products are a whole number of pixels wide; where an odd number is left over, the left margin is
+/// the wider one (of 2,000 of its test pictures, 971 differ by one that way and 3 the other). A photo is not a whole
+/// number of pixels wide, so the shift by half a pixel is gradual, and trimming one more column does not move the
+/// product suddenly.
 fn centred(source: &Range<u32>, pixels: u32, pixel: i64) -> Window {
-    // A soft edge reaches the 5 % of trimming a third of a pixel beyond where the pixel that it
-    // came from would end. Measured on both edges together: 0.6.
+    // A soft edge reaches the 5 % of trimming about a third of a pixel outside of the original edge. Measured for both
+    // edges together: 0.6.
     let soft_edges = pixel * 6 / 10;
 
     let length = pixel * i64::from(pixels);
@@ -268,8 +269,8 @@ fn centred(source: &Range<u32>, pixels: u32, pixel: i64) -> Window {
 
 /// Gray with the backdrop at 0 and the product above: negated where the backdrop is light.
 ///
-/// The backdrop's own gray becomes 0 exactly, as it is in the data set, also where a sheet came
-/// out less than white, and full contrast stays 255. On white, this is plain negation.
+/// The backdrop's gray becomes exactly 0, as in the data set, even if the sheet is not quite white, and full contrast
+/// stays 255. On white this is negation.
 fn bright_on_black(
     image: &Decoded,
     backdrop: &Backdrop,
@@ -282,7 +283,7 @@ fn bright_on_black(
         [one, ..] => one,
         [] => 0,
     };
-    // The middle of an output pixel, as parts of the picture's side.
+    // The centre of an output pixel, as a fraction of the picture's side.
     let place = |window: Window, index: u32, side: u32| {
         let pixels = 2 * i64::from(window.pixels);
         let middle = window.start + window.length * (2 * i64::from(index) + 1) / pixels;
@@ -309,9 +310,9 @@ fn bright_on_black(
         .collect()
 }
 
-/// Sharpens "using a Gaussian operator of the radius and standard deviation of 1.0" (Xiao et al.
-/// 2017, section 2): `ImageMagick`'s `-sharpen 1x1`, whose 3 x 3 weights are minus the Gaussian,
-/// in the middle twice the Gaussian's sum, all divided by what they add up to.
+/// Sharpens "using a Gaussian operator of the radius and standard deviation of 1.0" (Xiao et al. 2017, section 2):
+/// `ImageMagick`'s `-sharpen 1x1`, whose 3 x 3 weights are minus the Gaussian, except for twice the Gaussian's sum at
+/// the centre, all divided by their sum.
 fn sharpen(samples: &[u64], width: usize) -> Vec<u8> {
     // exp(-1/2), exp(-1) and exp(0) in 100,000ths.
     const BESIDE: i64 = 60_653;
@@ -326,7 +327,7 @@ fn sharpen(samples: &[u64], width: usize) -> Vec<u8> {
     let mut sharpened = Vec::with_capacity(samples.len());
     for y in 0..height {
         for x in 0..width {
-            // Beyond the canvas, its outermost pixels go on.
+            // Outside of the canvas, its outermost pixels are repeated.
             let (left, right) = (x.saturating_sub(1), (x + 1).min(width - 1));
             let (above, below) = (y.saturating_sub(1), (y + 1).min(height - 1));
             let beside = at(left, y) + at(right, y) + at(x, above) + at(x, below);

@@ -1,8 +1,8 @@
-//! The paper's way to name a network, `32-64-10`: convolution channels, then classes.
+//! Architectures by name, as in the paper: `32-64-10` lists the channels of the convolutions, then the classes.
 //!
-//! The paper gives channel counts alone. Kernels, strides and paddings are our choice, made once: with them every
-//! network of its Table 1 keeps within a fan-in of 4,096 but the last, 32-64-128-256-10, which the paper found not
-//! deployable for that very reason.
+//! The paper gives channel counts only. Kernels, strides and paddings are our choice: with them every network of its
+//! Table 1 has a fan-in of at most 4,096, except for the last, 32-64-128-256-10, which the paper could not deploy for
+//! that reason.
 
 use engine::network::activation::{Activation, Clipped};
 use engine::network::{Kind, Layer, Network, NetworkError};
@@ -17,7 +17,10 @@ const CONVOLUTIONS: [&[(usize, usize)]; 4] = [
     &[(2, 0), (1, 0), (2, 0), (1, 1)],
 ];
 
-/// Lays out the paper's network of that name; the layer before the classifier is the embedding.
+/// The paper's network of that name. The layer before the classifier is the embedding layer.
+///
+/// # Errors
+/// [`NetworkError`] for a name of another form, and for layers that do not fit `input`.
 pub fn parse(name: &str, input: Shape) -> Result<Network, NetworkError> {
     let refuse = || {
         NetworkError::layer(
@@ -33,9 +36,13 @@ pub fn parse(name: &str, input: Shape) -> Result<Network, NetworkError> {
     Ok(network(name, input, layers))
 }
 
-/// Lays out a network with a compact embedding: `32-64-128-10` has convolutions of 32 and 64 channels as the paper's
-/// have, a dense embedding layer of 128 neurons and 10 classes. `32k5s2p2` is a convolution of 32 channels with a kernel of
-/// 5 x 5, stride 2 and padding 2; what it leaves out is as in the paper's. All activations are clipped to `levels` steps.
+/// A network with a dense embedding layer: `32-64-128-10` has convolutions of 32 and 64 channels like the paper's, a
+/// dense embedding layer of 128 neurons, and 10 classes. `32k5s2p2` is a convolution of 32 channels with a kernel of 5
+/// x 5, stride 2 and padding 2; omitted parts are as in the paper's networks. All activations are clipped to `levels`
+/// steps.
+///
+/// # Errors
+/// [`NetworkError`] for a name of another form, and for layers that do not fit `input`.
 pub fn parse_metric(name: &str, input: Shape, levels: u32) -> Result<Network, NetworkError> {
     let refuse = || {
         NetworkError::layer(
@@ -67,8 +74,8 @@ pub fn parse_metric(name: &str, input: Shape, levels: u32) -> Result<Network, Ne
     })
 }
 
-/// Where training starts from: three standard deviations of what first parameters make of Fashion-MNIST (uniform, of
-/// the variance that He et al. 2015 give), so that hardly anything is clipped before anything is learnt.
+/// The initial ceiling: three standard deviations of the activations that initial parameters (uniform, with the
+/// variance of He et al. 2015) give on Fashion-MNIST, so that hardly anything is clipped at the start.
 const FIRST_CEILING: f32 = 2.0;
 
 fn sizes<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<usize>> {
@@ -89,7 +96,7 @@ struct Convolution {
 }
 
 impl Convolution {
-    /// Reads `48k5s2p2`; what is left out of kernel, stride and padding is `default`'s.
+    /// Parses `48k5s2p2`; kernel, stride and padding default to those of `default`.
     fn parse(word: &str, default: Self) -> Option<Self> {
         let end = |word: &str| {
             word.find(|letter: char| !letter.is_ascii_digit())
@@ -115,7 +122,7 @@ impl Convolution {
     }
 }
 
-/// The paper's convolutions of so many channels; none where its networks have no such number of them.
+/// The paper's convolutions with these channels; `None` if its networks have another number of convolutions.
 fn paper_convolutions(channels: &[usize]) -> Option<Vec<Convolution>> {
     let table = CONVOLUTIONS.get(channels.len().checked_sub(1)?)?;
     let convolution = |(&channels, &(stride, padding)): (&usize, &(usize, usize))| Convolution {
@@ -163,7 +170,7 @@ fn network(name: &str, input: Shape, layers: Vec<Layer>) -> Network {
     Network {
         name: name.to_owned(),
         input,
-        recipe: Recipe::default_for(input),
+        recipe: Recipe::default_for(input.channels),
         embedding_layer: layers.len() - 2,
         layers,
         activation: Activation::Relu,

@@ -12,6 +12,9 @@ use super::{Ann, Parameters, Weights};
 const FORMAT: &str = "spikelens-ann";
 
 /// Reads an ANN file.
+///
+/// # Errors
+/// [`NetworkError`] for a file that is not a valid ANN file; it names the layer, tensor or metadata key.
 pub fn read_ann(bytes: &[u8]) -> Result<Ann, NetworkError> {
     let mut file = ModelFile::open(bytes, FORMAT)?;
     let network = file.connect()?;
@@ -51,6 +54,7 @@ pub fn read_ann(bytes: &[u8]) -> Result<Ann, NetworkError> {
 }
 
 /// Writes an ANN file.
+#[must_use]
 pub fn write_ann(ann: &Ann) -> Vec<u8> {
     let mut tensors = Tensors::default();
     for (layer, parameters) in ann.network.layers.iter().zip(&ann.parameters) {

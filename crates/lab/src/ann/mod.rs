@@ -1,4 +1,4 @@
-//! The ordinary network: float parameters and its forward pass.
+//! The float network (ANN): parameters and forward pass.
 //!
 //! In: pictures, scaled to `[0, 1]` by 1/255. Out: the embedding layer's activations and the classifier's logits.
 //! The network's activation follows every layer but the last. Absent: training (`crate::train`).
@@ -16,7 +16,7 @@ use engine::picture::Picture;
 pub enum Weights {
     /// `[out, in, kernel_y, kernel_x]`.
     Conv2d(Array4<f32>),
-    /// None of its own: each input counts `1 / (kernel_y x kernel_x)`.
+    /// No parameters: each input has the weight `1 / (kernel_y x kernel_x)`.
     AvgPool2d,
     /// `[out, in]`.
     Dense(Array2<f32>),
@@ -29,14 +29,14 @@ pub struct Parameters {
     pub bias: Option<Array1<f32>>,
 }
 
-/// A network with float parameters, one entry a layer.
+/// A network with float parameters, one entry per layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ann {
     pub network: Network,
     pub parameters: Vec<Parameters>,
 }
 
-/// What the network makes of one picture.
+/// The result of a forward pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activations {
     /// The embedding layer's output, flattened channel, row, column.
@@ -46,7 +46,7 @@ pub struct Activations {
 }
 
 impl Activations {
-    /// The class: the first of the highest.
+    /// The class with the highest logit; the first one on a tie.
     pub fn class(&self) -> usize {
         let most = self.logits.iter().copied().fold(f32::MIN, f32::max);
         self.logits.iter().position(|&logit| logit == most).unwrap_or(0)
@@ -57,7 +57,8 @@ impl Ann {
     /// The forward pass for one picture of the network's input shape.
     ///
     /// # Panics
-    /// If the picture's shape is not the network's: callers prepare it first.
+    /// If the picture's shape is not the network's input.
+    #[must_use]
     pub fn forward(&self, picture: &Picture) -> Activations {
         assert_eq!(picture.shape(), self.network.input, "a prepared picture");
         let mut values: Array1<f32> = picture
@@ -91,10 +92,11 @@ impl Ann {
     }
 }
 
-/// What arrives at a layer's neurons when its source has the activations `source`: weights times source, plus bias.
+/// The input of a layer's neurons for the activations `source`: weights times source, plus bias.
 ///
-/// All flattened channel, row, column. Shared by the float network and by the calibration of Algorithm 1, which
-/// runs the same sums over integer weights.
+/// Source and result are flattened channel, row, column. Also used by the calibration of Algorithm 1, with integer
+/// weights.
+#[must_use]
 pub fn drive(
     layer: &Layer,
     weights: &Weights,
@@ -173,7 +175,7 @@ fn pooled(layer: &Layer, kernel: [usize; 2], stride: [usize; 2], source: ArrayVi
     let planes = source
         .into_shape_with_order((input.channels, input.height, input.width))
         .expect("a source has its layer's shape");
-    // A window has at most 2^24 inputs, which f32 holds exactly.
+    // A window has at most 2^24 inputs, which f32 represents exactly.
     let share = 1.0 / (kernel[0] * kernel[1]) as f32;
     let mut means = Array1::zeros(layer.neurons());
     for (index, mean) in means.iter_mut().enumerate() {

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::ann::file::read_ann;
 use crate::convert::{ConvertOptions, convert};
-use crate::files::{self, Split};
+use crate::dataset::{Split, fashion_mnist};
+use crate::files;
 use crate::progress;
 use engine::chip::place::Placement;
 use engine::network::activation::Activation;
@@ -20,18 +21,18 @@ use engine::network::{Probe, TimeSteps};
 
 /// Convert a trained network into a spiking one
 ///
-/// By Algorithm 1 of the paper; a network trained with clipped activations (train --recipe metric) brings its thresholds
-/// along instead.
+/// Uses Algorithm 1 of the paper. For a network trained with clipped activations (train --recipe metric), the
+/// thresholds follow from the ceilings of the activations.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens convert ann.safetensors --calibration dataset/fashion-mnist --out snn.safetensors")]
 pub struct Convert {
     /// The ANN file (safetensors)
     ann: PathBuf,
-    /// Folder with Fashion-MNIST; its first training pictures calibrate the thresholds
+    /// Directory of Fashion-MNIST; its first training pictures calibrate the thresholds
     #[arg(long, value_name = "DIR", env = "SPIKELENS_CALIBRATION")]
     calibration: PathBuf,
-    /// Where the SNN file goes
+    /// The SNN file to write
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: PathBuf,
     /// Bits of a weight, sign included: 2 to 9
@@ -40,19 +41,19 @@ pub struct Convert {
     /// Bits of a bias, sign included: 2 to 13 [default: 9; 13 for clipped activations]
     #[arg(long, env = "SPIKELENS_BIAS_BITS")]
     bias_bits: Option<u32>,
-    /// How many training pictures calibrate
+    /// Number of training pictures for the calibration
     #[arg(long, default_value_t = 2000, env = "SPIKELENS_SAMPLES")]
     samples: usize,
-    /// Which percentile of a layer's input becomes its threshold
+    /// The percentile of a layer's input that becomes its threshold
     #[arg(long, default_value_t = 100.0, env = "SPIKELENS_PERCENTILE")]
     percentile: f64,
-    /// The membrane that every input neuron starts from [default: 0; 127, half a threshold, for clipped activations]
+    /// Initial membrane of every input neuron [default: 0; 127, half a threshold, for clipped activations]
     #[arg(long, value_name = "N", env = "SPIKELENS_INPUT_INITIAL_MEMBRANE")]
     input_initial_membrane: Option<i32>,
-    /// The probe that the file names as its default [default: the ANN's, else none]
+    /// Default probe stored in the file [default: the ANN's, if it has one]
     #[arg(long, env = "SPIKELENS_DEFAULT_PROBE")]
     default_probe: Option<Probe>,
-    /// The time steps that the file names as its default [default: the ANN's, else none]
+    /// Default time steps stored in the file [default: the ANN's, if it has one]
     #[arg(long, env = "SPIKELENS_DEFAULT_TIME_STEPS")]
     default_time_steps: Option<TimeSteps>,
 }
@@ -61,7 +62,7 @@ impl Convert {
     pub fn run(self) -> Result<()> {
         let bytes = files::read(&self.ann)?;
         let mut ann = read_ann(&bytes).with_context(|| format!("{} is refused", self.ann.display()))?;
-        let (pictures, _) = files::fashion_mnist(&self.calibration, Split::Train, Some(self.samples))?;
+        let (pictures, _) = fashion_mnist(&self.calibration, Split::Train, Some(self.samples))?;
         ann.network.default_probe = self.default_probe.or(ann.network.default_probe);
         ann.network.default_time_steps = self.default_time_steps.or(ann.network.default_time_steps);
         let clipped = ann.network.activation != Activation::Relu;

@@ -1,4 +1,5 @@
-//! `inspect --fit` and `inspect --validate`: where the cost model's constants come from, and how far they are right.
+//! `inspect --fit` and `inspect --validate`: the origin of the cost model's constants, and their comparison with
+//! measurements.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,21 +13,22 @@ use engine::network::TimeSteps;
 use serde_json::json;
 
 use super::validate;
-use crate::files::{self, Split};
-use crate::fit::{MEASURED, fit};
+use crate::dataset::{Split, fashion_mnist};
+use crate::fit::fit;
 use crate::progress;
+use crate::published::CHIP;
 use crate::validation;
 
-/// What `inspect` can be asked of the cost models.
+/// The options of `inspect` about the cost models.
 #[derive(Debug, Args)]
 pub struct Costs {
     /// Fit the constants of loihi1-paper to the paper's tables, over 1,000 test pictures, and print them
     #[arg(long, requires = "dataset", env = "SPIKELENS_FIT")]
     pub fit: bool,
-    /// Hold the cost models against measured networks that the fit has not seen; needs no MODEL
+    /// Compare the cost models with published measurements that the fit does not use; takes no MODEL
     #[arg(long, conflicts_with_all = ["fit", "model"], env = "SPIKELENS_VALIDATE")]
     pub validate: bool,
-    /// Folder with Fashion-MNIST's *-ubyte.gz files, for --fit
+    /// Directory with Fashion-MNIST's *-ubyte.gz files, for --fit
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
     pub dataset: Option<PathBuf>,
 }
@@ -46,13 +48,13 @@ pub fn print_validation(as_json: bool) -> Result<()> {
 /// Fits the constants of loihi1-paper and prints them beside the paper's figures.
 ///
 /// # Errors
-/// If the data set cannot be read or is of other pictures than the network.
+/// If the data set cannot be read or its pictures do not fit the network.
 pub fn print_fit(model: &Model, dataset: &Path, as_json: bool) -> Result<()> {
-    let (pictures, _) = files::fashion_mnist(dataset, Split::Test, Some(1000))?;
+    let (pictures, _) = fashion_mnist(dataset, Split::Test, Some(1000))?;
     let mut emulator = Emulator::new(std::sync::Arc::clone(&model.snn), &model.placement.tilings());
-    let bar = progress::bar("emulating", MEASURED.len() * pictures.len());
+    let bar = progress::bar("emulating", CHIP.len() * pictures.len());
     let mut means = [Terms::default(); 2];
-    for (mean, measured) in means.iter_mut().zip(&MEASURED) {
+    for (mean, measured) in means.iter_mut().zip(&CHIP) {
         let time_steps = TimeSteps::new(measured.time_steps)?;
         let mut all = Vec::with_capacity(pictures.len());
         for picture in &pictures {
@@ -65,7 +67,7 @@ pub fn print_fit(model: &Model, dataset: &Path, as_json: bool) -> Result<()> {
     bar.finish_and_clear();
     let fitted = fit(&means);
     if as_json {
-        print_json(&json!({"measured": MEASURED, "means": means, "fitted": fitted}))
+        print_json(&json!({"measured": CHIP, "means": means, "fitted": fitted}))
     } else {
         print_fitted(&mut std::io::stdout().lock(), &fitted, &means)
     }
@@ -84,7 +86,7 @@ fn print_fitted(out: &mut impl Write, fitted: &Fitted, means: &[Terms; 2]) -> Re
         "{:>4} {:24} {:>9} {:>9} {:>8}",
         "T", "", "measured", "modelled", "error"
     )?;
-    for (measured, terms) in MEASURED.iter().zip(means) {
+    for (measured, terms) in CHIP.iter().zip(means) {
         let cost = paper(terms, fitted);
         let power = |energy_mj: f64| energy_mj / cost.latency_ms;
         for (what, measured_value, modelled) in [

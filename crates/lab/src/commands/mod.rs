@@ -1,6 +1,7 @@
-//! The laboratory's commands: what they take, and the calls that do it.
+//! The laboratory's commands: their arguments, and the calls that carry them out.
 
 pub(crate) mod convert;
+pub(crate) mod evaluate;
 pub mod inspect;
 pub(crate) mod train;
 pub(crate) mod tune;
@@ -8,8 +9,6 @@ mod validate;
 
 use anyhow::Result;
 use clap::Subcommand;
-
-use crate::evaluate;
 
 /// The laboratory's part of the program's commands.
 #[derive(Debug, Subcommand)]
@@ -24,7 +23,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// In one sentence that says what was wrong and what would be right.
+    /// If the command fails; the message says what was wrong and what would be right.
     pub fn run(self) -> Result<()> {
         match self {
             Self::Train(train) => train.run(),

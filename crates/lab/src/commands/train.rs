@@ -1,20 +1,11 @@
-//! `train`: an ANN from Fashion-MNIST, on this CPU. Needs the cargo feature `train`.
-
-#[cfg(feature = "train")]
-mod fit;
+//! `train`: trains an ANN on Fashion-MNIST, on the CPU. Needs the cargo feature `train`.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use anyhow::Result;
+use clap::Args;
 
-#[cfg(feature = "train")]
-pub use self::fit::{Course, Follow};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Recipe {
-    Paper,
-    Metric,
-}
+use crate::recipe::Recipe;
 
 /// Train a network on Fashion-MNIST, on this machine's CPU
 #[derive(Debug, Args)]
@@ -23,40 +14,40 @@ enum Recipe {
   spikelens train --recipe metric --dataset dataset/fashion-mnist --out ann.safetensors
   spikelens train --recipe metric --architecture 32-64-128-10 --dataset dataset/fashion-mnist --out ann.safetensors
 
-Training needs a build with it: cargo build --release --features train")]
+Training needs a build that includes it: cargo build --release --features train")]
 pub struct Train {
-    /// Convolution channels, then classes, as in the paper's Table 1; metric: the embedding's neurons stand before the
+    /// Convolution channels, then classes, as in the paper's Table 1; metric: with the embedding's neurons before the
     /// classes, and 48k5s2p2 is a convolution of 48 channels, 5 x 5, stride 2, padding 2 [default: 32-64-10; metric:
     /// 48k5s2p2-80k5s2p2-128-10]
     #[arg(long, env = "SPIKELENS_ARCHITECTURE")]
     architecture: Option<String>,
-    /// Folder with Fashion-MNIST's *-ubyte.gz files
+    /// Directory with Fashion-MNIST's *-ubyte.gz files
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
     dataset: PathBuf,
-    /// Where the ANN file goes
+    /// The ANN file to write
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: PathBuf,
-    /// How often every training picture is seen [default: 15; metric: 20]
+    /// Number of epochs [default: 15; metric: 20]
     #[arg(long, env = "SPIKELENS_EPOCHS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     epochs: Option<usize>,
-    /// Equal seeds give equal networks on one machine
+    /// Random seed; equal seeds give equal networks on one machine
     #[arg(long, default_value_t = 1, env = "SPIKELENS_SEED")]
     seed: u64,
-    /// How the network is trained. paper: as the paper's are. metric: for search in few time steps, with a dense
-    /// embedding, activations clipped and quantised, a contrastive term and mirrored pictures
+    /// The training recipe. paper: like the paper's networks. metric: for search in few time steps, with a dense
+    /// embedding, clipped and quantised activations, a contrastive loss and mirrored pictures
     #[arg(long, value_enum, default_value = "paper", env = "SPIKELENS_RECIPE")]
     recipe: Recipe,
-    /// Pictures between two steps of the optimiser [default: 64; metric: 128]
+    /// Batch size [default: 64; metric: 128]
     #[arg(long, env = "SPIKELENS_BATCH")]
     batch: Option<usize>,
-    /// Of Adam, at the start; it falls along half a cosine to zero
+    /// Initial learning rate of Adam; it decays to zero along half a cosine
     #[arg(long, default_value_t = 2e-3, env = "SPIKELENS_LEARNING_RATE")]
     learning_rate: f32,
-    /// Share of a dense layer's inputs that is silenced while training [default: 0.5; metric: 0.2]
+    /// Dropout rate of the inputs of dense layers [default: 0.5; metric: 0.2]
     #[arg(long, env = "SPIKELENS_DROPOUT")]
     dropout: Option<f32>,
-    /// Most pixels that pictures are moved by at random, each way
+    /// Largest random shift of pictures, in pixels, in each direction
     #[arg(long, default_value_t = 0, env = "SPIKELENS_SHIFT",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=8))]
     shift: usize,
@@ -66,13 +57,13 @@ pub struct Train {
     /// Metric: levels of the quantised activations
     #[arg(long, default_value_t = 8, env = "SPIKELENS_LEVELS")]
     levels: u32,
-    /// Metric: weight of the contrastive term, beside a cross entropy of weight 1
+    /// Metric: weight of the contrastive loss; the cross entropy has weight 1
     #[arg(long, default_value_t = 0.5, env = "SPIKELENS_CONTRAST")]
     contrast: f32,
-    /// Metric: divides the cosines in the contrastive term
+    /// Metric: temperature of the contrastive loss
     #[arg(long, default_value_t = 0.1, env = "SPIKELENS_TEMPERATURE")]
     temperature: f32,
-    /// Training pictures, the last ones, that choose the epoch to keep and are not trained on
+    /// Number of training pictures, the last ones, held out to choose the epoch to keep
     #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]
     validation: usize,
     /// Only the first N training pictures
@@ -82,9 +73,54 @@ pub struct Train {
 
 #[cfg(not(feature = "train"))]
 impl Train {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> Result<()> {
         anyhow::bail!(
-            "this build has no training in it; get one with: cargo build --release --features train"
+            "this build does not include training; build one that does with: cargo build --release --features train"
         )
+    }
+}
+
+#[cfg(feature = "train")]
+impl Train {
+    pub fn run(self) -> Result<()> {
+        use std::io::Write;
+
+        let training = self.training();
+        let figures = training.run()?;
+        writeln!(std::io::stdout().lock(), "{}: {figures}", training.out.display())?;
+        Ok(())
+    }
+
+    fn training(self) -> crate::training::Training {
+        use crate::train::{Contrast, TrainOptions};
+
+        let defaults = self.recipe.defaults();
+        let metric = self.recipe == Recipe::Metric;
+        crate::training::Training {
+            recipe: self.recipe,
+            architecture: self
+                .architecture
+                .unwrap_or_else(|| defaults.architecture.to_owned()),
+            levels: self.levels,
+            options: TrainOptions {
+                epochs: self.epochs.unwrap_or(defaults.epochs),
+                seed: self.seed,
+                batch: self.batch.unwrap_or(defaults.batch),
+                learning_rate: self.learning_rate,
+                dropout: self.dropout.unwrap_or(defaults.dropout),
+                mirror: metric,
+                shift: self.shift,
+                normalise: self.normalise.unwrap_or(metric),
+                contrast: metric.then_some(Contrast {
+                    weight: self.contrast,
+                    temperature: self.temperature,
+                }),
+                validation: self.validation,
+                threads: crate::files::threads(),
+            },
+            dataset: self.dataset,
+            limit: self.limit,
+            out: self.out,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `tune`: an SNN trained on through its own time steps. Needs the cargo feature `train`.
+//! `tune`: continues training an SNN, through its time steps. Needs the cargo feature `train`.
 
 use std::path::PathBuf;
 
@@ -7,53 +7,53 @@ use clap::Args;
 
 use engine::network::TimeSteps;
 
-/// Train a spiking network on through the very time steps that it will run for
+/// Fine-tune a spiking network through the time steps that it will run for
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens tune snn.safetensors --dataset dataset/fashion-mnist --time-steps 8 --out tuned.safetensors
 
 Weights, biases and initial membranes learn, as the chip's integers; thresholds stay. Pictures are classified by what the
 classifier integrates, and compared by the spike counts of the embedding layer: the file names that probe and
---time-steps as its defaults. Tuning needs a build with it: cargo build --release --features train")]
+--time-steps as its defaults. Tuning needs a build that includes training: cargo build --release --features train")]
 pub struct Tune {
     /// The SNN file (safetensors), as convert writes it
     snn: PathBuf,
-    /// Folder with Fashion-MNIST's *-ubyte.gz files
+    /// Directory with Fashion-MNIST's *-ubyte.gz files
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
     dataset: PathBuf,
-    /// Where the tuned SNN file goes
+    /// The SNN file to write
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: PathBuf,
-    /// What the network is tuned for
+    /// Number of time steps to tune for
     #[arg(long, value_name = "T", default_value = "8", env = "SPIKELENS_TIME_STEPS")]
     time_steps: TimeSteps,
-    /// How often every training picture is seen
+    /// Number of epochs
     #[arg(long, default_value_t = 1, env = "SPIKELENS_EPOCHS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     epochs: usize,
-    /// Equal seeds give equal networks on one machine
+    /// Random seed; equal seeds give equal networks on one machine
     #[arg(long, default_value_t = 1, env = "SPIKELENS_SEED")]
     seed: u64,
-    /// Pictures between two steps of the optimiser
+    /// Batch size
     #[arg(long, default_value_t = 128, env = "SPIKELENS_BATCH")]
     batch: usize,
-    /// Of Adam, at the start, in units of the thresholds; it falls along half a cosine to zero
+    /// Initial learning rate of Adam, in units of the thresholds; it decays to zero along half a cosine
     #[arg(long, default_value_t = 5e-4, env = "SPIKELENS_LEARNING_RATE")]
     learning_rate: f32,
-    /// Most pixels that pictures are moved by at random, each way
+    /// Largest random shift of pictures, in pixels, in each direction
     #[arg(long, default_value_t = 0, env = "SPIKELENS_SHIFT",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=8))]
     shift: usize,
-    /// What a million synaptic operations a picture add to the loss: the higher, the fewer spikes and the less energy
+    /// Loss per million synaptic operations of a picture: higher values give fewer spikes and less energy
     #[arg(long, default_value_t = 0.0, env = "SPIKELENS_THRIFT")]
     thrift: f32,
-    /// Weight of the contrastive term, beside a cross entropy of weight 1
+    /// Weight of the contrastive loss; the cross entropy has weight 1
     #[arg(long, default_value_t = 0.5, env = "SPIKELENS_CONTRAST")]
     contrast: f32,
-    /// Divides the cosines in the contrastive term
+    /// Temperature of the contrastive loss
     #[arg(long, default_value_t = 0.1, env = "SPIKELENS_TEMPERATURE")]
     temperature: f32,
-    /// Training pictures, the last ones, that choose the epoch to keep and are not trained on
+    /// Number of training pictures, the last ones, held out to choose the epoch to keep
     #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]
     validation: usize,
     /// Only the first N training pictures
@@ -65,7 +65,7 @@ pub struct Tune {
 impl Tune {
     pub fn run(self) -> Result<()> {
         anyhow::bail!(
-            "this build has no training in it; get one with: cargo build --release --features train"
+            "this build does not include training; build one that does with: cargo build --release --features train"
         )
     }
 }
@@ -79,9 +79,10 @@ impl Tune {
         use serde_json::json;
         use sha2::{Digest, Sha256};
 
-        use super::train::Follow;
-        use crate::files::{self, Split};
+        use crate::dataset::{Split, fashion_mnist};
+        use crate::files;
         use crate::train::{Contrast, TrainOptions, TuneOptions, tune};
+        use crate::training::EpochProgress;
         use engine::chip::place::Placement;
         use engine::network::Probe;
         use engine::network::hex;
@@ -89,7 +90,7 @@ impl Tune {
 
         let bytes = files::read(&self.snn)?;
         let snn = read_snn(&bytes).with_context(|| format!("{} is refused", self.snn.display()))?;
-        let (pictures, labels) = files::fashion_mnist(&self.dataset, Split::Train, self.limit)?;
+        let (pictures, labels) = fashion_mnist(&self.dataset, Split::Train, self.limit)?;
         let options = TuneOptions {
             time_steps: self.time_steps,
             thrift: self.thrift,
@@ -110,7 +111,7 @@ impl Tune {
                 threads: files::threads(),
             },
         };
-        let mut follow = Follow::new("tuning");
+        let mut follow = EpochProgress::new("tuning");
         let (mut tuned, report) = tune(&snn, &pictures, &labels, &options, &mut |now| follow.show(&now))?;
         let placement = Placement::of(&tuned).context("the chip cannot hold this network")?;
         tuned.network.default_probe = Some(Probe::SpikeCount);

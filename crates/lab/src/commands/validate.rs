@@ -1,4 +1,4 @@
-//! The cost models beside published measurements, as a table for people: Markdown, which a terminal shows as well.
+//! Prints the cost models beside published measurements, as a Markdown table.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::validation::{Band, Validation, validate};
 use engine::chip::cost::{CHIPS_STEP_MAX_US, CHIPS_STEP_MIN_US, CostModel};
 
-/// Prints what goes into each case, then every measurement with both models.
+/// Prints the input of each case, then every measurement with both models.
 pub fn print(out: &mut impl Write) -> Result<()> {
     let validation = validate();
     for case in &validation.cases {
@@ -17,7 +17,7 @@ pub fn print(out: &mut impl Write) -> Result<()> {
         } else {
             format!("{least} to {most}")
         };
-        // Where spikes go to all neurons, synapses are not counted apart.
+        // If spikes go to all neurons, synapses are not counted separately.
         let synapses = match case.synapses {
             0 => String::new(),
             synapses => format!(", {synapses} synapses"),
@@ -91,7 +91,7 @@ fn table(out: &mut impl Write, validation: &Validation) -> Result<()> {
     Ok(())
 }
 
-/// One figure where both ends read alike, else both.
+/// One figure if both bounds are printed alike, else both.
 fn band(band: Band, print: impl Fn(f64) -> String) -> String {
     let (low, high) = (print(band.low), print(band.high));
     if low == high {

@@ -1,7 +1,7 @@
-//! A network whose activations were clipped and quantised in training says itself when its neurons should spike.
+//! Conversion of networks whose activations were clipped and quantised in training.
 //!
-//! A neuron that spikes in every step stands for an activation at its layer's ceiling, so a threshold is a ceiling in the
-//! layer's own units, and nothing is calibrated but the classifier, which has no ceiling.
+//! A neuron that spikes in every step represents an activation at its layer's ceiling, so the threshold is the ceiling
+//! in the layer's integer units. Only the classifier, which has no ceiling, is calibrated.
 
 use crate::ann::{self, Ann};
 use engine::network::Layer;
@@ -9,12 +9,13 @@ use engine::network::activation::Clipped;
 use engine::network::snn::{self, InitialMembrane, Snn};
 use engine::picture::Picture;
 
-use super::{ConvertError, ConvertOptions, pool_weight};
+use super::options::{ConvertError, ConvertOptions, pool_weight};
 
 /// The input neurons' threshold: the brightest pixel spikes in every step.
 const INPUT_THRESHOLD: i32 = 255;
 
-/// Converts `ann`, whose activations are `clipped`; `progress` is told of every layer that a picture has passed.
+/// Converts `ann`, whose activations are `clipped`. Calls `progress` with the number of layers that a picture has
+/// passed.
 pub(super) fn convert(
     ann: &Ann,
     clipped: &Clipped,
@@ -24,13 +25,13 @@ pub(super) fn convert(
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Snn, ConvertError> {
     let mut parameters = Vec::with_capacity(ann.parameters.len());
-    // What the source's spike in every step stands for.
+    // The activation that a spike of the source in every step represents.
     let mut source = 1.0;
     for (index, (layer, float)) in ann.network.layers.iter().zip(&ann.parameters).enumerate() {
         let ceiling = clipped.ceilings.get(index).copied().map(f64::from);
         let (mut converted, units) = scaled(layer, float, source, ceiling, options)?;
         converted.threshold = match ceiling {
-            // By construction within 32 bits.
+            // Within 32 bits by construction.
             Some(ceiling) => (units * ceiling).round() as i32,
             None => {
                 let largest = largest_logit(ann, pictures, threads, progress) * units;
@@ -55,7 +56,7 @@ pub(super) fn convert(
     })
 }
 
-/// A layer's integers, and how many of their units an input of 1 is; the threshold is still open.
+/// A layer's integers, and the number of integer units of an input of 1. The threshold is set by the caller.
 fn scaled(
     layer: &Layer,
     float: &ann::Parameters,
@@ -83,7 +84,8 @@ fn scaled(
         .map_or(0.0, |bias| largest(&mut bias.iter().copied()));
     let mut units = (options.weight_max() / weight_norm).min(options.bias_max() / bias_norm);
     if let Some(ceiling) = ceiling {
-        // A whole threshold: rounding it afterwards would scale the layer against its ceiling.
+        // The threshold is rounded here: rounding it later would change the scale of the layer relative to its
+        // ceiling.
         let threshold = (units * ceiling).floor();
         if !(1.0..=f64::from(i32::MAX)).contains(&threshold) {
             return Err(ConvertError::Ceiling {
@@ -113,8 +115,8 @@ fn scaled(
     Ok((parameters, units))
 }
 
-/// Half a threshold, which rounds to the nearest spike count instead of down, less the bias of the steps before any input
-/// can arrive: a spike takes one step a layer, the bias none.
+/// Half a threshold, which rounds spike counts to the nearest instead of down, minus the bias of the steps before
+/// input arrives: spikes take one step per layer, the bias acts from the first step.
 fn initial_membranes(layer: &Layer, index: usize, parameters: &snn::Parameters) -> InitialMembrane {
     let half = parameters.threshold / 2;
     let early = i32::try_from(index + 1).expect("a network has at most 256 layers");
@@ -129,7 +131,7 @@ fn initial_membranes(layer: &Layer, index: usize, parameters: &snn::Parameters) 
     }
 }
 
-/// The largest logit over the calibration pictures, which becomes a spike in every step.
+/// The largest logit over the calibration pictures, which will be represented by a spike in every step.
 fn largest_logit(ann: &Ann, pictures: &[Picture], threads: usize, progress: &(dyn Fn(usize) + Sync)) -> f64 {
     let share = pictures.len().div_ceil(threads.max(1));
     let largest = |part: &[Picture]| {

@@ -1,119 +1,28 @@
-//! An [`Ann`] and calibration pictures in, an [`Snn`] out: Algorithm 1 of the paper, or, for a network that was trained
-//! with clipped activations, thresholds from its ceilings ([`clipped`]).
+//! Conversion to a spiking network. In: an [`Ann`] and calibration pictures. Out: an [`Snn`]. Uses Algorithm 1 of the
+//! paper, or, for a network trained with clipped activations, the ceilings of the activations (`clipped`).
 //!
-//! Line numbers in comments are those of Algorithm 1. Truncation is toward zero. Absent: files, and any training.
+//! Line numbers in comments are those of Algorithm 1. Truncation is toward zero. Absent: files and training.
 
 mod clipped;
+mod options;
 
 use ndarray::Array1;
-use serde::Serialize;
-use thiserror::Error;
 
 use crate::ann::{self, Ann, drive};
-use engine::chip::WEIGHT_MAX;
 use engine::network::activation::Activation;
 use engine::network::snn::{self, InitialMembrane, Snn};
 use engine::network::{Kind, Layer};
 use engine::picture::Picture;
+use options::pool_weight;
 
-/// Why a network cannot be converted.
-#[derive(Debug, Error, PartialEq)]
-pub enum ConvertError {
-    #[error("--weight-bits is {given}; the chip's weights have 2 to {most} bits, sign included")]
-    WeightBits { given: u32, most: u32 },
-    #[error("--bias-bits is {given}; the chip's biases have 2 to {most} bits, sign included")]
-    BiasBits { given: u32, most: u32 },
-    #[error("--percentile is {given}; it must be above 0 and at most 100")]
-    Percentile { given: f64 },
-    #[error("there are no calibration pictures; at least one is needed")]
-    NoPictures,
-    #[error("calibration picture {index} is {given}, the network takes {wanted}")]
-    PictureShape {
-        index: usize,
-        given: String,
-        wanted: String,
-    },
-    #[error("layer {layer}: all its weights are zero, nothing can be scaled")]
-    ZeroWeights { layer: String },
-    #[error(
-        "layer {layer}: the largest input that its neurons receive over the calibration pictures is {largest}; \
-         it must be at least 1 to be a threshold: calibrate with pictures like those the network was trained on"
-    )]
-    Silent { layer: String, largest: f32 },
-    #[error(
-        "layer {layer}: its activation's ceiling would be a threshold of {threshold} beside its largest weight or bias; \
-         it must be at least 1 and within 32 bits"
-    )]
-    Ceiling { layer: String, threshold: f64 },
-    #[error("layer {layer}: its threshold would be {threshold}, beyond 32 bits")]
-    Threshold { layer: String, threshold: f32 },
-}
+pub use options::{ConvertError, ConvertOptions, MOST_BIAS_BITS, MOST_WEIGHT_BITS};
 
-/// Bits of a weight on the chip, sign included: 255 is the largest 9-bit magnitude.
-pub const MOST_WEIGHT_BITS: u32 = (WEIGHT_MAX + 1).ilog2() + 1;
-
-/// Bits of a bias on the chip, sign included: a mantissa of at most 4,095 (nengo-loihi `builder/discretize.py`).
-pub const MOST_BIAS_BITS: u32 = 13;
-
-/// What Algorithm 1 leaves open.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct ConvertOptions {
-    /// Sign included; 9 on the chip.
-    pub weight_bits: u32,
-    /// Sign included; the paper sets it as for weights.
-    pub bias_bits: u32,
-    /// Which percentile of a layer's input becomes its threshold; 100 is Algorithm 1's maximum.
-    pub percentile: f64,
-    /// The membrane that every input neuron starts from; half a threshold (127) rounds pixels instead of cutting them.
-    pub input_initial_membrane: i32,
-}
-
-impl Default for ConvertOptions {
-    fn default() -> Self {
-        Self {
-            weight_bits: 9,
-            bias_bits: 9,
-            percentile: 100.0,
-            input_initial_membrane: 0,
-        }
-    }
-}
-
-impl ConvertOptions {
-    /// The largest magnitudes (line 1).
-    fn weight_max(&self) -> f64 {
-        f64::from(2u32.pow(self.weight_bits - 1) - 1)
-    }
-
-    fn bias_max(&self) -> f64 {
-        f64::from(2u32.pow(self.bias_bits - 1) - 1)
-    }
-
-    fn check(&self) -> Result<(), ConvertError> {
-        if !(2..=MOST_WEIGHT_BITS).contains(&self.weight_bits) {
-            return Err(ConvertError::WeightBits {
-                given: self.weight_bits,
-                most: MOST_WEIGHT_BITS,
-            });
-        }
-        if !(2..=MOST_BIAS_BITS).contains(&self.bias_bits) {
-            return Err(ConvertError::BiasBits {
-                given: self.bias_bits,
-                most: MOST_BIAS_BITS,
-            });
-        }
-        if !(self.percentile > 0.0 && self.percentile <= 100.0) {
-            return Err(ConvertError::Percentile {
-                given: self.percentile,
-            });
-        }
-        Ok(())
-    }
-}
-
-/// Converts `ann`, calibrated on `pictures`; `progress` is told of every picture that has passed a layer.
+/// Converts `ann`, calibrated on `pictures`. Calls `progress` with the number of pictures that have passed a layer.
 ///
-/// A network of clipped activations brings its thresholds with it, and its initial membranes follow from them.
+/// For a network with clipped activations, thresholds and initial membranes follow from the ceilings.
+///
+/// # Errors
+/// [`ConvertError`] for options out of range, pictures of another shape, and layers from which no threshold follows.
 pub fn convert(
     ann: &Ann,
     pictures: &[Picture],
@@ -267,12 +176,6 @@ impl Scaling {
     }
 }
 
-/// Average pooling is a convolution whose weights are all one over the window.
-fn pool_weight(layer: &Layer) -> f64 {
-    let window = u32::try_from(layer.fan_in()).expect("a window has at most 2^24 inputs");
-    1.0 / f64::from(window)
-}
-
 /// Line 14, over all pictures: `rates` become the increments of the layer's membranes, `ReLU(weight . rate + bias)`.
 fn integrate(
     layer: &Layer,
@@ -291,7 +194,7 @@ fn integrate(
             (ann::Weights::AvgPool2d, float32(gain))
         }
     };
-    // Integers of at most 13 bits, which f32 holds exactly.
+    // Integers of at most 13 bits, which f32 represents exactly.
     let bias: Option<Array1<f32>> = bias.map(|bias| bias.iter().map(|&b| b as f32).collect());
     let share = rates.len().div_ceil(threads.max(1));
     std::thread::scope(|scope| {
@@ -348,7 +251,7 @@ fn scale_all(values: &mut [Array1<f32>], factor: f32) {
     }
 }
 
-/// Scales are far within the range of f32.
+/// Scales are within the range of f32.
 fn float32(value: f64) -> f32 {
     value as f32
 }

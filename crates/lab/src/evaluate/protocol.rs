@@ -1,4 +1,4 @@
-//! What is measured: queries against a corpus, by a float network or on the emulated chip.
+//! The measurement: queries against a corpus, with a float network or on the emulated chip.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,7 +11,8 @@ use ndarray::{Array2, Axis, s};
 
 use super::row::Row;
 use crate::ann::Ann;
-use crate::files::{self, Split};
+use crate::dataset::{Split, fashion_mnist};
+use crate::files;
 use crate::progress;
 use engine::chip::report::Emulation;
 use engine::embedding::stopping::Length;
@@ -31,6 +32,7 @@ pub enum QueriesFrom {
 }
 
 impl QueriesFrom {
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Test => "test",
@@ -41,9 +43,9 @@ impl QueriesFrom {
     /// `queries` pictures that are not among the first `corpus` training pictures.
     fn read(self, dataset: &Path, queries: usize, corpus: usize) -> Result<(Vec<Picture>, Vec<u8>)> {
         if self == Self::Test {
-            return files::fashion_mnist(dataset, Split::Test, Some(queries));
+            return fashion_mnist(dataset, Split::Test, Some(queries));
         }
-        let (mut pictures, mut labels) = files::fashion_mnist(dataset, Split::Train, None)?;
+        let (mut pictures, mut labels) = fashion_mnist(dataset, Split::Train, None)?;
         if queries + corpus > pictures.len() {
             bail!(
                 "{queries} validation queries and a corpus of {corpus} overlap: there are {} training pictures",
@@ -55,7 +57,7 @@ impl QueriesFrom {
     }
 }
 
-/// Queries and corpus with their classes.
+/// Queries and corpus, with their classes.
 #[derive(Debug)]
 pub struct Protocol {
     queries: Vec<Picture>,
@@ -64,14 +66,14 @@ pub struct Protocol {
     corpus_labels: Vec<u8>,
 }
 
-/// The corpus as it was last embedded, by each probe: several kinds of queries are often asked of one catalogue.
+/// The embedded corpus, by probe, kept because queries of several lengths often use the same corpus.
 #[derive(Debug)]
 pub struct Catalogue {
     time_steps: TimeSteps,
     probes: Vec<(Probe, Vectors)>,
 }
 
-/// What one picture gave, by each probe, on the emulated chip.
+/// The result of one picture on the emulated chip, by probe.
 #[derive(Debug)]
 pub struct Seen {
     pub embeddings: Vec<Vec<i32>>,
@@ -79,17 +81,20 @@ pub struct Seen {
     pub emulation: Emulation,
 }
 
-/// Pictures embedded at a time: what is not kept of them must not pile up.
+/// Pictures embedded at a time, which bounds the memory for what is not kept.
 const BATCH: usize = 2000;
 
-/// Queries compared with the whole corpus at a time; 60,000 similarities each are 60 megabytes a thread.
+/// Queries compared with the whole corpus at a time; 60,000 similarities each take 60 megabytes per thread.
 const BLOCK: usize = 128;
 
 impl Protocol {
     /// Reads `queries` pictures and the first `corpus` training pictures.
+    ///
+    /// # Errors
+    /// If the data set cannot be read, is smaller than `queries` or `corpus`, or the two overlap.
     pub fn read(dataset: &Path, from: QueriesFrom, queries: usize, corpus: usize) -> Result<Self> {
         let (queries, query_labels) = from.read(dataset, queries, corpus)?;
-        let (corpus, corpus_labels) = files::fashion_mnist(dataset, Split::Train, Some(corpus))?;
+        let (corpus, corpus_labels) = fashion_mnist(dataset, Split::Train, Some(corpus))?;
         Ok(Self {
             queries,
             query_labels,
@@ -99,22 +104,26 @@ impl Protocol {
     }
 
     /// The shape of every picture.
+    #[must_use]
     pub fn shape(&self) -> Shape {
         self.queries[0].shape()
     }
 
     /// Queries, and pictures that are searched among.
+    #[must_use]
     pub fn size(&self) -> [usize; 2] {
         [self.queries.len(), self.corpus.len()]
     }
 
-    /// By how much the rows of so many probes move a bar: each picture once, and each query's searches.
+    /// The number of progress steps for the rows of `probes` probes: one per picture, and one per query and probe.
+    #[must_use]
     pub fn steps(&self, probes: usize) -> usize {
         let [queries, corpus] = self.size();
         corpus + (1 + probes) * queries
     }
 
-    /// The float network's row.
+    /// The row of the float network.
+    #[must_use]
     pub fn float(&self, ann: &Ann, bar: &ProgressBar) -> Row {
         let (corpus, _) = float_embeddings(ann, &self.corpus, bar);
         let (queries, classes) = float_embeddings(ann, &self.queries, bar);
@@ -125,7 +134,10 @@ impl Protocol {
         self.row("ANN", &classes, &rankings)
     }
 
-    /// The emulated chip's rows, one a probe: queries of `time_steps` in a corpus of `stored` time steps.
+    /// The rows of the emulated chip, one per probe: queries of `time_steps` in a corpus of `stored` time steps.
+    ///
+    /// # Errors
+    /// If a picture cannot be run or its embedding cannot be read.
     pub fn spiking(
         &self,
         model: &Model,
@@ -196,7 +208,8 @@ impl Protocol {
         Ok(rows)
     }
 
-    /// Judges every query's ranking of the corpus; `similarities` gives those of a block of queries, a row each.
+    /// Judges every query's ranking of the corpus; `similarities` returns those of a block of queries, `[query,
+    /// corpus]`.
     fn rank(
         &self,
         bar: &ProgressBar,
@@ -254,12 +267,9 @@ impl Protocol {
     }
 }
 
-/// The float network's embeddings, each of length 1 or 0, and its classes.
-pub fn float_embeddings(
-    ann: &Ann,
-    pictures: &[Picture],
-    bar: &ProgressBar,
-) -> (Array2<f32>, Vec<usize>) {
+/// The float network's embeddings, each with norm 1 or 0, and its classes.
+#[must_use]
+pub fn float_embeddings(ann: &Ann, pictures: &[Picture], bar: &ProgressBar) -> (Array2<f32>, Vec<usize>) {
     let mut matrix = Array2::zeros((pictures.len(), ann.network.embedding_dimensions()));
     let mut classes = Vec::with_capacity(pictures.len());
     let batches = pictures
@@ -282,7 +292,10 @@ pub fn float_embeddings(
     (matrix, classes)
 }
 
-/// Runs pictures on emulated chips, one a CPU.
+/// Runs pictures on emulated chips, one per CPU.
+///
+/// # Errors
+/// If a picture cannot be run or its embedding cannot be read.
 pub fn run(
     model: &Model,
     pictures: &[Picture],

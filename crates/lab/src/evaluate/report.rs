@@ -1,12 +1,14 @@
-//! An evaluation as files: a Markdown page, CSV, JSON, and what each figure of merit costs in energy as pictures.
+//! The report of an evaluation: a Markdown page, CSV, JSON, and figures of each merit against energy.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
 
+use super::measured::Measured;
+use super::options::Evaluation;
 use super::row::{Row, paper};
-use super::{Evaluate, Measured, table};
+use super::table;
 use crate::figures::axis::{Axis, Scale};
 use crate::figures::chart::{Chart, Curve, Ink, Level, Point};
 use crate::{figures, files};
@@ -35,38 +37,42 @@ const MERITS: [Merit; 2] = [
     },
 ];
 
-pub(super) fn write(evaluate: &Evaluate, measured: &Measured, folder: &Path) -> Result<()> {
+/// Writes the page, its tables and its figures into a folder that exists.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(options: &Evaluation, measured: &Measured, folder: &Path) -> Result<()> {
     files::write_whole(&folder.join("evaluation.csv"), table::csv(measured).as_bytes())?;
-    let mut json = table::json(evaluate, measured);
-    json["command"] = evaluate.command().into();
+    let mut json = table::json(options, measured);
+    json["command"] = options.command().into();
     let json = serde_json::to_string_pretty(&json)? + "\n";
     files::write_whole(&folder.join("evaluation.json"), json.as_bytes())?;
     let mut as_png = false;
     for merit in &MERITS {
-        as_png = figures::write(folder, merit.file, &chart(evaluate, measured, merit).svg())?;
+        as_png = figures::write(folder, merit.file, &chart(options, measured, merit).svg())?;
     }
-    let page = page(evaluate, measured, as_png);
+    let page = page(options, measured, as_png);
     files::write_whole(&folder.join("README.md"), page.as_bytes())
 }
 
-fn page(evaluate: &Evaluate, measured: &Measured, as_png: bool) -> String {
+fn page(options: &Evaluation, measured: &Measured, as_png: bool) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_page(&mut out, evaluate, measured, as_png);
+    let _ = write_page(&mut out, options, measured, as_png);
     out
 }
 
-fn write_page(out: &mut String, evaluate: &Evaluate, measured: &Measured, as_png: bool) -> std::fmt::Result {
+fn write_page(out: &mut String, options: &Evaluation, measured: &Measured, as_png: bool) -> std::fmt::Result {
     writeln!(out, "# Evaluation on Fashion-MNIST\n")?;
-    writeln!(out, "```sh\n{}\n```\n", evaluate.command())?;
+    writeln!(out, "```sh\n{}\n```\n", options.command())?;
     writeln!(
         out,
         "{} against the first {} training pictures: cosine similarity, average precision over the full ranking, equals \
          in corpus order. Energy and latency are those of an emulated chip, modelled by `{}`, means per query; the \
          paper's were measured on its board.\n",
-        queries(evaluate),
-        evaluate.corpus,
-        evaluate.cost_model.as_str()
+        queries(options),
+        options.corpus,
+        options.cost_model.as_str()
     )?;
     writeln!(out, "| model | network | cores | id |\n|---|---|---|---|")?;
     for named in &measured.models {
@@ -126,18 +132,18 @@ fn cell(name: &str) -> String {
     name.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
-fn queries(evaluate: &Evaluate) -> String {
-    match evaluate.queries_from.as_str() {
-        "test" => format!("The first {} test pictures", evaluate.queries),
+fn queries(options: &Evaluation) -> String {
+    match options.queries_from.as_str() {
+        "test" => format!("The first {} test pictures", options.queries),
         _ => format!(
             "The last {} training pictures, held out from training,",
-            evaluate.queries
+            options.queries
         ),
     }
 }
 
-/// A curve for each model and probe over its time steps; queries that stop by themselves have one of their own.
-fn chart(evaluate: &Evaluate, measured: &Measured, merit: &Merit) -> Chart {
+/// A curve for each model and probe over its time steps; queries that stop early have a curve of their own.
+fn chart(options: &Evaluation, measured: &Measured, merit: &Merit) -> Chart {
     let mut curves: Vec<Curve> = Vec::new();
     for row in measured.rows.iter().filter(|row| row.network == "SNN") {
         let stops = matches!(row.time_steps, Some(Length::Auto(_)));
@@ -174,10 +180,10 @@ fn chart(evaluate: &Evaluate, measured: &Measured, merit: &Merit) -> Chart {
         title: merit.heading.to_owned(),
         subtitle: format!(
             "{} {} queries, {} training pictures; energy modelled by {}, the paper's measured",
-            evaluate.queries,
-            evaluate.queries_from.as_str(),
-            evaluate.corpus,
-            evaluate.cost_model.as_str()
+            options.queries,
+            options.queries_from.as_str(),
+            options.corpus,
+            options.cost_model.as_str()
         ),
         x: Axis {
             label: "energy a picture, mJ".to_owned(),
@@ -199,7 +205,7 @@ fn chart(evaluate: &Evaluate, measured: &Measured, merit: &Merit) -> Chart {
     }
 }
 
-/// None where a row has no energy: a float network is not on the chip.
+/// `None` for a row without energy: a float network does not run on the chip.
 fn point(row: &Row, merit: &Merit) -> Option<Point> {
     let label = row.time_steps.map(|steps| match steps {
         Length::Fixed(steps) => format!("T = {steps}"),

@@ -1,33 +1,20 @@
-//! An evaluation on stdout: text, JSON, CSV.
+//! An evaluation as text, JSON and CSV.
 
-use std::io::Write;
-
-use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::measured::Measured;
+use super::options::Evaluation;
 use super::row::{Row, paper};
-use super::{Evaluate, EvaluateFormat, Measured};
+use crate::csv_text::csv_text;
 
-pub fn print(evaluate: &Evaluate, measured: &Measured) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match evaluate.format {
-        EvaluateFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &json(evaluate, measured))?;
-            writeln!(out)?;
-        }
-        EvaluateFormat::Csv => write!(out, "{}", csv(measured))?,
-        EvaluateFormat::Text => write!(out, "{}", text(evaluate, measured))?,
-    }
-    Ok(())
-}
-
-/// With `model`, or with `models` and each row's model where there are several.
-pub fn json(evaluate: &Evaluate, measured: &Measured) -> Value {
+/// With `model`, or with `models` and each row's model if there are several.
+#[must_use]
+pub fn json(options: &Evaluation, measured: &Measured) -> Value {
     let mut report = json!({
-        "queries": evaluate.queries,
-        "queries_from": evaluate.queries_from.as_str(),
-        "corpus": evaluate.corpus,
-        "cost_model": evaluate.cost_model.as_str(),
+        "queries": options.queries,
+        "queries_from": options.queries_from.as_str(),
+        "corpus": options.corpus,
+        "cost_model": options.cost_model.as_str(),
         "rows": measured.rows,
         "paper": paper(),
     });
@@ -46,18 +33,31 @@ pub fn json(evaluate: &Evaluate, measured: &Measured) -> Value {
     report
 }
 
-/// A last column names each row's model where there are several.
+/// If there are several models, the last column is the row's model.
+#[must_use]
 pub fn csv(measured: &Measured) -> String {
     fn shown<T: ToString>(value: Option<T>) -> String {
         value.map(|value| value.to_string()).unwrap_or_default()
     }
     let several = measured.models.len() > 1;
-    let mut out =
-        "network,time_steps,probe,classification,top_1,top_3,map,spikes,synaptic_operations,latency_ms,\
-                   energy_mj,mean_time_steps"
-            .to_owned();
-    out.push_str(if several { ",model\n" } else { "\n" });
-    for row in &measured.rows {
+    let mut head = vec![
+        "network",
+        "time_steps",
+        "probe",
+        "classification",
+        "top_1",
+        "top_3",
+        "map",
+        "spikes",
+        "synaptic_operations",
+        "latency_ms",
+        "energy_mj",
+        "mean_time_steps",
+    ];
+    if several {
+        head.push("model");
+    }
+    let fields = |row: &Row| {
         let mut fields = vec![
             row.network.to_owned(),
             shown(row.time_steps),
@@ -73,23 +73,16 @@ pub fn csv(measured: &Measured) -> String {
             shown(row.mean_time_steps),
         ];
         if several {
-            fields.push(quoted(row.model.as_deref().unwrap_or_default()));
+            fields.push(row.model.clone().unwrap_or_default());
         }
-        out.push_str(&fields.join(","));
-        out.push('\n');
-    }
-    out
+        fields
+    };
+    csv_text(&head, measured.rows.iter().map(fields))
 }
 
-/// A name as RFC 4180 wants it: in quotes where it holds what would end the field.
-pub fn quoted(name: &str) -> String {
-    match name.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", name.replace('"', "\"\"")),
-        false => name.to_owned(),
-    }
-}
-
-fn text(evaluate: &Evaluate, measured: &Measured) -> String {
+/// A table for a terminal.
+#[must_use]
+pub fn text(options: &Evaluation, measured: &Measured) -> String {
     let names: Vec<&str> = measured.models.iter().map(|named| named.label.as_str()).collect();
     let what = match measured.models.as_slice() {
         [alone] => alone.model.snn.network.name.clone(),
@@ -97,10 +90,10 @@ fn text(evaluate: &Evaluate, measured: &Measured) -> String {
     };
     let mut out = format!(
         "{what}: {} {} queries, {} training pictures; energy and latency modelled by {}\n\n",
-        evaluate.queries,
-        evaluate.queries_from.as_str(),
-        evaluate.corpus,
-        evaluate.cost_model.as_str()
+        options.queries,
+        options.queries_from.as_str(),
+        options.corpus,
+        options.cost_model.as_str()
     );
     let named = |row: &Row| match &row.model {
         None => row.name(),
@@ -124,15 +117,4 @@ fn text(evaluate: &Evaluate, measured: &Measured) -> String {
         ));
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_break_its_line() {
-        assert_eq!(quoted("tuned"), "tuned");
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-    }
 }

@@ -1,23 +1,23 @@
-//! Axes: which values are marked, and where on the paper a value stands.
+//! Axes: the marked values, and the position of a value.
 
-/// How an axis runs from its least to its greatest value.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
     Linear,
-    /// Equal steps are equal factors.
+    /// Equal distances are equal factors.
     Logarithmic,
 }
 
-/// What an axis shows.
+/// An axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     pub label: String,
     pub scale: Scale,
-    /// The values to mark; round ones of the axis's own choice where there are none.
+    /// The values to mark; round values are chosen if it is empty.
     pub ticks: Vec<f64>,
 }
 
-/// An axis laid out over the values that it has to hold.
+/// An axis with its range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ruler {
     scale: Scale,
@@ -26,11 +26,11 @@ pub struct Ruler {
     pub ticks: Vec<f64>,
 }
 
-/// About so many values are marked.
+/// About this many values are marked.
 const TICKS: f64 = 6.0;
 
 impl Axis {
-    /// Makes room for `values`, with a margin on either side.
+    /// An axis whose range contains `values`, with a margin on either side.
     pub fn over(&self, values: impl Iterator<Item = f64> + Clone) -> Ruler {
         let least = values.clone().fold(f64::INFINITY, f64::min);
         let most = values.fold(f64::NEG_INFINITY, f64::max);
@@ -45,7 +45,7 @@ impl Axis {
         }
     }
 
-    /// From the round value below the least to the one above the greatest.
+    /// From a round value below the smallest to one above the largest.
     fn linear(&self, least: f64, most: f64) -> Ruler {
         let span = if most > least {
             most - least
@@ -103,7 +103,7 @@ impl Axis {
 }
 
 impl Ruler {
-    /// Where a value stands: 0 at the axis's beginning, 1 at its end.
+    /// The position of a value: 0 at the start of the axis, 1 at its end.
     pub fn place(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear => (value - self.least) / (self.most - self.least),
@@ -111,7 +111,7 @@ impl Ruler {
         }
     }
 
-    /// A marked value in as many digits as tell it from its neighbours.
+    /// A marked value with enough digits to distinguish it from its neighbours.
     pub fn shown(&self, tick: f64) -> String {
         let digits = (0..6).find(|&digits| {
             let shown = |value: f64| format!("{value:.digits$}");

@@ -1,7 +1,7 @@
-//! Curves over one axis as an SVG: grid, lines, marks, error bars, and a legend below, where it covers nothing.
+//! Charts as SVG: grid, lines, marks, error bars, and a legend below the plot.
 //!
-//! Curves differ in colour (Okabe and Ito 2008) and in the shape of their marks, so that the figure reads without colour
-//! too. Like the drawing of the chip, it has no scripts, fonts or links.
+//! Curves differ in colour (Okabe and Ito 2008) and in the shape of their marks, so that they can be distinguished
+//! without colour. Like the drawing of the chip, it has no scripts, fonts or links.
 
 use std::fmt::Write;
 
@@ -16,11 +16,11 @@ pub struct Chart {
     pub x: Axis,
     pub y: Axis,
     pub curves: Vec<Curve>,
-    /// Values of y that have no x: drawn across the whole figure.
+    /// Horizontal lines across the whole figure.
     pub levels: Vec<Level>,
 }
 
-/// Points that belong together.
+/// A named series of points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     pub name: String,
@@ -28,12 +28,12 @@ pub struct Curve {
     pub ink: Ink,
 }
 
-/// What tells a curve from the others.
+/// The style of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ink {
-    /// A colour and mark of its own, its points joined.
+    /// Its own colour and mark, with lines between the points.
     Own,
-    /// Published figures of others: hollow marks, dark and not joined.
+    /// Published figures: hollow dark marks without lines.
     Published,
 }
 
@@ -42,9 +42,9 @@ pub enum Ink {
 pub struct Point {
     pub x: f64,
     pub y: f64,
-    /// Half an error bar; 0 has none.
+    /// Half the length of the error bar; 0 for none.
     pub spread: f64,
-    /// Written beside the mark where there is room.
+    /// Written beside the mark if there is room.
     pub label: String,
 }
 
@@ -70,10 +70,10 @@ const PLOT_HEIGHT: f64 = 360.0;
 const BELOW: f64 = 58.0;
 const LEGEND_ROW: f64 = 22.0;
 const SWATCH: f64 = 34.0;
-/// Of a letter at 12 pixels; DejaVu, the widest font that the figure names, takes this on the mean.
+/// Mean width of a letter at 12 pixels in DejaVu, the widest of the figure's fonts.
 const LETTER: f64 = 7.2;
 
-/// The plot's rulers, and what is written in it already.
+/// The plot's axes, and the boxes of text that are already placed.
 struct Plot {
     x: Ruler,
     y: Ruler,
@@ -88,7 +88,7 @@ impl Plot {
         )
     }
 
-    /// Takes a box, left, top, right, bottom, unless it would touch another.
+    /// Reserves a box (left, top, right, bottom) unless it overlaps another one.
     fn take(&mut self, wanted: [f64; 4]) -> bool {
         let [left, top, right, bottom] = wanted;
         let touches = self
@@ -105,7 +105,7 @@ impl Plot {
 }
 
 impl Chart {
-    /// Draws it.
+    /// The chart as an SVG document.
     pub fn svg(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -229,7 +229,7 @@ impl Chart {
         )
     }
 
-    /// Where each name of the legend stands: from left to right, in as many rows as that takes.
+    /// The positions of the legend's names: from left to right, in as many rows as needed.
     fn entries(&self) -> Vec<Entry> {
         let curves = self.curves.iter().map(|curve| &curve.name);
         let names = curves.chain(self.levels.iter().map(|level| &level.name));
@@ -332,7 +332,7 @@ fn draw_curve(out: &mut String, plot: &Plot, curve: &Curve, index: usize) -> std
     Ok(())
 }
 
-/// Above its mark if there is room, else below, else nowhere: the mark's tooltip says it in any case.
+/// Writes a label above its mark if there is room, else below, else not at all; the mark's tooltip has it in any case.
 fn label_points(out: &mut String, plot: &mut Plot, curve: &Curve, index: usize) -> std::fmt::Result {
     for point in curve.points.iter().filter(|point| !point.label.is_empty()) {
         let (x, y) = plot.at(point.x, point.y);
@@ -353,7 +353,7 @@ fn label_points(out: &mut String, plot: &mut Plot, curve: &Curve, index: usize) 
     Ok(())
 }
 
-/// A curve's mark, and what a pointer over it is told.
+/// A curve's mark and its tooltip.
 fn mark(out: &mut String, index: usize, ink: Ink, x: f64, y: f64, told: &str) -> std::fmt::Result {
     let path = match (ink, index % 5) {
         (Ink::Published, _) => "m0 -7 7 7 -7 7 -7 -7z",

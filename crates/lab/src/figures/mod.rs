@@ -1,4 +1,4 @@
-//! Figures on their way to files: an SVG each and, in builds with the cargo feature `train`, the same as a PNG.
+//! Figures as SVG files and, in builds with the cargo feature `train`, also as PNG files.
 
 pub mod axis;
 pub mod chart;
@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use crate::files;
 
-/// Writes `NAME.svg` and, where this build can draw it, `NAME.png`; true where it can.
+/// Writes `NAME.svg` and, if this build can draw it, `NAME.png`; returns whether it can.
 pub fn write(folder: &Path, name: &str, svg: &str) -> Result<bool> {
     files::write_whole(&folder.join(format!("{name}.svg")), svg.as_bytes())?;
     #[cfg(feature = "train")]

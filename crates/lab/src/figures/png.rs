@@ -1,4 +1,4 @@
-//! An SVG as a PNG, with a font of its own: a host without fonts would leave the letters out.
+//! Renders an SVG as a PNG. The font is included, because text would be missing on a host without fonts.
 
 use std::sync::{Arc, LazyLock};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-/// Pixels of the PNG for each pixel of the SVG, so that letters stay sharp.
+/// Pixels of the PNG for each pixel of the SVG, so that text stays sharp.
 const SCALE: f32 = 2.0;
 
 /// DejaVu Sans for every family that an SVG may name.
@@ -18,14 +18,14 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// Draws `svg`, twice as large as it says it is.
+/// Renders `svg` at twice its size.
 pub fn png(svg: &str) -> Result<Vec<u8>> {
     let options = Options {
         font_family: "DejaVu Sans".to_owned(),
         fontdb: Arc::clone(&FONTS),
         ..Options::default()
     };
-    let tree = Tree::from_str(svg, &options).context("the figure is no SVG")?;
+    let tree = Tree::from_str(svg, &options).context("the figure is not a valid SVG")?;
     let size = tree
         .size()
         .to_int_size()

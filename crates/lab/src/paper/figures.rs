@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use image::ImageEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::measure::Searched;
@@ -15,7 +14,7 @@ use engine::chip::draw::{escaped, open};
 use engine::picture::Picture;
 use engine::picture::idx::CLASS_NAMES;
 
-/// A curve of Figure 4: what it is called, by which probe, and the figure.
+/// A curve of Figure 4: name, probe and value.
 type Measure = (&'static str, &'static str, fn(&Searched) -> f64);
 
 const ACCURACIES: [Measure; 5] = [
@@ -107,7 +106,7 @@ pub(super) fn figure_4(searches: &[(u64, Vec<Searched>)], time_steps: &[u32], ti
     ]
 }
 
-/// A line of Figure 5: indices of test (`query`) and training pictures.
+/// A row of Figure 5: indices of test pictures (`query`) and training pictures (the others).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Example {
     pub(super) query: usize,
@@ -124,7 +123,7 @@ const LEFT: usize = 122;
 const TOP: usize = 104;
 const WRONG: &str = "#d55e00";
 
-/// Where each group of columns begins, and what it is called.
+/// The left edge and heading of each group of columns.
 fn groups() -> [(usize, &'static str); 4] {
     let three = 3 * (CELL + GAP) + GROUP_GAP;
     let first = LEFT + CELL + GAP + GROUP_GAP;
@@ -136,7 +135,7 @@ fn groups() -> [(usize, &'static str); 4] {
     ]
 }
 
-/// Figure 5: queries with random pictures of their class and the nearest ones, those of another class marked.
+/// Figure 5: queries with random pictures of their class and the nearest ones, with those of another class marked.
 pub(super) fn figure_5(
     examples: &[Example],
     tests: &[Picture],
@@ -214,7 +213,7 @@ fn cell(
         "<g><title>{}</title><image x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" \
          image-rendering=\"optimizeSpeed\" href=\"data:image/png;base64,{}\"/>",
         escaped(told),
-        BASE64_STANDARD.encode(png(picture)?)
+        BASE64_STANDARD.encode(picture.to_png()?)
     )?;
     if let Some(class) = wrong {
         writeln!(
@@ -233,22 +232,6 @@ fn cell(
     }
     writeln!(out, "</g>")?;
     Ok(())
-}
-
-/// One gray channel, as it is.
-fn png(picture: &Picture) -> Result<Vec<u8>> {
-    let shape = picture.shape();
-    let side = |length: usize| u32::try_from(length).context("a picture's side");
-    let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(
-            &picture.as_slice()[..shape.height * shape.width],
-            side(shape.width)?,
-            side(shape.height)?,
-            image::ExtendedColorType::L8,
-        )
-        .context("a picture as PNG")?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is measured of the paper's networks: accuracies, search, the float network's time on this host.
+//! The measurements of the paper's networks: accuracies, search, and the float network's time on this host.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::ann::Ann;
 use crate::convert::{ConvertOptions, convert};
+use crate::dataset::{Split, fashion_mnist};
 use crate::evaluate::protocol::{self, Protocol};
 use crate::evaluate::row::Row;
-use crate::files::{self, Split};
+use crate::files;
 use crate::progress;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
@@ -24,7 +25,7 @@ use engine::network::{Kind, Layer, Network, Probe, TimeSteps};
 use engine::parallel::in_parallel;
 use engine::picture::Picture;
 
-/// Fashion-MNIST, or the part of it that a quick run takes.
+/// Fashion-MNIST, or the part of it that a quick run uses.
 #[derive(Debug)]
 pub(super) struct Data {
     pub(super) train: Vec<Picture>,
@@ -35,8 +36,8 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn read(dataset: &Path, pictures: Option<usize>, tests: Option<usize>) -> Result<Self> {
-        let (train, train_labels) = files::fashion_mnist(dataset, Split::Train, pictures)?;
-        let (tests, test_labels) = files::fashion_mnist(dataset, Split::Test, tests)?;
+        let (train, train_labels) = fashion_mnist(dataset, Split::Train, pictures)?;
+        let (tests, test_labels) = fashion_mnist(dataset, Split::Test, tests)?;
         Ok(Self {
             train,
             train_labels,
@@ -46,7 +47,7 @@ impl Data {
     }
 }
 
-/// A float network's accuracies in percent, as it was kept: nothing is silenced, each picture is seen once.
+/// The accuracies of a trained float network in percent, without dropout.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Accuracies {
     pub(super) train: f64,
@@ -64,7 +65,7 @@ pub(super) fn accuracies(ann: &Ann, data: &Data, validation: usize) -> Accuracie
     }
 }
 
-/// A float network's, in percent.
+/// A float network's accuracy in percent.
 pub(super) fn accuracy(ann: &Ann, pictures: &[Picture], labels: &[u8]) -> f64 {
     let bar = progress::bar("float network", pictures.len());
     let each = |(): &mut (), index: usize| {
@@ -84,7 +85,7 @@ fn percent(classes: &[usize], labels: &[u8]) -> f64 {
     100.0 * right.count() as f64 / labels.len() as f64
 }
 
-/// What our choice of kernels and strides makes of channel counts.
+/// The layers that follow from our choice of kernels and strides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Layout {
     pub(super) layers: String,
@@ -125,7 +126,7 @@ fn layer(layer: &Layer) -> String {
     }
 }
 
-/// A spiking network's classification of the test pictures, and what the chip takes for one on the mean.
+/// A spiking network's classification of the test pictures, and the mean modelled cost per picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct OnChip {
     pub(super) time_steps: u32,
@@ -154,20 +155,20 @@ pub(super) fn on_chip(model: &Model, data: &Data, time_steps: TimeSteps) -> Resu
     })
 }
 
-/// A line of Table 1.
+/// A row of Table 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Trained {
     pub(super) name: String,
     pub(super) seed: u64,
     pub(super) ann: Accuracies,
     pub(super) layout: Layout,
-    /// What the chip says instead of holding it.
+    /// Why the chip cannot hold it.
     pub(super) refusal: Option<String>,
     pub(super) cores: Option<usize>,
     pub(super) chip: Vec<OnChip>,
 }
 
-/// Algorithm 1 as the paper states it; the file it gives.
+/// Converts by Algorithm 1 as in the paper; returns the file.
 pub(super) fn converted(ann: &Ann, ann_id: &str, pictures: &[Picture]) -> Result<Vec<u8>> {
     let options = ConvertOptions::default();
     let bar = progress::bar("converting", pictures.len() * ann.network.layers.len());
@@ -196,12 +197,12 @@ pub(super) fn from_half(model: &Model, cost_model: CostModel) -> Result<Model> {
     Model::read(&write_snn(&snn, None), cost_model).context("a network converted here")
 }
 
-/// The file's id.
+/// The id of a file.
 pub(super) fn id(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A line of Table 2; the float network's has neither time steps nor probe.
+/// A row of Table 2; the float network's has neither time steps nor probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Searched {
     pub(super) time_steps: Option<u32>,
@@ -228,7 +229,7 @@ impl Searched {
 /// The probes that are compared: the paper's first.
 pub(super) const PROBES: [Probe; 2] = [Probe::Membrane, Probe::SpikeCount];
 
-/// Searches with a float network and, at each number of time steps and by each probe, with its spiking one.
+/// Searches with a float network, and with its spiking one for each number of time steps and each probe.
 pub(super) fn search(
     protocol: &Protocol,
     ann: &Ann,
@@ -246,7 +247,7 @@ pub(super) fn search(
     Ok(rows)
 }
 
-/// The float network on this host: milliseconds a picture, one thread, one picture at a time.
+/// The float network's time on this host: milliseconds per picture, one thread, one picture at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Host {
     pub(super) cpu: String,
@@ -256,7 +257,7 @@ pub(super) struct Host {
 }
 
 pub(super) fn host(ann: &Ann, pictures: &[Picture]) -> Host {
-    // The first ones warm caches up.
+    // The first passes warm the caches.
     const WARM: usize = 100;
     let mut times: Vec<f64> = pictures
         .iter()
@@ -276,7 +277,7 @@ pub(super) fn host(ann: &Ann, pictures: &[Picture]) -> Host {
     }
 }
 
-/// The processor's name, where the system says it.
+/// The CPU's name, if the system provides it.
 fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name"));
@@ -286,7 +287,7 @@ fn cpu() -> String {
     )
 }
 
-/// Reads an SNN file of ours; the refusal where the chip cannot hold it.
+/// Reads an SNN file made here; `Err` with the reason if the chip cannot hold the network.
 pub(super) fn placed(bytes: &[u8], cost_model: CostModel) -> Result<Result<Arc<Model>, String>> {
     use engine::model::ModelError;
     match Model::read(bytes, cost_model) {

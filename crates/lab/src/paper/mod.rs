@@ -1,30 +1,32 @@
-//! `evaluate --paper`: the paper's tables and figures made anew, from training to the page that shows them.
+//! Reproduces the paper's tables and figures, from training to a page with all of them.
 
 mod figures;
 mod measure;
+mod outcome;
 mod page;
-mod published;
+mod pieces;
+mod plan;
 #[cfg(test)]
 mod sample;
 mod tables;
-mod work;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 
 use self::figures::Example;
-use self::measure::{Data, Host, Layout, Searched, Trained};
-use self::published::{BEST, TABLE_1};
-use self::work::Work;
+use self::measure::{Data, Layout, Searched, Trained};
+use self::outcome::Outcome;
+use self::pieces::Pieces;
+use self::plan::{EXAMPLE_STEPS, Plan};
 use crate::ann::Ann;
 use crate::ann::file::read_ann;
-use crate::commands::train::{Course, Train};
-use crate::evaluate::Evaluate;
 use crate::evaluate::protocol::{self, Protocol, QueriesFrom};
+use crate::published::BEST;
+use crate::training::Training;
 use crate::{files, progress};
 use engine::chip::cost::CostModel;
 use engine::model::Model;
@@ -32,150 +34,53 @@ use engine::neighbours::Neighbour;
 use engine::neighbours::exact::{Vectors, nearest_first};
 use engine::network::{Probe, TimeSteps};
 
-/// How much is done.
+/// What is reproduced, from what, and where the result goes.
 #[derive(Debug, Clone)]
-struct Plan {
-    quick: bool,
-    /// Of Table 1, in its order.
-    architectures: Vec<&'static str>,
-    course: Course,
-    /// Of the best architecture; the others have the first alone.
-    seeds: Vec<u64>,
-    /// Training pictures that calibrate thresholds.
-    samples: usize,
-    tests: Option<usize>,
-    /// Queries and corpus of the paper's size.
-    search: [usize; 2],
-    full: [usize; 2],
-    time_steps: Vec<u32>,
+pub struct Reproduction {
+    /// The directory with Fashion-MNIST's files.
+    pub dataset: PathBuf,
+    /// Few epochs, few pictures and two seeds, to see that everything works.
+    pub quick: bool,
+    /// Lines of Table 1; empty: all of them.
+    pub architectures: Vec<String>,
+    /// The directory of finished pieces.
+    pub work: PathBuf,
+    /// The directory of the page; `None`: `docs/paper`, or a quick run's own.
+    pub report: Option<PathBuf>,
+    pub cost_model: CostModel,
 }
 
-impl Plan {
-    /// The paper's.
-    fn whole() -> Self {
-        Self {
-            quick: false,
-            architectures: TABLE_1.iter().map(|line| line.name).collect(),
-            course: Course {
-                epochs: 10,
-                validation: 6000,
-                limit: None,
-            },
-            seeds: vec![1, 2, 3, 4, 5],
-            samples: 2000,
-            tests: None,
-            search: [1000, 20_000],
-            full: [10_000, 60_000],
-            time_steps: vec![4, 8, 12, 16, 24, 32, 48, 64, 96, 128],
-        }
-    }
-
-    /// Everything once, small enough to be looked at while one waits.
-    fn quick() -> Self {
-        Self {
-            quick: true,
-            architectures: TABLE_1.iter().map(|line| line.name).collect(),
-            course: Course {
-                epochs: 2,
-                validation: 1000,
-                limit: Some(7000),
-            },
-            seeds: vec![1, 2],
-            samples: 500,
-            tests: Some(1000),
-            search: [200, 2000],
-            full: [400, 4000],
-            time_steps: vec![4, 8, 16, 128],
-        }
-    }
-
-    fn steps(&self) -> Result<Vec<TimeSteps>> {
-        let steps = self.time_steps.iter().map(|&steps| Ok(TimeSteps::new(steps)?));
-        steps.collect()
-    }
-
-    /// Leaves out what `wanted` does not name, unless it names nothing.
-    fn only(mut self, wanted: &[String]) -> Result<Self> {
-        let names = &self.architectures;
-        if let Some(unknown) = wanted.iter().find(|name| !names.contains(&name.as_str())) {
-            bail!(
-                "--architectures: {unknown} is not in Table 1, which has {}",
-                names.join(", ")
-            );
-        }
-        let named =
-            |name: &str| wanted.is_empty() || name == BEST || wanted.iter().any(|wanted| wanted == name);
-        self.architectures.retain(|name| named(name));
-        Ok(self)
-    }
-
-    /// The lines of Table 1 that are left out.
-    fn left_out(&self) -> Vec<&'static str> {
-        let names = TABLE_1.iter().map(|line| line.name);
-        names.filter(|name| !self.architectures.contains(name)).collect()
-    }
-
-    /// Trainings, lines of Table 1, searches, the full protocol, other initial membranes, the examples and the host's
-    /// time.
-    fn pieces(&self) -> usize {
-        (self.seeds.len() + self.architectures.len() - 1) + self.architectures.len() + self.seeds.len() + 4
-    }
-}
-
-/// All that the page shows.
-#[derive(Debug)]
-struct Outcome {
-    networks: Vec<Trained>,
-    /// The best architecture's seed with the highest validation accuracy.
-    seed: u64,
-    searches: Vec<(u64, Vec<Searched>)>,
-    full: Vec<Searched>,
-    /// The chosen seed's search with membranes that start at half a threshold.
-    half: Vec<Searched>,
-    examples: Vec<Example>,
-    host: Host,
-    model: Arc<Model>,
-}
-
-impl Outcome {
-    /// The chosen seed's search at the paper's size.
-    fn search(&self) -> &[Searched] {
-        let mut searches = self.searches.iter();
-        let chosen = searches.find(|(seed, _)| *seed == self.seed);
-        chosen.map_or(&[], |(_, rows)| rows)
-    }
-}
-
-/// The time steps of Figure 5's embeddings; the paper does not say its own.
-const EXAMPLE_STEPS: u32 = 16;
-
-pub(crate) fn run(evaluate: &Evaluate) -> Result<()> {
-    let plan = match evaluate.quick {
+/// Reproduces the paper's tables and figures, continuing where an earlier run was stopped.
+///
+/// # Errors
+/// If the data set cannot be read, an architecture is not in Table 1, or a file cannot be written.
+pub fn run(options: &Reproduction) -> Result<()> {
+    let plan = match options.quick {
         true => Plan::quick(),
         false => Plan::whole(),
     };
-    let plan = plan.only(&evaluate.architectures)?;
+    let plan = plan.only(&options.architectures)?;
     let folder = match plan.quick {
-        true => evaluate.work.join("quick"),
-        false => evaluate.work.clone(),
+        true => options.work.join("quick"),
+        false => options.work.clone(),
     };
-    let report = match (&evaluate.report, plan.quick) {
+    let report = match (&options.report, plan.quick) {
         (Some(folder), _) => folder.clone(),
         (None, true) => folder.join("report"),
         (None, false) => PathBuf::from("docs/paper"),
     };
     std::fs::create_dir_all(&report)
-        .with_context(|| format!("--report: {} cannot be made", report.display()))?;
-    let data = Data::read(&evaluate.dataset, plan.course.limit, plan.tests)?;
-    let mut bench = Bench {
+        .with_context(|| format!("--report: {} cannot be created", report.display()))?;
+    let data = Data::read(&options.dataset, plan.course.limit, plan.tests)?;
+    let mut run = Run {
         plan: &plan,
-        dataset: &evaluate.dataset,
-        cost_model: evaluate.cost_model,
-        work: Work::new(&folder, plan.pieces())?,
+        dataset: &options.dataset,
+        cost_model: options.cost_model,
+        pieces: Pieces::new(&folder, plan.pieces())?,
         data,
     };
-    let outcome = bench.outcome()?;
-    page::write(&plan, &outcome, &bench.data, &report)?;
+    let outcome = run.outcome()?;
+    page::write(&plan, &outcome, &run.data, &report)?;
     let mut out = std::io::stdout().lock();
     for network in &outcome.networks {
         if let Some(refusal) = &network.refusal {
@@ -190,17 +95,17 @@ pub(crate) fn run(evaluate: &Evaluate) -> Result<()> {
     Ok(())
 }
 
-/// What every piece needs.
-struct Bench<'a> {
+/// The state that all pieces use.
+struct Run<'a> {
     plan: &'a Plan,
     dataset: &'a Path,
     cost_model: CostModel,
-    work: Work,
+    pieces: Pieces,
     data: Data,
 }
 
-impl Bench<'_> {
-    /// The best architecture and its search first, then the others of Table 1.
+impl Run<'_> {
+    /// Runs all pieces: the best architecture and its searches first, then the others of Table 1.
     fn outcome(&mut self) -> Result<Outcome> {
         let mut best = Vec::new();
         for &seed in &self.plan.seeds {
@@ -210,7 +115,7 @@ impl Bench<'_> {
             let (pictures, labels) = (&self.data.train[trained..], &self.data.train_labels[trained..]);
             best.push((seed, measure::accuracy(&ann, pictures, labels)));
         }
-        // The first of equals.
+        // The first one on a tie.
         let highest = best.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1));
         let seed = highest.map_or(self.plan.seeds[0], |(seed, _)| *seed);
         let line = self.line(BEST, seed)?;
@@ -237,7 +142,7 @@ impl Bench<'_> {
         let tests = &self.data.tests;
         let what = "the float network's time on this host";
         let host = self
-            .work
+            .pieces
             .piece("host", what, &settings, || Ok(measure::host(&ann, tests)))?;
         let mut networks = Vec::new();
         for &name in &self.plan.architectures {
@@ -261,7 +166,7 @@ impl Bench<'_> {
     }
 
     fn ann_path(&self, name: &str, seed: u64) -> PathBuf {
-        self.work.path(&format!("{name}-seed-{seed}.ann.safetensors"))
+        self.pieces.path(&format!("{name}-seed-{seed}.ann.safetensors"))
     }
 
     /// A trained network and its file's id.
@@ -272,23 +177,23 @@ impl Bench<'_> {
         Ok((ann, measure::id(&bytes)))
     }
 
-    /// Trains a network unless its file says that it was trained just so.
+    /// Trains a network unless its file records the same training.
     fn train(&mut self, name: &str, seed: u64) -> Result<()> {
         let path = self.ann_path(name, seed);
-        let train = Train::paper(name, self.dataset, &path, self.plan.course, seed);
-        let words = train.words(self.data.train.len());
+        let training = Training::of_the_paper(name, self.dataset, &path, self.plan.course, seed);
+        let provenance = training.provenance(self.data.train.len());
         let kept = self.ann(name, seed).is_ok_and(|(ann, _)| {
             let said = ann.network.trained_with.unwrap_or_default();
-            said.starts_with(&words)
+            said.starts_with(&provenance)
         });
-        self.work.begin(&format!("{name}, seed {seed}: training"), kept);
+        self.pieces.begin(&format!("{name}, seed {seed}: training"), kept);
         if !kept {
-            train.train()?;
+            training.run()?;
         }
         Ok(())
     }
 
-    /// Converts a network and measures its line of Table 1.
+    /// Converts a network and measures its row of Table 1.
     fn line(&mut self, name: &str, seed: u64) -> Result<Trained> {
         let (ann, ann_id) = self.ann(name, seed)?;
         let settings = json!({
@@ -298,11 +203,11 @@ impl Bench<'_> {
             "tests": self.data.tests.len(),
             "cost_model": self.cost_model.as_str(),
         });
-        let path = self.work.path(&format!("{name}-seed-{seed}.snn.safetensors"));
+        let path = self.pieces.path(&format!("{name}-seed-{seed}.snn.safetensors"));
         let (data, plan, cost_model) = (&self.data, self.plan, self.cost_model);
         let piece = format!("{name}-seed-{seed}.accuracy");
         let what = format!("{name}, seed {seed}: converting and classifying");
-        self.work.piece(&piece, &what, &settings, || {
+        self.pieces.piece(&piece, &what, &settings, || {
             let bytes = measure::converted(&ann, &ann_id, &data.train[..plan.samples])?;
             files::write_whole(&path, &bytes)?;
             let (refusal, cores, chip) = match measure::placed(&bytes, cost_model)? {
@@ -328,12 +233,12 @@ impl Bench<'_> {
         })
     }
 
-    /// The spiking network that was converted from a seed's float network; converted now where it was not.
+    /// Converts a seed's float network and places it on the chip.
     fn model(&self, name: &str, seed: u64) -> Result<Arc<Model>> {
         let (ann, ann_id) = self.ann(name, seed)?;
         let bytes = measure::converted(&ann, &ann_id, &self.data.train[..self.plan.samples])?;
         files::write_whole(
-            &self.work.path(&format!("{name}-seed-{seed}.snn.safetensors")),
+            &self.pieces.path(&format!("{name}-seed-{seed}.snn.safetensors")),
             &bytes,
         )?;
         let model = measure::placed(&bytes, self.cost_model)?;
@@ -361,7 +266,7 @@ impl Bench<'_> {
         });
         let piece = format!("{BEST}-seed-{seed}.{kind}");
         let what = format!("{BEST}, seed {seed}: {queries} queries in {corpus} pictures");
-        self.work.piece(&piece, &what, &settings, || {
+        self.pieces.piece(&piece, &what, &settings, || {
             measure::search(protocol, &ann, model, time_steps)
         })
     }
@@ -376,7 +281,7 @@ impl Bench<'_> {
         });
         let data = &self.data;
         let what = format!("{BEST}, seed {seed}: search examples");
-        self.work.piece("examples", &what, &settings, || {
+        self.pieces.piece("examples", &what, &settings, || {
             let queries: Vec<usize> = (0..=9u8)
                 .filter_map(|class| data.test_labels.iter().position(|&label| label == class))
                 .collect();
@@ -422,7 +327,7 @@ impl Bench<'_> {
     }
 }
 
-/// Three pictures of a class, drawn by a fixed rule: multiples of an odd number, modulo a power of two, in order of size.
+/// Three pictures of a class in a fixed pseudo-random order: multiples of an odd number modulo 2^32, sorted.
 fn random_of(class: u8, labels: &[u8]) -> Vec<usize> {
     const ODD: u32 = 0x9e37_79b1;
     let mut found: Vec<(u32, usize)> = (0u32..)
@@ -438,23 +343,6 @@ fn random_of(class: u8, labels: &[u8]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_run_may_leave_architectures_out_but_never_the_one_that_is_searched_with() {
-        let only = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-            Plan::whole().only(&names)
-        };
-        assert_eq!(only(&[]).unwrap().architectures.len(), 12);
-        let plan = only(&["4-8-10"]).unwrap();
-        assert_eq!(plan.architectures, ["4-8-10", BEST]);
-        assert_eq!((plan.left_out().len(), plan.pieces()), (10, 6 + 2 + 5 + 4));
-        let refusal = only(&["4-8-11"]).unwrap_err().to_string();
-        assert!(
-            refusal.contains("4-8-11 is not in Table 1, which has 4-8-10, "),
-            "{refusal}"
-        );
-    }
 
     #[test]
     fn random_pictures_are_of_the_class_and_not_all_the_first() {

@@ -1,4 +1,4 @@
-//! The page: every table and figure of the paper with ours, and in words where they differ.
+//! The page: every table and figure of the paper beside ours, and a description of the differences.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,11 +7,12 @@ use anyhow::Result;
 
 use super::figures::{figure_4, figure_5};
 use super::measure::{Data, Trained};
-use super::published::{BEST, TABLE_1};
+use super::outcome::Outcome;
+use super::plan::{EXAMPLE_STEPS, Plan};
 use super::tables::{
     Cell, Table, accuracy_at, cells, full, layouts, searched, seeds, table_1, table_2, tables_3_to_5,
 };
-use super::{EXAMPLE_STEPS, Outcome, Plan};
+use crate::published::{BEST, TABLE_1};
 use crate::{figures, files};
 use engine::chip::draw;
 
@@ -64,7 +65,7 @@ pub(super) fn write(plan: &Plan, outcome: &Outcome, data: &Data, folder: &Path) 
     files::write_whole(&folder.join("README.md"), page.as_bytes())
 }
 
-/// The line of the network that the search was measured on.
+/// The row of the network that the search was measured with.
 fn best(outcome: &Outcome) -> &Trained {
     let mut networks = outcome.networks.iter();
     networks
@@ -184,7 +185,7 @@ fn refusals(outcome: &Outcome) -> String {
     refused.collect()
 }
 
-/// How each of the paper's search figures is met.
+/// Compares each of the paper's search figures with ours.
 fn verdict(out: &mut String, outcome: &Outcome) -> Result<()> {
     let test = best(outcome).ann.test;
     let by_membrane = cells(outcome.search(), "membrane");
@@ -221,7 +222,7 @@ fn verdict(out: &mut String, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// With its sign; bold where it falls short by more than a point.
+/// The difference with its sign; bold if it is below -1 point.
 fn points(cell: &Cell) -> String {
     match cell.points < -1.0 {
         true => format!("**{:+.2}**", cell.points),
@@ -241,7 +242,7 @@ fn short(cells: &[Cell]) -> String {
     }
 }
 
-/// What the figures say, and no more than that.
+/// Describes the differences, computed from the figures.
 fn differences(out: &mut String, plan: &Plan, outcome: &Outcome) -> Result<()> {
     let [queries, corpus] = plan.search;
     writeln!(out, "## Where ours differ\n")?;
@@ -312,7 +313,7 @@ fn differences(out: &mut String, plan: &Plan, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Depth, then size: the number of steps to the next larger network of one depth that raise `of`, and of all steps.
+/// Over pairs of consecutive networks of equal depth: the number for which `of` increases, and the number of pairs.
 fn rises(networks: &[Trained], of: impl Fn(&Trained) -> f64) -> (usize, usize) {
     let depth = |network: &Trained| network.name.matches('-').count();
     let pairs: Vec<_> = networks

@@ -1,4 +1,4 @@
-//! Figures as they might be measured, for tests of what is made of them.
+//! Made-up measurements for tests.
 
 use super::measure::{Accuracies, Host, Layout, OnChip, Searched, Trained};
 

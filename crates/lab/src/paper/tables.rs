@@ -1,12 +1,12 @@
-//! The paper's tables with ours beside them.
+//! The paper's tables, with ours beside them.
 
 use super::measure::{Host, OnChip, Searched, Trained};
-use super::published::{BEST, TABLE_1, TABLES_3_TO_5};
+use crate::csv_text::csv_text;
 use crate::evaluate::row::paper;
-use crate::evaluate::table::quoted;
+use crate::published::{BEST, TABLE_1, TABLES_3_TO_5};
 use engine::embedding::stopping::Length;
 
-/// A table on its way to Markdown and CSV.
+/// A table that can be written as Markdown and CSV.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Table {
     head: Vec<&'static str>,
@@ -27,18 +27,7 @@ impl Table {
     }
 
     pub(super) fn csv(&self) -> String {
-        let mut out = self
-            .head
-            .iter()
-            .map(|name| quoted(name))
-            .collect::<Vec<_>>()
-            .join(",")
-            + "\n";
-        for row in &self.rows {
-            out.push_str(&row.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(","));
-            out.push('\n');
-        }
-        out
+        csv_text(&self.head, self.rows.iter().cloned())
     }
 }
 
@@ -46,18 +35,18 @@ fn shown(value: Option<f64>, digits: usize) -> String {
     value.map_or(String::new(), |value| format!("{value:.digits$}"))
 }
 
-/// What a network classifies at so many time steps.
+/// A network's accuracy at `time_steps`.
 pub(super) fn accuracy_at(trained: &Trained, time_steps: u32) -> Option<f64> {
     let mut runs = trained.chip.iter();
     runs.find(|run| run.time_steps == time_steps)
         .map(|run| run.accuracy)
 }
 
-/// Accuracies, the paper's in columns of their own.
+/// Table 1: accuracies, with the paper's in separate columns.
 pub(super) fn table_1(networks: &[Trained]) -> Table {
     let rows = networks.iter().map(|network| {
         let published = TABLE_1.iter().find(|line| line.name == network.name);
-        let theirs = |of: fn(&super::published::Published) -> Option<f64>| shown(published.and_then(of), 2);
+        let theirs = |of: fn(&crate::published::Published) -> Option<f64>| shown(published.and_then(of), 2);
         let on_chip = |time_steps| match network.refusal {
             Some(_) => "N/A".to_owned(),
             None => shown(accuracy_at(network, time_steps), 2),
@@ -95,7 +84,7 @@ pub(super) fn table_1(networks: &[Trained]) -> Table {
     }
 }
 
-/// What was chosen where the paper gives channel counts alone.
+/// The layers that were chosen, as the paper gives channel counts only.
 pub(super) fn layouts(networks: &[Trained]) -> Table {
     let rows = networks.iter().map(|network| {
         vec![
@@ -184,13 +173,13 @@ pub(super) fn table_2(rows: &[Searched], half: &[Searched]) -> Table {
     }
 }
 
-/// A cell of Table 2 and how it compares: percentage points, mAP in hundredths.
+/// A cell of Table 2 compared with the paper's: percentage points, or hundredths of mAP.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cell {
     pub(super) what: String,
     pub(super) ours: f64,
     pub(super) theirs: f64,
-    /// Ours less theirs, in points.
+    /// Ours minus theirs, in points.
     pub(super) points: f64,
 }
 
@@ -216,7 +205,7 @@ pub(super) fn cells(rows: &[Searched], probe: &str) -> Vec<Cell> {
     cells
 }
 
-/// The full protocol, each row beside that of `small`, which had so many queries and pictures.
+/// The full protocol, each row followed by that of `small`, with its numbers of queries and pictures.
 pub(super) fn full(small: &[Searched], [queries, corpus]: [usize; 2], full: &[Searched]) -> Table {
     let mut rows = Vec::new();
     for row in full {
@@ -251,7 +240,7 @@ pub(super) fn tables_3_to_5(chip: &[OnChip], host: &Host) -> [Table; 3] {
     let start = |network: &str, batch: u32, hardware: &str| {
         vec![network.to_owned(), batch.to_string(), hardware.to_owned()]
     };
-    let paper = |cells: fn(&super::published::Board) -> Vec<String>| -> Vec<Vec<String>> {
+    let paper = |cells: fn(&crate::published::Board) -> Vec<String>| -> Vec<Vec<String>> {
         TABLES_3_TO_5
             .iter()
             .map(|board| {

@@ -1,13 +1,13 @@
-//! Adam (Kingma and Ba 2015) with a learning rate that falls along half a cosine to zero.
+//! Adam (Kingma and Ba 2015) with a learning rate that decays to zero along half a cosine.
 
-/// How much of the old mean gradient, and of the old mean square, a step keeps: the paper's own constants.
+/// The decay rates of the mean gradient and of the mean square: the constants of Kingma and Ba.
 const KEEP_MEAN: f32 = 0.9;
 const KEEP_SQUARE: f32 = 0.999;
 
-/// Keeps the division by a mean square of zero finite.
+/// Avoids a division by zero.
 const EPSILON: f32 = 1e-8;
 
-/// The optimiser's memory, one entry for each value of each parameter.
+/// The optimiser's state, one entry for each value of each parameter.
 #[derive(Debug)]
 pub(super) struct Adam {
     means: Vec<Vec<f32>>,
@@ -44,7 +44,7 @@ impl Adam {
     }
 }
 
-/// The learning rate of step `step` of `steps`: all of `peak` at first, nothing after the last.
+/// The learning rate of step `step` of `steps`: `peak` at the first step, zero after the last.
 pub(super) fn cosine(peak: f32, step: usize, steps: usize) -> f32 {
     let progress = step as f64 / steps as f64;
     (f64::from(peak) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())) as f32

@@ -1,103 +1,24 @@
-//! What a batch teaches: the gradients of its loss, part by part.
+//! The gradients of a batch, computed in parts.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::contrastive::{Contrast, contrast};
-use super::layers::{Dropout, View};
-use super::random::Random;
-use super::{Progress, TrainError};
+use super::learner::{Learner, Mode, Passed};
+use super::noise::{Noise, View, Views};
+use super::options::{Progress, TrainError};
 use engine::picture::Picture;
 
-/// Pictures that one thread takes at a time. Part of what a seed stands for: another number adds gradients in another
-/// order. Measured on Fashion-MNIST: 16 take a fifth more time, and 64 would leave a second core idle at a batch of 64.
+/// Pictures per part. Results depend on it, because it changes the order in which gradients are added. Measured on
+/// Fashion-MNIST: 16 needs a fifth more time, and 64 would leave a second CPU idle at a batch size of 64.
 pub(super) const PART: usize = 32;
 
-/// What learns: parameters as rows of numbers, and a differentiable way from pictures to embeddings and classes.
-pub(super) trait Learner: Sync {
-    /// The parameters as the graph sees them.
-    fn variables(&self, parameters: &[Vec<f32>]) -> Result<Vec<Var>, TrainError>;
-
-    /// Views of pictures, as [`Learner::forward`] takes them.
-    fn source(&self, pictures: &[(&Picture, View)]) -> Result<Tensor, TrainError>;
-
-    fn forward(&self, parameters: &[Tensor], source: Tensor, mode: Mode) -> Result<Passed, TrainError>;
-
-    /// Makes of parameters that are learning those of a network that is done; `sample` gives sources of training pictures.
-    fn settle(
-        &self,
-        parameters: &[Vec<f32>],
-        _sample: impl FnOnce() -> Result<Vec<Tensor>, TrainError>,
-    ) -> Result<Vec<Vec<f32>>, TrainError> {
-        Ok(parameters.to_vec())
-    }
-
-    /// Turns gradients by [`Learner::variables`] into gradients by the parameters.
-    fn rescale(&self, _gradients: &mut [Vec<f32>]) {}
-
-    /// Moves parameters that a step of the optimiser took out of their range back into it.
-    fn constrain(&self, _parameters: &mut [Vec<f32>]) {}
-}
-
-/// What a learner goes forward for.
-#[derive(Debug)]
-pub(super) enum Mode {
-    Learning(Option<Dropout>),
-    /// To be judged: with settled parameters, and nothing silenced.
-    Settled,
-}
-
-/// What a learner makes of some pictures.
-#[derive(Debug)]
-pub(super) struct Passed {
-    /// `[pictures, dimensions]`.
-    pub(super) embeddings: Tensor,
-    /// `[pictures, classes]`.
-    pub(super) logits: Tensor,
-    /// Synaptic operations of all pictures, in millions, without those that no parameter can change; none in a float
-    /// network.
-    pub(super) operations: Option<Tensor>,
-}
-
-/// What makes one part of a batch differ from epoch to epoch.
-#[derive(Debug, Default)]
-pub(super) struct Noise {
-    pub(super) dropout: Option<Dropout>,
-    /// Draws the views of the pictures.
-    pub(super) views: Option<Views>,
-}
-
-/// Draws a view of each picture.
-#[derive(Debug)]
-pub(super) struct Views {
-    /// Whether every second picture on average is mirrored.
-    pub(super) mirror: bool,
-    /// The most pixels that a picture is moved by, each way.
-    pub(super) shift: usize,
-    pub(super) random: Random,
-}
-
-impl Views {
-    pub(super) fn draw(&mut self) -> View {
-        let mirrored = self.mirror && self.random.unit() < 0.5;
-        let moved = match self.shift {
-            0 => [0, 0],
-            most => [(); 2].map(|()| {
-                // At most the width of a picture, which f32 and isize hold exactly.
-                let span = (2 * most + 1) as f32;
-                (self.random.unit() * span) as isize - most as isize
-            }),
-        };
-        View { mirrored, moved }
-    }
-}
-
-/// What the network made of some pictures.
+/// The result of some pictures.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Outcome {
     pub(super) pictures: usize,
-    /// Sum of the pictures' losses.
+    /// The sum of the pictures' losses.
     pub(super) loss: f64,
     pub(super) right: usize,
 }
@@ -131,21 +52,21 @@ impl Outcome {
     }
 }
 
-/// The learner and what it learns from.
+/// The learner and its data.
 #[derive(Debug)]
 pub(super) struct Data<'run, L> {
     pub(super) learner: &'run L,
     pub(super) pictures: &'run [Picture],
     pub(super) labels: &'run [u8],
     pub(super) contrast: Option<Contrast>,
-    /// What a million synaptic operations a picture add to the loss.
+    /// Loss per million synaptic operations of a picture.
     pub(super) thrift: f32,
 }
 
-/// A part that has gone forward and waits for what the whole batch has to say.
+/// A part after its forward pass.
 struct Part {
     passed: Passed,
-    /// The sum of the cross entropies, and of what the synaptic operations cost.
+    /// The sum of the cross entropies and of the loss for synaptic operations.
     loss: Tensor,
     outcome: Outcome,
 }
@@ -153,9 +74,9 @@ struct Part {
 impl<L: Learner> Data<'_, L> {
     /// The gradients of the batch's mean loss.
     ///
-    /// Parts go forward side by side; then the contrastive term looks at the embeddings of all of them, exactly, as if
-    /// the batch were one; then each part takes its share of that term's gradient backward. Cut into parts, the term
-    /// would see three pictures of a class instead of a dozen.
+    /// The forward passes of the parts run in parallel. The contrastive loss is then computed over the embeddings of
+    /// the whole batch, and its gradient is split over the backward passes of the parts. Computed per part, it would
+    /// compare three pictures of a class instead of a dozen.
     pub(super) fn batch_gradients(
         &self,
         variables: &[Var],
@@ -232,7 +153,7 @@ impl<L: Learner> Data<'_, L> {
         })
     }
 
-    /// The contrastive term over a whole batch and its gradient by the embeddings.
+    /// The contrastive loss of a batch, and its gradient with respect to the embeddings.
     fn pulls(
         &self,
         parts: &[Part],
@@ -251,7 +172,7 @@ impl<L: Learner> Data<'_, L> {
         Ok((f64::from(term.weight) * loss, pulls * term.weight))
     }
 
-    /// The parameters as they would be if learning ended here; `sample` are training pictures.
+    /// The parameters as they would be if training ended here; `sample` are training pictures.
     pub(super) fn settled(
         &self,
         parameters: &[Vec<f32>],
@@ -263,7 +184,7 @@ impl<L: Learner> Data<'_, L> {
         })
     }
 
-    /// The share of the pictures `chosen` whose class the network tells right.
+    /// The accuracy on the pictures `chosen`, 0 to 1.
     pub(super) fn accuracy(&self, parameters: &[Vec<f32>], chosen: &[usize]) -> Result<f64, TrainError> {
         let variables = self.learner.variables(parameters)?;
         let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
@@ -303,7 +224,7 @@ fn backward(
 ) -> Result<Vec<Vec<f32>>, TrainError> {
     let loss = match pulls {
         None => part.loss.clone(),
-        // A sum whose gradient by the embeddings is what the batch's contrastive term pulls at them.
+        // A term whose gradient with respect to the embeddings is that of the batch's contrastive loss.
         Some(pulls) => {
             let embeddings = &part.passed.embeddings;
             let pulls = Tensor::from_iter(pulls.iter().copied(), &Device::Cpu)?;
@@ -321,14 +242,14 @@ fn backward(
 
 /// The sum of the pictures' cross entropies.
 fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
-    // The largest logit is taken off first so that no exponential overflows; the loss does not change by it.
+    // The largest logit is subtracted so that no exponential overflows; this does not change the loss.
     let logits = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let normaliser = logits.exp()?.sum(D::Minus1)?.log()?;
     let chosen = logits.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?;
     Ok((normaliser - chosen)?.sum_all()?)
 }
 
-/// How many pictures have their largest logit where their label is.
+/// The number of pictures whose largest logit is that of their label.
 fn right(logits: &Tensor, labels: &Tensor) -> Result<usize, TrainError> {
     let hits = logits
         .argmax(D::Minus1)?

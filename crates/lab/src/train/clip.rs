@@ -2,13 +2,13 @@
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Tensor};
 
-use super::lend::{read, values};
+use super::slices::{read, values};
 use engine::network::activation::clip;
 
 /// What `engine::network::activation` computes, from the values of layer `layer` and the ceilings of all layers.
 ///
-/// Rounding has no slope, so gradients pass as if there were none (straight-through): a value between 0 and the ceiling
-/// takes its gradient on, and the ceiling moves by what is clipped and by what is lost to rounding.
+/// The derivative of rounding is zero, so gradients ignore it (straight-through): they pass values between 0 and the
+/// ceiling unchanged, and the ceiling's gradient comes from clipped values and from rounding errors.
 #[derive(Debug, Clone)]
 pub(super) struct Clip {
     pub(super) layer: usize,

@@ -1,24 +1,25 @@
-//! The supervised contrastive loss (Khosla et al. 2020): pictures of one class are drawn together, others apart.
+//! The supervised contrastive loss (Khosla et al. 2020): it moves embeddings of one class together and others apart.
 //!
-//! It compares every picture of a batch with every other, so it works on the embeddings of the whole batch at once and
-//! gives their gradient in closed form; what lies below the embeddings is the tensor library's.
+//! It compares every picture of a batch with every other, so it is computed over the embeddings of the whole batch,
+//! with a gradient in closed form. The tensor library computes the gradients below the embeddings.
 
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::Serialize;
 
-/// How much the contrastive term counts, and how sharply it sees.
+/// The parameters of the contrastive loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Contrast {
-    /// Beside a cross entropy of weight 1.
+    /// Weight; the cross entropy has weight 1.
     pub weight: f32,
-    /// Divides the cosines: the lower, the more the closest neighbours count.
+    /// Temperature: the lower it is, the more the closest neighbours count.
     pub temperature: f32,
 }
 
 /// The sum of the pictures' losses and its gradient by `embeddings`, `[pictures, dimensions]`.
 ///
-/// A picture's loss is the mean, over the other pictures of its class, of minus the logarithm of that picture's share in
-/// the batch, by the exponential of cosine over temperature. A picture alone in its class has none.
+/// A picture's loss is the mean, over the other pictures of its class, of minus the logarithm of that picture's share
+/// in the batch, by the exponential of cosine over temperature. A picture that is the only one of its class has no
+/// loss.
 pub(super) fn contrast(
     embeddings: ArrayView2<'_, f32>,
     labels: &[u8],
@@ -27,11 +28,11 @@ pub(super) fn contrast(
     let norms = embeddings.map_axis(Axis(1), |row| row.dot(&row).sqrt());
     let mut directions = embeddings.to_owned();
     for (mut row, &norm) in directions.outer_iter_mut().zip(&norms) {
-        // A silent embedding has no direction, and no gradient either.
+        // A zero embedding has no direction and no gradient.
         row.mapv_inplace(|value| if norm > 0.0 { value / norm } else { 0.0 });
     }
     let similarities = directions.dot(&directions.t());
-    // By similarity: what the loss gains if picture `column` comes closer to picture `row`.
+    // The derivative of the loss by the similarity of pictures `row` and `column`.
     let mut pulls = similarities;
     let mut loss = 0.0;
     for (row, mut pulls) in pulls.outer_iter_mut().enumerate() {
@@ -47,7 +48,7 @@ pub(super) fn contrast(
         let mut total = 0.0;
         let mut attained = 0.0;
         for (column, pull) in pulls.iter_mut().enumerate() {
-            // The closest is taken off so that no exponential overflows; the loss does not change by it.
+            // The largest is subtracted so that no exponential overflows; this does not change the loss.
             let exponent = (*pull - closest) / temperature;
             attained += if alike(column) { wanted * exponent } else { 0.0 };
             *pull = if column == row { 0.0 } else { exponent.exp() };
@@ -65,7 +66,7 @@ pub(super) fn contrast(
     for ((mut gradient, direction), &norm) in
         gradient.outer_iter_mut().zip(directions.outer_iter()).zip(&norms)
     {
-        // The length of an embedding does not matter, so nothing pulls along it.
+        // The norm of an embedding does not matter, so the gradient has no component along it.
         let along = gradient.dot(&direction);
         let share = if norm > 0.0 {
             1.0 / (norm * temperature)

@@ -1,11 +1,11 @@
 //! The float network's layers as differentiable operations on a batch of pictures.
 //!
-//! A batch is a matrix `[pictures, neurons]`, and within a picture neurons stand row, column, channel: all channels
-//! of a window's row then lie side by side, and gathering windows is copying runs. `engine::network` orders
-//! channel, row, column instead; `order` translates.
+//! A batch is a matrix `[pictures, neurons]` with neurons in the order row, column, channel: all channels of a
+//! window's row are then adjacent, and windows are gathered by copying runs. `engine::network` orders channel, row,
+//! column instead; `order` translates.
 //!
-//! A convolution is one operation, not a chain of the library's: its own `conv2d` takes three times as long backward,
-//! and a chain of gathering, product, bias and ReLU keeps and adds up gradients that nobody asks for.
+//! A convolution is one custom operation: the library's `conv2d` takes three times as long backward, and a chain of
+//! gathering, product, bias and ReLU computes gradients that are not needed.
 
 use std::sync::Arc;
 
@@ -13,14 +13,15 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
-use super::TrainError;
-use super::batch::{Learner, Mode, Passed};
 use super::clip::Clip;
-use super::lend::{read, values};
+use super::learner::{Learner, Mode, Passed};
+use super::noise::View;
 use super::normalise::{Normalise, Statistics, affine};
+use super::options::TrainError;
 use super::order::parameters_of;
 use super::pooling::Pooling;
 use super::random::Random;
+use super::slices::{read, values};
 use super::windows::Windows;
 use crate::ann::Parameters;
 use engine::network::activation::{Activation, Clipped};
@@ -37,7 +38,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// The same without its ReLU.
+    /// The same connection without ReLU.
     fn driven(&self) -> Self {
         Self {
             rectified: false,
@@ -72,7 +73,7 @@ impl CustomOp3 for Connection {
         for row in driven.chunks_exact_mut(bias.len()) {
             for (value, bias) in row.iter_mut().zip(bias) {
                 *value += bias;
-                // A comparison, not `max`: a value that is not a number must stay one to be noticed.
+                // A comparison instead of `max`, so that NaN is preserved and noticed.
                 if self.rectified && *value < 0.0 {
                     *value = 0.0;
                 }
@@ -112,7 +113,7 @@ impl CustomOp3 for Connection {
         }
         let rows = errors.len() / out;
         let errors = Tensor::from_vec(errors, (rows, out), &Device::Cpu)?;
-        // Gathering anew is cheaper than keeping every layer's windows from the forward pass in memory.
+        // Gathering again is cheaper than keeping every layer's windows of the forward pass in memory.
         let columns = read(source, |source| self.windows.gather(source))?;
         let columns = Tensor::from_vec(columns, (rows, self.windows.length), &Device::Cpu)?;
         let weights_gradient = columns.t()?.matmul(&errors)?;
@@ -135,30 +136,12 @@ enum Operation {
     Pooling(Pooling),
 }
 
-/// Silences a share of the neurons that a dense layer sees, anew for each batch, while training.
-#[derive(Debug)]
-pub(super) struct Dropout {
-    pub(super) rate: f32,
-    pub(super) random: Random,
-}
-
-impl Dropout {
-    fn apply(&mut self, source: &Tensor) -> Result<Tensor> {
-        // The neurons that are left count for the silenced ones too, so nothing changes on average.
-        let kept = 1.0 / (1.0 - self.rate);
-        let mask: Vec<f32> = (0..source.elem_count())
-            .map(|_| if self.random.unit() < self.rate { 0.0 } else { kept })
-            .collect();
-        source.mul(&Tensor::from_vec(mask, source.dims(), &Device::Cpu)?)
-    }
-}
-
 /// A network as operations, in order.
 #[derive(Debug)]
 pub(super) struct Layers {
     network: Network,
     operations: Vec<Operation>,
-    /// Whether what arrives in hidden layers is normalised while learning.
+    /// Whether the input of hidden layers is normalised during training.
     normalised: bool,
 }
 
@@ -203,7 +186,7 @@ impl Layers {
     /// The values of layer `layer`, clipped and quantised.
     fn clip(&self, flow: &Tensor, ceilings: &Tensor, layer: usize) -> Result<Tensor> {
         let levels = self.clipped().map_or(1, |clipped| clipped.levels);
-        // At most 1,024, which f32 holds exactly.
+        // At most 1,024, which f32 represents exactly.
         let levels = levels as f32;
         flow.apply_op2(ceilings, Clip { layer, levels })
     }
@@ -215,7 +198,7 @@ impl Layers {
         }
     }
 
-    /// Layers that have weights, the classifier apart.
+    /// Layers with weights, except for the classifier.
     fn hidden(&self) -> impl Iterator<Item = &Layer> {
         let last = self.network.layers.len() - 1;
         let weighted = |layer: &&Layer| !matches!(layer.kind, Kind::AvgPool2d { .. });
@@ -244,7 +227,8 @@ impl Layers {
             .collect()
     }
 
-    /// First values: uniform weights whose variance keeps that of the activations (He et al. 2015), no biases.
+    /// Initial parameters: uniform weights that preserve the variance of the activations (He et al. 2015), zero
+    /// biases.
     pub(super) fn first_parameters(&self, random: &mut Random) -> Vec<Vec<f32>> {
         let mut parameters = Vec::new();
         let last = &self.network.layers[self.network.layers.len() - 1];
@@ -252,7 +236,7 @@ impl Layers {
             let Operation::Connection(connection) = operation else {
                 continue;
             };
-            // Clipping at 0 halves the variance, which twice the weights' variance makes up for.
+            // Clipping at 0 halves the variance, which is compensated by twice the variance of the weights.
             let gain = if layer != last { 2.0 } else { 1.0 };
             let bound = (3.0 * gain / layer.fan_in() as f32).sqrt();
             let count = connection.windows.length * layer.output.channels;
@@ -281,16 +265,7 @@ impl Layers {
     }
 }
 
-/// How a picture is seen: every epoch may see another view of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct View {
-    /// From right to left.
-    pub(super) mirrored: bool,
-    /// Pixels that the picture is moved down and to the right; what it leaves is black.
-    pub(super) moved: [isize; 2],
-}
-
-/// Lays a view of a picture out as a row of the first layer's source, row, column, channel, and appends it.
+/// Appends a view of a picture as a row of the first layer's source, in the order row, column, channel.
 pub(super) fn extend_source<T>(source: &mut Vec<T>, picture: &Picture, view: View, value: impl Fn(u8) -> T) {
     let Shape {
         channels,
@@ -313,7 +288,7 @@ pub(super) fn extend_source<T>(source: &mut Vec<T>, picture: &Picture, view: Vie
     }
 }
 
-/// Tensors of these shapes that gradients are asked for.
+/// Variables of these shapes.
 pub(super) fn variables(parameters: &[Vec<f32>], shapes: Vec<Vec<usize>>) -> Result<Vec<Var>> {
     let variable = |(values, shape): (&Vec<f32>, Vec<usize>)| Var::from_slice(values, shape, &Device::Cpu);
     parameters.iter().zip(shapes).map(variable).collect()
@@ -327,7 +302,7 @@ impl Learner for Layers {
     fn source(&self, pictures: &[(&Picture, View)]) -> std::result::Result<Tensor, TrainError> {
         let mut source = Vec::with_capacity(pictures.len() * self.network.input.len());
         for &(picture, view) in pictures {
-            // As `crate::ann` scales it.
+            // The scaling of `crate::ann`.
             extend_source(&mut source, picture, view, |pixel| f32::from(pixel) / 255.0);
         }
         let shape = (pictures.len(), self.network.input.len());
@@ -348,7 +323,7 @@ impl Learner for Layers {
         let mut embeddings = None;
         for (index, (layer, operation)) in self.network.layers.iter().zip(&self.operations).enumerate() {
             match operation {
-                // Means of what is not negative are not negative, so pooling needs no ReLU.
+                // The mean of non-negative values is not negative, so pooling needs no ReLU.
                 Operation::Pooling(pooling) => flow = flow.apply_op1(pooling.clone())?,
                 Operation::Connection(connection) => {
                     if let (Kind::Dense, Mode::Learning(Some(dropout))) = (layer.kind, &mut mode) {
@@ -386,7 +361,7 @@ impl Learner for Layers {
         })
     }
 
-    /// Takes the normalisation into the weights and biases, layer by layer, by what arrives from `sample`.
+    /// Folds the normalisation into the weights and biases, layer by layer, with the statistics of `sample`.
     fn settle(
         &self,
         parameters: &[Vec<f32>],
@@ -467,5 +442,5 @@ impl Learner for Layers {
     }
 }
 
-/// A ceiling below this would make numbers too large for what follows it; none was ever seen near it.
+/// The smallest ceiling: a smaller one would cause too large values in the next layer. No training came near it.
 const LEAST_CEILING: f32 = 1e-3;

@@ -1,22 +1,21 @@
 //! Batch normalisation as a differentiable operation (Ioffe and Szegedy 2015).
 //!
-//! While a network learns, each channel is brought to mean 0 and variance 1 over the pictures of one part of a batch and
-//! over all positions, then scaled and moved by what learns. A network that is done knows no batch: its weights and biases
-//! take the normalisation in, by the means and variances of many pictures ([`Statistics`]), so that nothing of it is left to
-//! convert.
+//! During training, each channel is normalised to mean 0 and variance 1 over one part of a batch and all positions,
+//! then scaled and shifted by trained parameters. At the end the normalisation is folded into weights and biases, with
+//! the means and variances of many pictures ([`Statistics`]).
 
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor};
 
-use super::lend::{read, values};
+use super::slices::{read, values};
 
-/// Keeps the division by the deviation of a silent channel finite.
+/// Avoids a division by zero for a constant channel.
 const EPSILON: f32 = 1e-5;
 
-/// Its arguments are what arrives, `[pictures, positions x channels]`, and each channel's scale and bias.
+/// Its arguments are the input, `[pictures, positions x channels]`, and the scale and bias of each channel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Normalise;
 
-/// Sums over all that arrives in each channel.
+/// Sums over the input of each channel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Statistics {
     count: f64,
@@ -27,7 +26,7 @@ pub(super) struct Statistics {
 impl Statistics {
     pub(super) fn of(driven: &[f32], channels: usize) -> Self {
         let (mut sums, mut squares) = (vec![0.0f64; channels], vec![0.0f64; channels]);
-        // Sums of a few rows are kept in f32, which is quicker; the totals are not.
+        // Sums of a few rows are computed in f32, which is faster; totals in f64.
         for rows in driven.chunks(64 * channels) {
             let (mut some, mut some_squares) = (vec![0.0f32; channels], vec![0.0f32; channels]);
             for row in rows.chunks_exact(channels) {
@@ -60,7 +59,7 @@ impl Statistics {
         }
     }
 
-    /// Each channel's mean, and what brings it to a deviation of 1.
+    /// The mean of each channel and the reciprocal of its standard deviation.
     pub(super) fn mean_and_factor(&self) -> (Vec<f32>, Vec<f32>) {
         let channel = |(sum, square): (&f64, &f64)| {
             let mean = sum / self.count;
@@ -71,7 +70,7 @@ impl Statistics {
     }
 }
 
-/// For each channel what turns `x` into `scale * factor * (x - mean) + bias`: the factor on `x`, and what is added.
+/// The factor and the summand of each channel that turn `x` into `scale * factor * (x - mean) + bias`.
 pub(super) fn affine(statistics: &Statistics, scale: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (means, factors) = statistics.mean_and_factor();
     let factors: Vec<f32> = factors
@@ -127,7 +126,8 @@ impl CustomOp3 for Normalise {
         let rows = (errors.len() / channels) as f32;
         let (of_scale, of_bias) = read(driven, |driven| {
             let (means, factors) = Statistics::of(driven, channels).mean_and_factor();
-            // By the bias: the errors' sum. By the scale: their sum with what was normalised.
+            // Gradient of the bias: the sum of the errors. Gradient of the scale: the sum of errors times normalised
+            // values.
             let (mut of_bias, mut of_scale) = (vec![0.0f32; channels], vec![0.0f32; channels]);
             for (errors, driven) in errors.chunks_exact(channels).zip(driven.chunks_exact(channels)) {
                 let sums = of_bias.iter_mut().zip(&mut of_scale);
@@ -142,7 +142,7 @@ impl CustomOp3 for Normalise {
                 *of_scale *= factor;
             }
             read(scale, |scale| {
-                // An error's share in its channel's mean and in its channel's deviation is taken off.
+                // Subtract the contributions through the channel's mean and deviation.
                 let channel = |channel: usize| {
                     let factor = factors[channel];
                     let slope = -of_scale[channel] * factor / rows;

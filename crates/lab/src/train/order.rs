@@ -1,4 +1,5 @@
-//! Two orders of the same parameters: `engine::network` keeps channel, row, column; a batch row, column, channel.
+//! Converts parameters between the order of `engine::network` (channel, row, column) and that of a batch (row, column,
+//! channel).
 
 use ndarray::{Array1, Array2, Array4};
 
@@ -12,7 +13,7 @@ fn place(layer: &Layer, plane: usize, out: usize, channel: usize, position: usiz
     (position * layer.input.channels + channel) * layer.output.channels + out
 }
 
-/// Weights and bias of every layer that has some, in turn, as `engine::network` orders them.
+/// Weights and biases of every layer that has them, in the order of `engine::network`.
 pub(super) fn parameters_of(network: &Network, values: &[Vec<f32>]) -> Vec<Parameters> {
     let mut pairs = values.chunks_exact(2);
     let parameters = |layer: &Layer| {

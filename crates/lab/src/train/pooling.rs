@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Tensor};
 
-use super::lend::values;
+use super::slices::values;
 use super::windows::Windows;
 
 /// The mean of each window, channel by channel.
 #[derive(Debug, Clone)]
 pub(super) struct Pooling {
     pub(super) windows: Arc<Windows>,
-    /// What each input counts.
+    /// The weight of each input.
     pub(super) share: f32,
 }
 
-/// The gradient of [`Pooling`]: each neuron gets its share of what its windows' means got.
+/// The gradient of [`Pooling`]: each neuron gets its share of the gradient of its windows' means.
 #[derive(Debug, Clone)]
 struct PoolingGradient {
     windows: Arc<Windows>,

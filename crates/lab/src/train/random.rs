@@ -1,6 +1,6 @@
-//! Random numbers that depend on a seed alone, so that a training run can be repeated to the bit.
+//! Random numbers that depend on a seed only, so that a training run can be reproduced bit for bit.
 
-/// SplitMix64 (Steele, Lea and Flood 2014): one addition and a hash a number, and any seed is as good as any other.
+/// SplitMix64 (Steele, Lea and Flood 2014): one addition and one hash per number; all seeds are equally good.
 #[derive(Debug, Clone)]
 pub(super) struct Random {
     state: u64,
@@ -11,8 +11,8 @@ impl Random {
         Self { state: seed }
     }
 
-    /// A generator of its own for one purpose, told apart by `words`: what one part of a batch draws must not depend
-    /// on which thread drew before it.
+    /// An independent generator, identified by `words`: the numbers of one part of a batch must not depend on the
+    /// order in which threads run.
     pub(super) fn stream(seed: u64, words: [u64; 3]) -> Self {
         let mut random = Self::new(seed);
         for word in words {
@@ -29,15 +29,15 @@ impl Random {
         hash ^ (hash >> 31)
     }
 
-    /// From 0 up to, but without, 1: the 24 bits that an f32 holds exactly.
+    /// A number from 0 to below 1, with 24 random bits.
     pub(super) fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u32 << 24) as f32
     }
 
-    /// Exchanges elements until every order is equally likely (Fisher and Yates).
+    /// Shuffles uniformly (Fisher and Yates).
     pub(super) fn shuffle<T>(&mut self, elements: &mut [T]) {
         for last in (1..elements.len()).rev() {
-            // The upper half of the product is below `last + 1`; its bias is below one in 2^40.
+            // The upper half of the product is below `last + 1`; the bias is below 1 in 2^40.
             let product = u128::from(self.next()) * (last as u128 + 1);
             elements.swap(last, (product >> 64) as usize);
         }

@@ -1,21 +1,22 @@
 //! A layer of spiking neurons over all its time steps as one differentiable operation.
 //!
-//! Rows are time steps first: `[time steps x pictures, neurons]`. These networks have no loops, so a layer runs all its
-//! steps before the next one starts, and what one layer sends the next in all of them is a single product.
+//! Rows are time steps first: `[time steps x pictures, neurons]`. These networks have no loops, so a layer runs all
+//! its steps before the next one starts, and the input of a layer in all steps is a single matrix product.
 
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor};
 
-use super::lend::{read, values};
+use super::slices::{read, values};
 
-/// Integrate, compare, spike, lower, as the emulator does, in the SNN's own whole numbers, which f32 holds exactly up to
-/// 2^24: far beyond the chip's membranes.
+/// Integrates, compares, spikes and subtracts as the emulator does, in the SNN's integers, which f32 represents
+/// exactly up to 2^24, more than the chip's membranes.
 ///
-/// Its arguments are what arrives in steps 2 to T (nothing can in the first), `[(T - 1) x pictures, neurons]`, each
-/// channel's bias and each channel's initial membrane; it gives the spikes of steps 1 to T, 0 or 1.
+/// Its arguments are the input of steps 2 to T (there is none in the first), `[(T - 1) x pictures, neurons]`, each
+/// channel's bias and each channel's initial membrane; its result is the spikes of steps 1 to T, 0 or 1.
 ///
-/// A spike has no slope, so backward it gets a surrogate one (Neftci et al. 2019): a triangle around the threshold that
-/// reaches one threshold to either side. Gradients follow the subtraction of the threshold too: then a step's gradient is
-/// a mean of its own spike's and of what later steps say of its membrane, and does not grow with the time steps.
+/// The derivative of a spike is zero, so the backward pass uses a surrogate (Neftci et al. 2019): a triangle around
+/// the threshold that reaches one threshold to either side. Gradients also pass through the subtraction of the
+/// threshold: a step's gradient is then a mean of that of its spike and that of later steps, and does not grow with
+/// the number of time steps.
 #[derive(Debug, Clone)]
 pub(super) struct Spiking {
     pub(super) threshold: f32,
@@ -23,7 +24,7 @@ pub(super) struct Spiking {
 }
 
 impl Spiking {
-    /// Membranes when they are compared with the threshold, step by step.
+    /// The membranes when they are compared with the threshold, `[step, neuron]`.
     fn membranes(&self, arriving: &[f32], bias: &[f32], initial: &[f32]) -> Vec<f32> {
         let (channels, threshold) = (bias.len(), self.threshold);
         let size = arriving.len() / (self.time_steps - 1);
@@ -77,7 +78,7 @@ impl CustomOp3 for Spiking {
             } else if *value < self.threshold {
                 *value = 0.0;
             }
-            // Else it is not a number, and stays so to be noticed.
+            // Otherwise it is NaN, which is preserved and noticed.
         }
         let (rows, neurons) = arriving_layout.shape().dims2()?;
         let rows = rows / (self.time_steps - 1) * self.time_steps;
@@ -92,7 +93,7 @@ impl CustomOp3 for Spiking {
         _spikes: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        // Running the membranes anew is cheaper than keeping those of every layer from the forward pass.
+        // Computing the membranes again is cheaper than keeping those of every layer of the forward pass.
         let membranes = read(arriving, |arriving| {
             read(bias, |bias| {
                 read(initial, |initial| self.membranes(arriving, bias, initial))
@@ -100,7 +101,7 @@ impl CustomOp3 for Spiking {
         })???;
         let (channels, size) = (bias.elem_count(), arriving.elem_count() / (self.time_steps - 1));
         let scale = 1.0 / self.threshold;
-        // What a step's membrane before the comparison is worth, from the last step back to the first.
+        // The gradient of a step's membrane before the comparison, from the last step back to the first.
         let mut worth = read(gradient, <[f32]>::to_vec)?;
         for step in (0..self.time_steps).rev() {
             let (now, later) = worth[step * size..].split_at_mut(size);

@@ -3,12 +3,13 @@ mod tune;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::batch::{Mode, Views};
+use super::learner::{Learner, Mode};
+use super::noise::{Dropout, Noise, View, Views};
 use super::*;
 use crate::ann::Weights;
 use engine::network::activation::Activation;
 use engine::network::{Kind, Layer};
-use engine::picture::Recipe;
+use engine::picture::{Recipe, Shape};
 
 fn shape(channels: usize, height: usize, width: usize) -> Shape {
     Shape {

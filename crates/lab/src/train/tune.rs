@@ -1,23 +1,26 @@
-//! Tuning a spiking network through the very time steps that it will run for.
+//! Fine-tunes a spiking network through the time steps that it will run for.
 //!
-//! In: an [`Snn`] and labelled pictures. Out: the same network with other weights, biases and initial membranes. Forward,
-//! a batch runs as the emulator runs it, spike for spike: what learns are float copies in units of each layer's threshold,
-//! rounded to the chip's integers before every step (straight-through: gradients pass the rounding as if there were none).
-//! Thresholds stay.
+//! In: an [`Snn`] and labelled pictures. Out: the same network with other weights, biases and initial membranes. The
+//! forward pass equals the emulator's, spike for spike. The trained parameters are float copies in units of each
+//! layer's threshold, rounded to the chip's integers before every step (straight-through: gradients ignore the
+//! rounding). Thresholds do not change.
 
 use std::sync::Arc;
 
 use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use ndarray::{Array1, Array2, Array4};
 
-use super::batch::{Data, Learner, Mode, Passed};
-use super::layers::{Connection, View, extend_source, variables};
+use super::batch::Data;
+use super::fit::{check_pictures, fit};
+use super::layers::{Connection, extend_source, variables};
+use super::learner::{Learner, Mode, Passed};
+use super::noise::View;
+use super::options::{Progress, Report, TrainError, TrainOptions};
 use super::order::{parameters_of, values_of};
 use super::pooling::Pooling;
 use super::random::Random;
 use super::spiking::Spiking;
 use super::windows::Windows;
-use super::{Progress, Report, TrainError, TrainOptions, check_pictures, fit};
 use crate::ann;
 use engine::chip::WEIGHT_MAX;
 use engine::chip::width::{MEMBRANE_MAX, bias_limits};
@@ -25,24 +28,28 @@ use engine::network::snn::{InitialMembrane, Parameters, Snn, Weights};
 use engine::network::{Kind, Layer, TimeSteps};
 use engine::picture::Picture;
 
-/// How a spiking network is tuned.
+/// The options of tuning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TuneOptions {
-    /// What it is tuned for. It must leave the input time to reach the classifier: one step a layer.
+    /// The number of time steps; it must exceed the number of layers, because a spike takes one step per layer.
     pub time_steps: TimeSteps,
-    /// What a million synaptic operations a picture add to the loss: spikes are energy. 0 lets the network spike as it
-    /// pleases.
+    /// Loss per million synaptic operations of a picture, which limits the energy; 0 for no such loss.
     pub thrift: f32,
-    /// The share of dropout must be 0: a chip's neurons cannot be silenced.
+    /// Its dropout must be 0.
     pub training: TrainOptions,
 }
 
-/// What logits are taken for, where the classifier fires in every step: a class that a float network is sure of.
+/// The logit of a class whose neuron fires in every step: that of a class of which a float network is certain.
 const FULL_LOGIT: f64 = 16.0;
 
 /// Tunes `snn`.
 ///
-/// Pictures are classified by what the classifier integrated, and compared by the spike counts of the embedding layer.
+/// Classification uses the `integrated` values of the classifier; the contrastive loss uses the spike counts of the
+/// embedding layer.
+///
+/// # Errors
+/// [`TrainError`] for options out of range, pictures or labels that do not fit the network, and a loss that is not
+/// finite.
 pub fn tune(
     snn: &Snn,
     pictures: &[Picture],
@@ -89,7 +96,7 @@ fn check(snn: &Snn, options: &TuneOptions) -> Result<(), TrainError> {
         return refuse(
             "time_steps",
             options.time_steps.to_string(),
-            "more than the network has layers, or no input reaches the classifier",
+            "more than the number of layers, or no input reaches the classifier",
         );
     }
     if snn.network.embedding_layer + 1 == snn.network.layers.len() {
@@ -102,14 +109,14 @@ fn check(snn: &Snn, options: &TuneOptions) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// A layer's way from its source's spikes to what arrives.
+/// The operation from the spikes of a layer's source to its input.
 #[derive(Debug)]
 enum Operation {
     Connection(Connection),
     Pooling(Pooling),
 }
 
-/// A number that learns is one in units of its layer's threshold; as the chip holds it, it is whole and within a limit.
+/// A parameter's shape, unit (its layer's threshold) and limit on the chip.
 #[derive(Debug, Clone)]
 struct Role {
     shape: Vec<usize>,
@@ -125,9 +132,9 @@ pub(super) struct Tuner<'run> {
     time_steps: usize,
     operations: Vec<Operation>,
     roles: Vec<Role>,
-    /// Weights that a spike of each layer but the last adds, on the mean over its neurons.
+    /// For each layer but the last, the mean number of weights that a spike adds.
     fan_outs: Vec<f64>,
-    /// In how many steps each pixel's neuron fires, as 0 and 1: `[pixel][step]`.
+    /// `[pixel][step]`: whether the input neuron of a pixel fires, 0 or 1.
     trains: Vec<Vec<f32>>,
 }
 
@@ -137,7 +144,7 @@ impl<'run> Tuner<'run> {
         let operation = |(layer, parameters): (&Layer, &Parameters)| {
             let windows = Arc::new(Windows::new(layer));
             match parameters.weights {
-                // An input of the window counts the layer's one weight, so sums stay whole.
+                // Each input of the window counts as the layer's weight, so that sums are integers.
                 Weights::AvgPool2d(weight) => Operation::Pooling(Pooling {
                     windows,
                     share: f32::from(weight),
@@ -221,7 +228,7 @@ impl<'run> Tuner<'run> {
         values
     }
 
-    /// What the chip would hold: whole numbers within their limits.
+    /// The integers on the chip, within their limits.
     fn rounded(&self, parameters: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let round = |(values, role): (&Vec<f32>, &Role)| {
             let value = |value: &f32| (value * role.threshold).round().clamp(-role.limit, role.limit);
@@ -258,7 +265,7 @@ impl<'run> Tuner<'run> {
         snn
     }
 
-    /// What arrives from the spikes of some steps, bias apart.
+    /// The input from the spikes of some steps, without the bias.
     fn arriving(
         operation: &Operation,
         spikes: &Tensor,
@@ -314,7 +321,7 @@ impl Learner for Tuner<'_> {
             };
             let threshold = self.snn.parameters[index].threshold as f32;
             if index == last {
-                // Integrating is linear: all that the classifier received is what its source fired in all steps.
+                // Integration is linear, so the classifier's input follows from the spike counts of its source.
                 let counts = flow.reshape((delivered, pictures, layer.input.len()))?.sum(0)?;
                 // A bias is added in every step, the first included.
                 let bias = pair.map(|(weights, bias)| Ok((weights, (bias * self.time_steps as f64)?)));
@@ -366,7 +373,7 @@ impl Learner for Tuner<'_> {
 
 /// A layer's integers as floats, in the network's own order.
 pub(super) fn float(layer: &Layer, parameters: &Parameters) -> ann::Parameters {
-    // Integers of at most 14 bits, which f32 holds exactly.
+    // Integers of at most 14 bits, which f32 represents exactly.
     let bias = (0..layer.output.channels).map(|channel| parameters.bias_of(channel) as f32);
     let weights = match &parameters.weights {
         Weights::Conv2d(weights) => {

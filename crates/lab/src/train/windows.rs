@@ -1,19 +1,19 @@
-//! Which of a picture's neurons each window of a layer sees, as runs to copy.
+//! The source neurons of each window of a layer, as runs to copy.
 
 use engine::network::Layer;
 use engine::picture::Shape;
 
-/// A stretch of a picture's neurons that lies unbroken in a window.
+/// A run of source neurons that are adjacent in a window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
-    /// Where it starts among the picture's windows, all laid end to end.
+    /// Its start in the concatenated windows of the picture.
     pub(super) column: usize,
-    /// Where it starts among the picture's neurons.
+    /// Its start in the picture's neurons.
     pub(super) source: usize,
     pub(super) length: usize,
 }
 
-/// What a layer's neurons see: one window of the source for each position of the output.
+/// The windows of a layer: one for each position of the output.
 #[derive(Debug)]
 pub(super) struct Windows {
     pub(super) input: Shape,
@@ -35,7 +35,7 @@ impl Windows {
                 position / output.width * stride[0],
                 position % output.width * stride[1],
             );
-            // What lies in the padding is skipped on every side; `first` and `end` are columns of the padded source.
+            // Padding is skipped on every side; `first` and `end` are columns of the padded source.
             let first = left.max(padding[1]);
             let end = (left + kernel[1]).min(padding[1] + input.width);
             if first >= end {
@@ -77,7 +77,7 @@ impl Windows {
         columns
     }
 
-    /// The reverse for gradients: what each neuron adds up over all the windows that see it.
+    /// The reverse for gradients: sums for each neuron over all windows that contain it.
     pub(super) fn scatter(&self, columns: &[f32]) -> Vec<f32> {
         let size = self.positions * self.length;
         let pictures = columns.len() / size;

@@ -9,28 +9,32 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
-use super::{Drive, FARTHEST, LANES, Position, Target, gather, list, looked_up, wide};
+use super::position::{Drive, FARTHEST, LANES, Position, Target, gather, list, looked_up, wide};
 
-/// Whether this machine has AVX2 and the bit instructions that came with it.
-pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("popcnt")
-}
+/// The proof that this CPU has AVX2, BMI1, LZCNT and POPCNT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avx2(());
 
-/// Runs all time steps of one position.
-///
-/// # Panics
-/// Where it is not available: `Kernel::available` asks before it offers it.
-pub fn run(position: &Position<'_>, target: &mut Target<'_>) {
-    assert!(is_available(), "the kernel was chosen for another machine");
-    // SAFETY: the machine has AVX2, BMI1, LZCNT and POPCNT, asserted above; that is all that the functions ask of it.
-    unsafe {
-        match position.block.vectors {
-            1 => steps::<1, 16>(position, target),
-            2 => steps::<2, 32>(position, target),
-            _ => steps::<4, 64>(position, target),
+impl Avx2 {
+    /// The kernel, if this CPU has its instructions.
+    pub fn new() -> Option<Self> {
+        let available = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt");
+        available.then_some(Self(()))
+    }
+
+    /// Runs all time steps of one position.
+    #[inline]
+    pub fn run(self, position: &Position<'_>, target: &mut Target<'_>) {
+        // SAFETY: `new` gave the token, so this CPU has AVX2, BMI1, LZCNT and POPCNT; the functions require nothing else.
+        unsafe {
+            match position.block.vectors {
+                1 => steps::<1, 16>(position, target),
+                2 => steps::<2, 32>(position, target),
+                _ => steps::<4, 64>(position, target),
+            }
         }
     }
 }
@@ -42,7 +46,7 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
     let weights = block.weights.as_chunks::<L>().0;
     let mut membranes: [[__m256i; 2]; N] = load_all(position.initial);
     let threshold = _mm256_set1_epi32(position.threshold);
-    // There is no "at least": v >= threshold is v > threshold - 1, and a threshold is at least 1.
+    // There is no instruction for >=: v >= threshold is v > threshold - 1, and a threshold is at least 1.
     let below = _mm256_set1_epi32(position.threshold - 1);
     let steps = target.arrived.len();
     gather(position, steps, target.scratch);
@@ -123,11 +127,11 @@ fn add<const N: usize, const L: usize>(membranes: &mut [[__m256i; 2]; N], sums: 
     }
 }
 
-/// A bit for each lane, from masks of 32.
+/// One bit per lane, from masks of 32 bits.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn bits<const N: usize>(spikes: &[[__m256i; 2]; N]) -> u64 {
-    // Packing works within halves of a register: this order mends it.
+    // Packing works within halves of a register; this permutation restores the order.
     let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     let mut fired = 0;
     for (pair, spikes) in spikes.chunks(2).enumerate() {

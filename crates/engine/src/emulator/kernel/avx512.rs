@@ -9,29 +9,35 @@ use std::arch::x86_64::{
     _mm512_storeu_si512,
 };
 
-use super::{BATCH, Drive, FARTHEST, LANES, Position, Scratch, Target, gather, index, looked_up, wide};
+use super::position::{
+    BATCH, Drive, FARTHEST, LANES, Position, Scratch, Target, gather, index, looked_up, wide,
+};
 
-/// Whether this machine has what the kernel uses.
-pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vbmi2")
-        && is_x86_feature_detected!("popcnt")
-}
+/// The proof that this CPU has AVX-512 F, BW, VL and VBMI2, and POPCNT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avx512(());
 
-/// Runs all time steps of one position.
-///
-/// # Panics
-/// Where it is not available: `Kernel::available` asks before it offers it.
-pub fn run(position: &Position<'_>, target: &mut Target<'_>) {
-    assert!(is_available(), "the kernel was chosen for another machine");
-    // SAFETY: the machine has the five features, asserted above; that is all that the functions ask of it.
-    unsafe {
-        match position.block.vectors {
-            1 => steps::<1, 16>(position, target),
-            2 => steps::<2, 32>(position, target),
-            _ => steps::<4, 64>(position, target),
+impl Avx512 {
+    /// The kernel, if this CPU has its instructions.
+    pub fn new() -> Option<Self> {
+        let available = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vbmi2")
+            && is_x86_feature_detected!("popcnt");
+        available.then_some(Self(()))
+    }
+
+    /// Runs all time steps of one position.
+    #[inline]
+    pub fn run(self, position: &Position<'_>, target: &mut Target<'_>) {
+        // SAFETY: `new` gave the token, so this CPU has AVX-512 F, BW, VL and VBMI2, and POPCNT; the functions require nothing else.
+        unsafe {
+            match position.block.vectors {
+                1 => steps::<1, 16>(position, target),
+                2 => steps::<2, 32>(position, target),
+                _ => steps::<4, 64>(position, target),
+            }
         }
     }
 }
@@ -114,7 +120,7 @@ fn steps<const N: usize, const L: usize>(position: &Position<'_>, target: &mut T
     }
 }
 
-/// Lists the rows of weights that arrive in `step`, as `super::list` does; gives their number.
+/// Lists the rows of weights that arrive in `step`, as `list` in `position` does; returns their number.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
 #[inline]
 fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
@@ -123,10 +129,10 @@ fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
     let next = _mm512_set1_epi16(64);
     let mut count = 0;
     for &word in scratch.rows[step..].iter().step_by(steps) {
-        // The places of the ones, 32 of them widened at once; a word rarely has more.
+        // The indices of the set bits, 32 at a time; a word rarely has more.
         let places = _mm512_maskz_compress_epi8(word, numbers);
         let first = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(places));
-        // Places behind the last one get numbers that nobody reads.
+        // Entries after the last one are written but not read.
         let room = &mut scratch.active[count..];
         store_32_narrow(
             room.first_chunk_mut().expect("room for a batch"),

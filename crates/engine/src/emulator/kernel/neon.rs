@@ -9,25 +9,29 @@ use std::arch::aarch64::{
 };
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Drive, FARTHEST, LANES, Position, Target, gather, list, looked_up, wide};
+use super::position::{Drive, FARTHEST, LANES, Position, Target, gather, list, looked_up, wide};
 
-/// Whether this machine has NEON.
-pub fn is_available() -> bool {
-    is_aarch64_feature_detected!("neon")
-}
+/// The proof that this CPU has NEON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neon(());
 
-/// Runs all time steps of one position.
-///
-/// # Panics
-/// Where it is not available: `Kernel::available` asks before it offers it.
-pub fn run(position: &Position<'_>, target: &mut Target<'_>) {
-    assert!(is_available(), "the kernel was chosen for another machine");
-    // SAFETY: the machine has NEON, asserted above; that is all that the functions ask of it.
-    unsafe {
-        match position.block.vectors {
-            1 => steps::<1, 16>(position, target),
-            2 => steps::<2, 32>(position, target),
-            _ => steps::<4, 64>(position, target),
+impl Neon {
+    /// The kernel, if this CPU has its instructions.
+    pub fn new() -> Option<Self> {
+        let available = is_aarch64_feature_detected!("neon");
+        available.then_some(Self(()))
+    }
+
+    /// Runs all time steps of one position.
+    #[inline]
+    pub fn run(self, position: &Position<'_>, target: &mut Target<'_>) {
+        // SAFETY: `new` gave the token, so this CPU has NEON; the functions require nothing else.
+        unsafe {
+            match position.block.vectors {
+                1 => steps::<1, 16>(position, target),
+                2 => steps::<2, 32>(position, target),
+                _ => steps::<4, 64>(position, target),
+            }
         }
     }
 }
@@ -126,7 +130,7 @@ fn widen_and_add(membranes: &mut [int32x4_t; 4], drive: [int16x8_t; 2]) {
     membranes[3] = vaddw_high_s16(membranes[3], drive[1]);
 }
 
-/// A bit for each of 16 lanes, from masks of 32.
+/// One bit for each of 16 lanes, from masks of 32 bits.
 #[target_feature(enable = "neon")]
 #[inline]
 fn bits(spikes: [uint32x4_t; 4]) -> u16 {

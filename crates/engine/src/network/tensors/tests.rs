@@ -52,7 +52,8 @@ fn a_flipped_bit_anywhere_is_found_and_a_file_without_a_sum_is_taken() {
     *damaged.last_mut().unwrap() ^= 1;
     let refusal = snn_refusal(&damaged);
     assert!(
-        refusal.starts_with("the model file's metadata `sha256` is ") && refusal.contains("it was damaged"),
+        refusal.starts_with("the model file's metadata `sha256` is ")
+            && refusal.contains("the file is damaged"),
         "{refusal}"
     );
 }
@@ -175,7 +176,7 @@ fn a_tensor_that_no_layer_names_is_refused() {
     let bytes = with_header("snn.safetensors", r#""conv1.bias""#, r#""conv9.bias""#);
     assert_eq!(
         snn_refusal(&bytes),
-        "tensor conv9.bias: it belongs to no layer that `network` names"
+        "tensor conv9.bias: it belongs to none of the layers of `network`"
     );
 }
 

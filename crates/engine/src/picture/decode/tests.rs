@@ -153,9 +153,8 @@ fn the_first_frame_of_an_animation_is_taken() {
     assert_eq!(decode_all(&bytes).unwrap().gray(), Some(&[30; 6][..]));
 }
 
-/// A JPEG of four components and one block, each coefficient 0 but for the first: the colour is
-/// one and the same. Huffman codes: `0` is category 0 (DC) and end of block (AC), `10` is DC
-/// category 7.
+/// A JPEG of four components and one block, each coefficient 0 but for the first: the colour is one and the same.
+/// Huffman codes: `0` is category 0 (DC) and end of block (AC), `10` is DC category 7.
 fn cmyk_jpeg() -> Vec<u8> {
     let mut jpeg = b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0".to_vec();
     jpeg.extend_from_slice(b"\xff\xdb\0\x43\0");

@@ -1,10 +1,10 @@
-//! Whether a file is whole, where its decoder would not say so: `image` 0.25 fills what a cut
-//! JPEG lacks with gray, and believes the sizes that the chunks of a WebP claim.
+//! Detects truncated files that the decoder does not report: `image` 0.25 fills the rest of a truncated JPEG with
+//! gray, and trusts the sizes of WebP chunks.
 
 /// Whether a JPEG reaches its end marker (EOI, ITU-T T.81, section B.1.1.3).
 ///
-/// The segments are skipped by their lengths, since an embedded preview has an end marker of
-/// its own. A file whose middle is missing but which still ends properly is not found out.
+/// The segments are skipped by their lengths, since an embedded preview has an end marker of its own. A file whose
+/// middle is missing but which ends with a marker is not detected.
 pub(super) fn jpeg_has_end(bytes: &[u8]) -> bool {
     // The first two bytes are the start marker, which the signature already showed.
     let mut rest = bytes.get(2..).unwrap_or_default();
@@ -34,12 +34,12 @@ pub(super) fn jpeg_has_end(bytes: &[u8]) -> bool {
     false
 }
 
-/// What the chunks of a WebP file claim, before any is believed.
+/// The result of a check of a WebP file's chunks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WebPChunks {
     /// The RIFF container, or a chunk in it, is longer than the file.
     Cut,
-    /// Everything that is claimed is there.
+    /// The file contains every chunk in full.
     Whole {
         /// Columns and rows of the largest lossy frame; zeros if there is none. The decoder
         /// decodes such a frame before it compares its size with the canvas.
@@ -80,7 +80,7 @@ pub(super) fn webp_chunks(bytes: &[u8]) -> WebPChunks {
             _ => None,
         };
         if let Some(&[w0, w1, h0, h1]) = frame_header {
-            // The two upper bits of each size ask for scaling, which nobody honours.
+            // The two upper bits of each size request scaling, which no decoder applies.
             let width = u32::from(u16::from_le_bytes([w0, w1]) & 0x3fff);
             let height = u32::from(u16::from_le_bytes([h0, h1]) & 0x3fff);
             let (widest, highest) = largest_frame;

@@ -40,6 +40,28 @@ fn pictures_and_labels_are_read_gzipped_and_plain() {
 }
 
 #[test]
+fn pictures_and_labels_are_held_against_one_another() {
+    let pictures = gzip(&idx(&[0x0803, 2, 1, 3], &[1, 2, 3, 4, 5, 6]));
+    let labels = |count: u32| {
+        let items = vec![7; usize::try_from(count).unwrap()];
+        idx(&[0x0801, count], &items)
+    };
+    let (read, told) = labelled(&pictures, &labels(2), None).unwrap();
+    assert_eq!((read[1].as_slice(), told), (&[4, 5, 6][..], vec![7, 7]));
+    let (read, told) = labelled(&pictures, &labels(2), Some(1)).unwrap();
+    assert_eq!((read.len(), told.len()), (1, 1));
+    let refusal = |labels: &[u8], count| refusal(labelled(&pictures, labels, count)).to_string();
+    assert_eq!(
+        refusal(&labels(3), None),
+        "there are 3 labels for 2 pictures; give the two files of one split"
+    );
+    assert_eq!(
+        refusal(&labels(2), Some(3)),
+        "3 pictures are requested, the split has 2"
+    );
+}
+
+#[test]
 fn the_wrong_file_is_told_from_its_magic_number() {
     let error = refusal(pictures(&idx(&[0x0801, 1], &[0])));
     assert_eq!(

@@ -1,8 +1,8 @@
-//! The header's text: the few forms of a Python dictionary that NumPy writes.
+//! Parses the header: the forms of a Python dictionary that NumPy writes.
 
-use crate::picture::npy::NpyError;
+use super::error::NpyError;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
     /// Type of the items, such as `|u1`; for records the start of their list.
@@ -11,7 +11,7 @@ pub(super) struct Header {
     pub shape: Vec<usize>,
 }
 
-/// Longest text of an unreadable type that a refusal repeats.
+/// The longest type name that an error message repeats.
 const SHOWN_LETTERS: usize = 40;
 
 /// NumPy has at most 64 axes.
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Header, NpyError> {
             "shape" => shape = Some(text.tuple()?),
             _ => return Err(text.missing("`descr`, `fortran_order` or `shape`")),
         }
-        // Records have a type in brackets, which is refused before the rest is read.
+        // Records have a type in brackets, which is rejected before the rest is parsed.
         if let Some(found) = descr.as_ref().filter(|found| found.starts_with('[')) {
             return Err(NpyError::ItemType { found: found.clone() });
         }
@@ -63,7 +63,7 @@ impl Text<'_> {
         }
     }
 
-    /// What is left, from the next letter that is no space on.
+    /// The rest of the text after white space.
     fn rest(&mut self) -> &[u8] {
         let rest = &self.bytes[self.at..];
         let spaces = rest.iter().take_while(|b| b.is_ascii_whitespace()).count();

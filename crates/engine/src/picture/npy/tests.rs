@@ -46,7 +46,7 @@ fn other_types_orders_and_shapes_are_refused() {
     let float = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1), }";
     assert_eq!(
         refusal(&npy(float, &[0; 4])).to_string(),
-        "the .npy file holds <f4 items, pixels are uint8; convert with .astype('uint8')"
+        "the .npy file has <f4 items, pixels must be uint8; convert with .astype('uint8')"
     );
     let records = "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1, 1, 1), }";
     assert!(matches!(refusal(&npy(records, &[0])), NpyError::ItemType { .. }));
@@ -54,7 +54,7 @@ fn other_types_orders_and_shapes_are_refused() {
     assert_eq!(refusal(&npy(fortran, &[0])), NpyError::FortranOrder);
     assert_eq!(
         refusal(&of_shape("(28, 28)", 784)).to_string(),
-        "the .npy file has 2 axes [28, 28], pictures have [channels, height, width] or \
+        "the .npy file has 2 axes [28, 28], pictures must have [channels, height, width] or \
          [pictures, channels, height, width]"
     );
     let none = NpyError::Empty {

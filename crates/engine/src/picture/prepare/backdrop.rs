@@ -1,28 +1,28 @@
-//! What lies behind the product: its colour, read from the corners, and how far it reaches in.
+//! The background of a photo: its colour, read from the corners, and the box that the product occupies.
 
 use std::ops::Range;
 
 use crate::picture::Decoded;
 
-/// "Trim edges within 5 % of the corner pixels' colour" (`CONTRACT.md`, section 3), as the root
-/// mean square over the channels, which is how `ImageMagick`, used by Xiao et al., measures it.
+/// "Trim edges within 5 % of the corner pixels' colour" (Xiao et al. 2017, section 2), as the root mean square over
+/// the channels, which is how `ImageMagick`, used by Xiao et al., measures it.
 const TRIM_DIVISOR: u64 = 20;
 
-/// A corner further than a fifth from the most typical one shows the product, not the backdrop;
-/// shadows and falling light on a sheet stay below.
+/// A corner that differs by more than a fifth from the most typical one shows the product. Shadows and uneven light on
+/// a sheet differ less.
 const SHADE_DIVISOR: u64 = 5;
 
-/// One pixel in 200 of an edge's row or column may differ and it is still trimmed: dust, and
-/// noise of the compression. Measured from 0 to 1 in 100, fidelity stays the same.
+/// A row or column is trimmed even if 1 in 200 of its pixels differs, because of dust and compression noise. Values
+/// from 0 to 1 in 100 gave the same fidelity.
 const STRAY_DIVISOR: u64 = 200;
 
 /// A corner's colour is the median over a square of a 64th of the shorter side.
 const CORNER_DIVISOR: u32 = 64;
 
-/// The corner's square has at most this many pixels a side; more would only cost time.
+/// The largest side of the corner's square, in pixels; a larger one would only take more time.
 const CORNER_MAX: u32 = 32;
 
-/// The colour behind the product, which may differ from corner to corner as light falls off.
+/// The colour of the background, which may differ from corner to corner because of uneven light.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Backdrop {
     width: u32,
@@ -36,8 +36,8 @@ pub(super) struct Backdrop {
 impl Backdrop {
     /// Reads the corners of a picture.
     ///
-    /// The corner nearest to the three others is the most typical one. Corners that are like it
-    /// keep their own colour, so that a sheet may be shaded; any other takes the typical colour.
+    /// The corner nearest to the three others is the most typical one. Corners similar to it keep their colour, so
+    /// that a sheet may be shaded; the others are given the typical colour.
     pub(super) fn of(image: &Decoded) -> Self {
         let (width, height) = (image.width(), image.height());
         let side = (width.min(height) / CORNER_DIVISOR).clamp(1, CORNER_MAX);
@@ -67,8 +67,8 @@ impl Backdrop {
         }
     }
 
-    /// The colour behind a place given in parts of the picture's width and height, each part
-    /// written as `(numerator, denominator)`.
+    /// The background colour at a position given as fractions of the picture's width and height, each `(numerator,
+    /// denominator)`.
     pub(super) fn at(&self, (x, width): (u64, u64), (y, height): (u64, u64)) -> [u64; 3] {
         let [top_left, top_right, bottom_left, bottom_right] = self.corners;
         [0, 1, 2].map(|channel| {
@@ -80,7 +80,7 @@ impl Backdrop {
         })
     }
 
-    /// The box of columns and rows that holds the product; `None` if all is backdrop.
+    /// The columns and rows that contain the product; `None` if there is only background.
     pub(super) fn trim(&self, image: &Decoded) -> Option<(Range<u32>, Range<u32>)> {
         let row_bytes = usize::try_from(self.width).ok()? * self.channels;
         let shaded = self.corners.iter().any(|c| *c != self.corners[0]);
@@ -90,7 +90,7 @@ impl Backdrop {
             let mut in_row = 0_u32;
             let across = u64::from(self.width);
             let down = (u64::from(y), u64::from(self.height));
-            // Without shade, or between the ends of this row, the colour is worked out once.
+            // Without shading, or along this row, the colour is computed once.
             let left = self.at((0, across), down);
             let right = self.at((across, across), down);
             for ((x, pixel), count) in (0_u64..)
@@ -126,8 +126,7 @@ fn extent(differing: &[u32], line_length: u32) -> Option<Range<u32>> {
     Some(first..last + 1)
 }
 
-/// Whether a squared distance, summed over the channels, is at most `255 / divisor` in the root
-/// mean square.
+/// Whether a squared distance, summed over the channels, is at most `255 / divisor` in the root mean square.
 fn within(distance: u64, channels: usize, divisor: u64) -> bool {
     let channels = if channels == 1 { 1 } else { 3 };
     distance * divisor * divisor <= channels * 255 * 255

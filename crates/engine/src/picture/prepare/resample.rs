@@ -1,10 +1,8 @@
-//! A box of a picture, averaged onto a grid of output pixels, in integers throughout: equal
-//! pictures give equal answers on every machine.
+//! Averages a box of a picture onto a grid of output pixels, in integers, so that results are equal on every machine.
 //!
-//! Every output pixel is the mean of the source under it; a source pixel that lies under it in
-//! part counts in part. Where the output is finer than the source, the mean is taken over one
-//! source pixel's width, which is linear interpolation. The working memory is a few rows,
-//! whatever the shape of the picture.
+//! Every output pixel is the mean of the source pixels under it, weighted by their overlap. If the output is finer
+//! than the source, the mean is taken over the width of one source pixel, which is linear interpolation. The working
+//! memory is a few rows.
 
 use std::ops::Range;
 
@@ -13,10 +11,10 @@ use crate::picture::Decoded;
 /// Lengths are in 65,536ths of a source pixel. The largest side, 2^32 pixels, stays below 2^49.
 pub(super) const ONE: i64 = 1 << 16;
 
-/// Samples come out in 256ths, so that what follows rounds once, at its end.
+/// Samples are in 256ths, so that later steps round only once, at the end.
 pub(super) const SAMPLE_ONE: u64 = 256;
 
-/// Where the row or column of output pixels lies over the source.
+/// The position of a row or column of output pixels in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     /// Start in 65,536ths of a source pixel; may lie outside of the picture.
@@ -37,7 +35,7 @@ impl Window {
         }
     }
 
-    /// What each output pixel averages, of the source pixels in `inside`.
+    /// The source pixels in `inside` that each output pixel averages.
     fn taps(self, inside: &Range<u32>) -> Vec<Tap> {
         let inside = i64::from(inside.start) * ONE..i64::from(inside.end) * ONE;
         let pixels = i64::from(self.pixels);
@@ -62,7 +60,7 @@ struct Tap {
     last: usize,
     first_weight: u64,
     last_weight: u64,
-    /// Sum of all weights; 0 where nothing of the inside is under the output pixel.
+    /// Sum of all weights; 0 if the output pixel does not overlap the inside.
     weight: u64,
     /// Share of the output pixel that lies inside, in 256ths.
     coverage: u64,
@@ -110,8 +108,8 @@ impl Tap {
 
 /// Averaged pixels and how far each of them lies inside.
 pub(super) struct Resampled {
-    /// Row by row, the picture's channels side by side, 0 to 255 in 256ths. Only the inside
-    /// counts: at its edge, its pixels stand for all of the output pixel.
+    /// Row by row, the picture's channels side by side, 0 to 255 in 256ths. Only the inside counts: at its edge, its
+    /// pixels determine the whole output pixel.
     pub samples: Vec<u64>,
     /// Row by row, the share of each output pixel that lies inside, in 256ths.
     pub coverage: Vec<u64>,

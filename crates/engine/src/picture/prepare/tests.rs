@@ -185,15 +185,15 @@ fn names_are_read_and_written() {
     }
     assert_eq!(
         "asis".parse::<Mode>().unwrap_err().to_string(),
-        "there is no way of preparing \"asis\"; `prepare` is `auto` or `as_is`"
+        "unknown value \"asis\"; `prepare` must be `auto` or `as_is`"
     );
     assert!("Plain".parse::<Recipe>().is_err());
-    assert_eq!(Recipe::default_for(FASHION), Recipe::FashionMnist);
+    assert_eq!(Recipe::default_for(FASHION.channels), Recipe::FashionMnist);
     let colour = Shape {
         channels: 3,
         ..FASHION
     };
-    assert_eq!(Recipe::default_for(colour), Recipe::Plain);
+    assert_eq!(Recipe::default_for(colour.channels), Recipe::Plain);
 }
 
 #[test]

@@ -130,9 +130,7 @@ fn a_view_is_mirrored_and_moved() {
     let picture = Picture::from_vec(shape(2, 1, 3), vec![1, 2, 3, 4, 5, 6]).unwrap();
     let laid_out = |mirrored, moved| {
         let mut source = Vec::new();
-        layers::extend_source(&mut source, &picture, layers::View { mirrored, moved }, |pixel| {
-            pixel
-        });
+        layers::extend_source(&mut source, &picture, View { mirrored, moved }, |pixel| pixel);
         source
     };
     assert_eq!(laid_out(false, [0, 0]), [1, 4, 2, 5, 3, 6]);

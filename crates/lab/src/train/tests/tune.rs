@@ -212,7 +212,7 @@ fn what_cannot_be_tuned_is_refused() {
     };
     assert_eq!(
         refusal(&snn, 5, 0.0),
-        "time_steps is 5; it must be more than the network has layers, or no input reaches the classifier"
+        "time_steps is 5; it must be more than the number of layers, or no input reaches the classifier"
     );
     assert_eq!(refusal(&snn, 8, 0.5), "dropout is 0.5; it must be 0 while tuning");
     let mut late = snn.clone();
@@ -238,7 +238,7 @@ fn thrift_saves_synaptic_operations() {
         let tuner = Tuner::new(&tuned, options.time_steps);
         let variables = tuner.variables(&tuner.first_parameters()).unwrap();
         let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
-        let views: Vec<(&Picture, layers::View)> = pictures.iter().map(|p| (p, Default::default())).collect();
+        let views: Vec<(&Picture, View)> = pictures.iter().map(|p| (p, Default::default())).collect();
         let source = tuner.source(&views).unwrap();
         let passed = tuner.forward(&parameters, source, Mode::Settled).unwrap();
         passed.operations.unwrap().to_scalar::<f32>().unwrap()

@@ -1,4 +1,4 @@
-//! The work folder: a file a finished piece, so that a run that was stopped goes on where it was.
+//! The directory of intermediate results: one file per finished piece, so that an interrupted run can be continued.
 
 use std::path::{Path, PathBuf};
 
@@ -9,26 +9,26 @@ use serde_json::Value;
 
 use crate::files;
 
-/// Finished pieces, and how many there will be.
+/// The directory, and the numbers of pieces begun and in total.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Pieces {
     folder: PathBuf,
     pieces: usize,
     begun: usize,
 }
 
-/// What a piece's file holds.
+/// The content of a piece's file.
 #[derive(Serialize, Deserialize)]
 struct Piece {
-    /// What decides the result: with other settings the piece is done anew.
+    /// The inputs of the piece; with other settings it is computed again.
     settings: Value,
     result: Value,
 }
 
-impl Work {
+impl Pieces {
     pub(super) fn new(folder: &Path, pieces: usize) -> Result<Self> {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("--work: {} cannot be made", folder.display()))?;
+            .with_context(|| format!("--work: {} cannot be created", folder.display()))?;
         Ok(Self {
             folder: folder.to_owned(),
             pieces,
@@ -40,14 +40,14 @@ impl Work {
         self.folder.join(name)
     }
 
-    /// Says on stderr which piece of how many is next.
+    /// Prints on stderr which piece is next.
     pub(super) fn begin(&mut self, what: &str, kept: bool) {
         self.begun += 1;
         let kept = if kept { ": done before" } else { "" };
         eprintln!("[{}/{}] {what}{kept}", self.begun, self.pieces);
     }
 
-    /// What `NAME.json` holds if it was made with these settings, else what `make` makes, which is kept there.
+    /// The result in `NAME.json` if it has these settings; otherwise the result of `make`, which is stored there.
     pub(super) fn piece<R: Serialize + DeserializeOwned>(
         &mut self,
         name: &str,
@@ -72,7 +72,7 @@ impl Work {
     }
 }
 
-/// None where there is no such piece, where it is damaged, and where it was made with other settings.
+/// `None` if the file is missing or damaged, or has other settings.
 fn kept<R: DeserializeOwned>(path: &Path, settings: &Value) -> Option<R> {
     let piece: Piece = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     if piece.settings != *settings {
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_piece_is_made_once_for_each_settings_and_again_when_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        let mut work = Work::new(folder.path(), 1).unwrap();
+        let mut work = Pieces::new(folder.path(), 1).unwrap();
         let mut made = 0;
         let mut piece = |settings: Value| {
             work.piece("piece", "piece", &settings, || {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_piece_that_fails_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let mut work = Work::new(folder.path(), 1).unwrap();
+        let mut work = Pieces::new(folder.path(), 1).unwrap();
         let failed: Result<u32> = work.piece("piece", "piece", &json!(1), || anyhow::bail!("stopped"));
         assert_eq!(failed.unwrap_err().to_string(), "stopped");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

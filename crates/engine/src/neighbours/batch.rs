@@ -1,17 +1,17 @@
-//! Many queries against every stored embedding at once: blocked matrix products.
+//! Cosines of many queries with every stored embedding, by blocked matrix products.
 //!
-//! The similarities are those of [`Vectors::cosine`], bit for bit: products are taken in floats only where every partial
-//! sum is a whole number that the float holds exactly, whatever the order of the additions.
+//! The results equal those of [`Vectors::cosine`] bit for bit: floats are used only if every partial sum is an integer
+//! that the float represents exactly, so the order of the additions does not matter.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, LinalgScalar, s};
 
 use super::exact::{Query, Vectors};
 
-/// Stored embeddings that are turned into floats at a time: a few megabytes, which stay in the processor's cache.
+/// Stored embeddings converted to floats at a time: a few megabytes, which stay in the CPU's cache.
 const BLOCK: usize = 256;
 
-/// The largest whole numbers up to which each is a float of its own.
+/// Below these, every integer is exactly representable as f32 or f64.
 const MOST_F32: i128 = 1 << 24;
 const MOST_F64: i128 = 1 << 53;
 
@@ -19,7 +19,7 @@ impl Vectors {
     /// Cosines of each query and every row, `[query, row]`.
     ///
     /// # Panics
-    /// If a query's length is not [`Vectors::dimensions`]: callers have compared it.
+    /// If a query's length is not [`Vectors::dimensions`].
     pub fn cosines_of_each(&self, queries: &[&[i32]]) -> Array2<f64> {
         let prepared: Vec<Query> = queries.iter().map(|values| self.query(values)).collect();
         let most = queries.iter().map(|values| self.most_product(values)).max();

@@ -1,0 +1,168 @@
+//! `evaluate`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::evaluate::options::Evaluation;
+use crate::evaluate::protocol::QueriesFrom;
+use crate::evaluate::{measure, report, table};
+use engine::chip::cost::CostModel;
+use engine::embedding::stopping::Length;
+use engine::network::{Probe, TimeSteps};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Csv,
+}
+
+/// Measure classification and search on Fashion-MNIST, float and spiking side by side
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  spikelens evaluate --dataset dataset/fashion-mnist
+  spikelens evaluate --dataset dataset/fashion-mnist --time-steps 16,128 --probe membrane,spike_count
+  spikelens evaluate --dataset dataset/fashion-mnist --time-steps 8,12,16,auto,auto:0.04 --catalogue-time-steps 16
+  spikelens evaluate --dataset dataset/fashion-mnist --model a.safetensors,b.safetensors --report report
+  spikelens evaluate --dataset dataset/fashion-mnist --paper
+
+Top-1, Top-3: share of queries with a picture of their class first, among the first three. mAP: mean average precision
+over the full ranking of the corpus by cosine, ties in corpus order. Classification: of the queries.")]
+pub struct Evaluate {
+    /// Directory with Fashion-MNIST's *-ubyte.gz files
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
+    dataset: PathBuf,
+    /// The ANN file [default: the built-in one, unless --model is given]
+    #[arg(long, value_name = "ANN", env = "SPIKELENS_ANN")]
+    ann: Option<PathBuf>,
+    /// The SNN files, separated by commas [default: the built-in one]
+    #[arg(long, value_name = "SNN", value_delimiter = ',', env = "SPIKELENS_MODEL")]
+    model: Vec<PathBuf>,
+    /// Time steps, separated by commas; auto: each query runs until its answer is settled
+    #[arg(
+        long,
+        value_name = "T",
+        value_delimiter = ',',
+        default_value = "16,128",
+        env = "SPIKELENS_TIME_STEPS"
+    )]
+    time_steps: Vec<Length>,
+    /// Time steps of the training pictures [default: those of the queries; for auto, the model's]
+    #[arg(long, value_name = "T", env = "SPIKELENS_CATALOGUE_TIME_STEPS")]
+    catalogue_time_steps: Option<TimeSteps>,
+    /// Probes, separated by commas [default: the model's]
+    #[arg(long, value_name = "P", value_delimiter = ',', env = "SPIKELENS_PROBE")]
+    probe: Vec<Probe>,
+    /// Source of the queries. validation: the last training pictures, which training holds out, for choosing a model
+    #[arg(long, value_enum, default_value = "test", env = "SPIKELENS_QUERIES_FROM")]
+    queries_from: QueriesFrom,
+    /// Number of queries: the first test pictures, or the last training pictures
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "SPIKELENS_QUERIES")]
+    queries: usize,
+    /// Number of training pictures that are searched
+    #[arg(long, value_name = "N", default_value_t = 20_000, env = "SPIKELENS_CORPUS")]
+    corpus: usize,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
+    format: Format,
+    /// Also write a page with tables and figures to this directory, as Markdown, CSV, JSON and SVG (also PNG in a
+    /// build with the cargo feature train)
+    #[arg(long, value_name = "DIR", env = "SPIKELENS_REPORT")]
+    report: Option<PathBuf>,
+    /// Reproduce the paper's tables and figures, from training to docs/paper (or the directory of --report). Needs a
+    /// build with the cargo feature train; continues an interrupted run
+    #[arg(long, env = "SPIKELENS_PAPER", conflicts_with_all = [
+        "ann", "model", "time_steps", "catalogue_time_steps", "probe", "queries_from", "queries", "corpus", "format",
+        "cost_model",
+    ])]
+    paper: bool,
+    /// With --paper: few epochs, few pictures and two seeds, to check that everything works; its results are kept
+    /// separately
+    #[arg(long, requires = "paper", env = "SPIKELENS_QUICK")]
+    quick: bool,
+    /// With --paper: only these architectures of Table 1, separated by commas; 32-64-10 is always included [default:
+    /// all twelve]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "paper",
+        env = "SPIKELENS_ARCHITECTURES"
+    )]
+    architectures: Vec<String>,
+    /// With --paper: directory for intermediate results
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "target/paper",
+        env = "SPIKELENS_WORK"
+    )]
+    work: PathBuf,
+    /// loihi1-paper or loihi1-cores
+    #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
+    cost_model: CostModel,
+}
+
+impl Evaluate {
+    pub fn run(self) -> Result<()> {
+        if self.paper {
+            return self.reproduce();
+        }
+        if self.queries == 0 || self.corpus == 0 {
+            bail!("--queries and --corpus must be at least 1");
+        }
+        if let Some(folder) = &self.report {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("--report: {} cannot be created", folder.display()))?;
+        }
+        let options = Evaluation {
+            dataset: self.dataset,
+            ann: self.ann,
+            model: self.model,
+            time_steps: self.time_steps,
+            catalogue_time_steps: self.catalogue_time_steps,
+            probe: self.probe,
+            queries_from: self.queries_from,
+            queries: self.queries,
+            corpus: self.corpus,
+            cost_model: self.cost_model,
+            report: self.report,
+        };
+        let measured = measure(&options)?;
+        let mut out = std::io::stdout().lock();
+        match self.format {
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut out, &table::json(&options, &measured))?;
+                writeln!(out)?;
+            }
+            Format::Csv => write!(out, "{}", table::csv(&measured))?,
+            Format::Text => write!(out, "{}", table::text(&options, &measured))?,
+        }
+        match &options.report {
+            None => Ok(()),
+            Some(folder) => report::write(&options, &measured, folder),
+        }
+    }
+
+    #[cfg(feature = "train")]
+    fn reproduce(self) -> Result<()> {
+        crate::paper::run(&crate::paper::Reproduction {
+            dataset: self.dataset,
+            quick: self.quick,
+            architectures: self.architectures,
+            work: self.work,
+            report: self.report,
+            cost_model: self.cost_model,
+        })
+    }
+
+    #[cfg(not(feature = "train"))]
+    fn reproduce(self) -> Result<()> {
+        bail!(
+            "--paper trains networks, but this build does not include training; build one that does with: cargo build --release --features train"
+        )
+    }
+}

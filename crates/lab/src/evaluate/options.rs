@@ -1,0 +1,76 @@
+//! The options of an evaluation.
+
+use std::path::PathBuf;
+
+use super::protocol::QueriesFrom;
+use engine::chip::cost::CostModel;
+use engine::embedding::stopping::Length;
+use engine::network::{Probe, TimeSteps};
+
+/// What is evaluated, and on what.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The directory with Fashion-MNIST's files.
+    pub dataset: PathBuf,
+    /// The float network's file; the shipped one if both this and `model` are absent.
+    pub ann: Option<PathBuf>,
+    /// The spiking networks' files; empty: the shipped one.
+    pub model: Vec<PathBuf>,
+    /// Time steps of the queries, one run each.
+    pub time_steps: Vec<Length>,
+    /// Time steps of the corpus; `None`: those of the queries, or the model's for queries that stop early.
+    pub catalogue_time_steps: Option<TimeSteps>,
+    /// What is read from the embedding layer; empty: each model's own probe.
+    pub probe: Vec<Probe>,
+    pub queries_from: QueriesFrom,
+    /// The number of queries, at least 1.
+    pub queries: usize,
+    /// The number of training pictures searched, at least 1.
+    pub corpus: usize,
+    pub cost_model: CostModel,
+    /// The directory that a report is written to.
+    pub report: Option<PathBuf>,
+}
+
+impl Evaluation {
+    /// The command line that repeats the evaluation, with every option that differs from its default.
+    #[must_use]
+    pub fn command(&self) -> String {
+        fn list<T: ToString>(values: &[T]) -> String {
+            let values: Vec<String> = values.iter().map(T::to_string).collect();
+            values.join(",")
+        }
+        let mut command = format!("spikelens evaluate --dataset {}", self.dataset.display());
+        let mut add = |option: &str, value: String| {
+            command.push_str(&format!(" --{option} {value}"));
+        };
+        if let Some(path) = &self.ann {
+            add("ann", path.display().to_string());
+        }
+        if !self.model.is_empty() {
+            add(
+                "model",
+                list(&self.model.iter().map(|path| path.display()).collect::<Vec<_>>()),
+            );
+        }
+        add("time-steps", list(&self.time_steps));
+        if let Some(steps) = self.catalogue_time_steps {
+            add("catalogue-time-steps", steps.to_string());
+        }
+        if !self.probe.is_empty() {
+            add("probe", list(&self.probe));
+        }
+        if self.queries_from != QueriesFrom::Test {
+            add("queries-from", self.queries_from.as_str().to_owned());
+        }
+        add("queries", self.queries.to_string());
+        add("corpus", self.corpus.to_string());
+        if self.cost_model != CostModel::ALL[0] {
+            add("cost-model", self.cost_model.as_str().to_owned());
+        }
+        if let Some(folder) = &self.report {
+            add("report", folder.display().to_string());
+        }
+        command
+    }
+}
