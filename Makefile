@@ -6,11 +6,12 @@ DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve test clients chromium guides dataset build lint unit deny container model paper bench aarch64 sanitize clean
+.PHONY: help serve check test clients chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
+	@echo "make check    formatting, clippy and the unit tests: quick, after an edit"
 	@echo "make container  build docker/Dockerfile and run it"
 	@echo "make model    train, convert and tune the shipped models anew (half an hour on two free cores)"
 	@echo "make paper    make the paper's tables and figures anew in docs/paper (long; goes on where it was stopped;"
@@ -25,7 +26,11 @@ serve: dataset build
 	$(SPIKELENS) import $(DATASET) --data-dir $(DATA_DIR) --resume
 	exec $(SPIKELENS) serve --data-dir $(DATA_DIR)
 
-test: dataset clients chromium guides lint unit deny
+# What to run after an edit; `make test` adds the real server, browser, clients and documents.
+check: lint
+	cargo test --locked --workspace --lib
+
+test: dataset clients chromium guides lint doc unit deny
 	@echo "all checks passed"
 
 build:
@@ -33,11 +38,16 @@ build:
 
 lint:
 	cargo fmt --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 unit:
-	cargo test --locked
-	cargo test --locked --features train --lib -- train:: cli::
+	cargo test --locked --workspace
+	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands::
+	cargo test --locked --features train --lib -- cli::
+	cargo check --locked --no-default-features
 
 deny:
 	scripts/deny.sh

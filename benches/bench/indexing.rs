@@ -9,12 +9,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use engine::chip::cost::CostModel;
 use engine::model::Model;
+use engine::neighbours::Neighbours;
 use engine::picture::{DecodeLimits, Picture};
 use serde::Serialize;
-use spikelens::catalogue::store::Store;
-use spikelens::service::Progress;
-use spikelens::service::embed::{Embedder, RunOptions};
-use spikelens::service::index::Index;
+use spikelens::catalogue::sqlite::Sqlite;
+use spikelens::chips::{Embedder, RunOptions};
+use spikelens::progress::Progress;
+use tokio::runtime::Runtime;
 
 use crate::machine::cpus;
 
@@ -45,25 +46,45 @@ pub fn spikelens() -> Command {
     command
 }
 
-/// Opens the index of a data directory on all CPUs.
-pub fn open(data: &Path, model: &Model) -> Result<Index> {
-    let store = Store::open(data)?;
-    let origin = store
-        .origin()?
-        .with_context(|| format!("{} is empty; leave `indexing` in, it fills it", data.display()))?;
-    ensure!(
-        origin.model_id == model.id,
-        "{} was made by another model; leave `indexing` in, it fills it again",
-        data.display()
-    );
-    let dimensions = model.snn.network.embedding_dimensions();
-    Ok(Index::open(
-        &store,
-        &origin,
-        dimensions,
-        cpus()?,
-        &Progress::default(),
-    )?)
+/// A catalogue that is loaded, to be measured.
+pub struct Opened {
+    runtime: Runtime,
+    pub catalogue: Sqlite,
+}
+
+impl Opened {
+    /// Opens the index of a data directory on all CPUs.
+    pub fn load(data: &Path, model: &Model) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let catalogue = Sqlite::open(data, 1)?;
+        let origin = runtime
+            .block_on(catalogue.origin())?
+            .with_context(|| format!("{} is empty; leave `indexing` in, it fills it", data.display()))?;
+        ensure!(
+            origin.model_id == model.id,
+            "{} was made by another model; leave `indexing` in, it fills it again",
+            data.display()
+        );
+        let dimensions = model.snn.network.embedding_dimensions();
+        let progress = Arc::new(Progress::default());
+        runtime.block_on(catalogue.load(origin, dimensions, cpus()?, progress))?;
+        Ok(Self { runtime, catalogue })
+    }
+
+    /// Whether the graph was kept by an earlier process.
+    pub fn kept(&self) -> Result<bool> {
+        Ok(self.runtime.block_on(self.catalogue.stats())?.index.kept)
+    }
+
+    /// Reads the neighbours.
+    pub fn neighbours<T>(&self, read: impl FnOnce(&Neighbours) -> T) -> T {
+        self.catalogue.with_neighbours(read).expect("it is loaded")
+    }
+
+    /// Ends the catalogue, so that it can be opened again.
+    pub fn close(self) {
+        self.runtime.block_on(self.catalogue.close());
+    }
 }
 
 /// Recreates `data` from `pictures`, which are the first of the data set's training pictures.
@@ -94,21 +115,21 @@ pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Inde
 
     eprintln!("  the graph");
     let start = Instant::now();
-    let built = open(data, &model)?;
+    let built = Opened::load(data, &model)?;
     let graph_s = start.elapsed().as_secs_f64();
-    ensure!(!built.from_cache, "the graph was to be built, it was found");
+    ensure!(!built.kept()?, "the graph was to be built, it was found");
     ensure!(
-        built.neighbours.live() == pictures.len(),
+        built.neighbours(Neighbours::live) == pictures.len(),
         "{} of {} pictures are in the index",
-        built.neighbours.live(),
+        built.neighbours(Neighbours::live),
         pictures.len()
     );
-    drop(built);
+    built.close();
     let start = Instant::now();
-    let kept = open(data, &model)?;
+    let kept = Opened::load(data, &model)?;
     let reopen_s = start.elapsed().as_secs_f64();
     ensure!(
-        kept.from_cache || !kept.neighbours.has_graph(),
+        kept.kept()? || !kept.neighbours(Neighbours::has_graph),
         "the graph that was built was not kept"
     );
     Ok(Indexing {

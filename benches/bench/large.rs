@@ -16,13 +16,13 @@ use engine::picture::{DecodeLimits, Mode, Picture};
 use ndarray::Array3;
 use serde::Serialize;
 use serde_json::json;
-use spikelens::catalogue::store::Store;
-use spikelens::catalogue::{NewPicture, NewProduct, Origin, ProductId};
-use spikelens::service::embed::{Embedder, RunOptions};
-use spikelens::service::maker::Maker;
+use spikelens::catalogue::sqlite::Sqlite;
+use spikelens::catalogue::{Attributes, NewPicture, NewProduct, Origin, ProductId, Title};
+use spikelens::chips::{Embedder, Maker, RunOptions};
+use tokio::runtime::Runtime;
 
 use crate::http::{Memory, Server, searches};
-use crate::indexing::{open, size};
+use crate::indexing::{Opened, size};
 use crate::load::{Load, closed};
 use crate::machine::cpus;
 use crate::summary::{Quantiles, Sorted};
@@ -77,11 +77,11 @@ pub fn measure(
 
     eprintln!("  the graph");
     let start = Instant::now();
-    let built = open(data, &model)?;
-    let graph_s = (!built.from_cache).then(|| start.elapsed().as_secs_f64());
-    drop(built);
+    let built = Opened::load(data, &model)?;
+    let graph_s = (!built.kept()?).then(|| start.elapsed().as_secs_f64());
+    built.close();
     let start = Instant::now();
-    let index = open(data, &model)?;
+    let opened = Opened::load(data, &model)?;
     let reopen_s = start.elapsed().as_secs_f64();
     eprintln!("  searching");
     let mut embedder = Embedder::new(Arc::clone(&model), DecodeLimits::default());
@@ -99,15 +99,20 @@ pub fn measure(
     let mut found = Vec::new();
     for query in &queries {
         let start = Instant::now();
-        found.push(rows(index.neighbours.nearest(query, K)));
+        found.push(opened.neighbours(|neighbours| rows(neighbours.nearest(query, K))));
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let sample = queries.iter().zip(&found).take(QUERIES);
     let recalls: Vec<f64> = sample
-        .map(|(query, found)| recall(&rows(index.neighbours.nearest_exact(query, K)), found))
+        .map(|(query, found)| {
+            recall(
+                &opened.neighbours(|neighbours| rows(neighbours.nearest_exact(query, K))),
+                found,
+            )
+        })
         .collect();
     let times = Sorted::new(times);
-    drop(index);
+    opened.close();
 
     eprintln!("  the server");
     let start = Instant::now();
@@ -143,14 +148,16 @@ pub fn measure(
 
 /// Whether an earlier run made these products with this model.
 fn holds(data: &Path, model: &Arc<Model>, products: usize) -> Result<bool> {
-    if !Store::exists(data) {
+    if !Sqlite::exists(data) {
         return Ok(false);
     }
-    let store = Store::open(data)?;
-    Ok(
-        store.origin()?.as_ref() == Some(&*Maker::new(Arc::clone(model), None, None, None).origin)
-            && store.products()? == products,
-    )
+    let catalogue = Sqlite::open(data, 1)?;
+    let origin = Maker::new(Arc::clone(model), None, None, None).origin;
+    Runtime::new()?.block_on(async {
+        let found = (catalogue.origin().await?, catalogue.count().await?);
+        catalogue.close().await;
+        Ok(found == (Some((*origin).clone()), products))
+    })
 }
 
 fn make(
@@ -160,9 +167,10 @@ fn make(
     products: usize,
     threads: usize,
 ) -> Result<()> {
-    let mut store = Store::open(data)?;
+    let runtime = Runtime::new()?;
+    let catalogue = Sqlite::open(data, 1)?;
     let origin = Maker::new(Arc::clone(model), None, None, None).origin;
-    store.set_origin(&origin, &model.file)?;
+    runtime.block_on(catalogue.set_origin((*origin).clone(), model.file.clone()))?;
     let numbers: Vec<usize> = (0..products).collect();
     let mut ids = HashSet::new();
     for batch in numbers.chunks(BATCH) {
@@ -191,8 +199,9 @@ fn make(
                 .map(|parts| parts.into_iter().flatten().collect())
         })?;
         ids.extend(made.iter().map(|product| product.id.clone()));
-        store.put_all(&made)?;
+        runtime.block_on(catalogue.store_all(made))?;
     }
+    runtime.block_on(catalogue.close());
     anyhow::ensure!(
         ids.len() == products,
         "{} of {products} pictures have an embedding",
@@ -220,8 +229,8 @@ fn product(
     let attributes = json!({"shade": number % 8, "source": number % training.len()});
     Ok(Some(NewProduct {
         id: ProductId::new(&format!("distorted-{number}"))?,
-        title: format!("Distorted {number}"),
-        attributes: attributes.as_object().context("an object")?.clone(),
+        title: Title::new(format!("Distorted {number}"))?,
+        attributes: Attributes::new(attributes.as_object().context("an object")?.clone())?,
         pictures: vec![NewPicture {
             content_type: "image/png".to_owned(),
             width: 28,

@@ -12,9 +12,9 @@ use engine::neighbours::Neighbour;
 use engine::neighbours::quality::recall;
 use engine::picture::{DecodeLimits, Picture};
 use serde::Serialize;
-use spikelens::service::embed::{Embedder, RunOptions};
+use spikelens::chips::{Embedder, RunOptions};
 
-use crate::indexing;
+use crate::indexing::Opened;
 use crate::machine::on_one_cpu;
 use crate::summary::{Quantiles, Ratio, Sorted};
 
@@ -58,8 +58,7 @@ impl Kind {
 
 pub fn measure(data: &Path, pictures: &[Picture]) -> Result<Search> {
     let model = Arc::new(Model::read(Model::SHIPPED, CostModel::Loihi1Paper)?);
-    let index = indexing::open(data, &model)?;
-    let neighbours = &index.neighbours;
+    let opened = Opened::load(data, &model)?;
     let options = RunOptions::of(&model);
     let mut embedder = Embedder::new(Arc::clone(&model), DecodeLimits::default());
     let queries = pictures
@@ -67,35 +66,37 @@ pub fn measure(data: &Path, pictures: &[Picture]) -> Result<Search> {
         .map(|picture| Ok(embedder.embed_picture(picture, options)?.embedding.values))
         .collect::<Result<Vec<Vec<i32>>>>()?;
     let (mut graph, mut exact, mut ratios, mut recalls) = (vec![], vec![], vec![], vec![]);
-    let ((), cpu) = on_one_cpu(|| {
-        for (turn, slice) in queries.chunks(SLICE).enumerate() {
-            let by_graph = || timed(slice, |query| neighbours.nearest(query, K));
-            let by_exact = || timed(slice, |query| neighbours.nearest_exact(query, K));
-            let ((graph_times, found), (exact_times, right)) = if turn % 2 == 0 {
-                (by_graph(), by_exact())
-            } else {
-                let exact = by_exact();
-                (by_graph(), exact)
-            };
-            ratios.push((
-                Sorted::new(exact_times.clone()).median(),
-                Sorted::new(graph_times.clone()).median(),
-            ));
-            recalls.extend(
-                right
-                    .iter()
-                    .zip(&found)
-                    .map(|(right, found)| recall(right, found)),
-            );
-            graph.extend(graph_times);
-            exact.extend(exact_times);
-        }
-        Ok(())
+    let (embeddings, cpu) = on_one_cpu(|| {
+        opened.neighbours(|neighbours| {
+            for (turn, slice) in queries.chunks(SLICE).enumerate() {
+                let by_graph = || timed(slice, |query| neighbours.nearest(query, K));
+                let by_exact = || timed(slice, |query| neighbours.nearest_exact(query, K));
+                let ((graph_times, found), (exact_times, right)) = if turn % 2 == 0 {
+                    (by_graph(), by_exact())
+                } else {
+                    let exact = by_exact();
+                    (by_graph(), exact)
+                };
+                ratios.push((
+                    Sorted::new(exact_times.clone()).median(),
+                    Sorted::new(graph_times.clone()).median(),
+                ));
+                recalls.extend(
+                    right
+                        .iter()
+                        .zip(&found)
+                        .map(|(right, found)| recall(right, found)),
+                );
+                graph.extend(graph_times);
+                exact.extend(exact_times);
+            }
+            Ok(neighbours.live())
+        })
     })?;
     let mean = recalls.iter().sum::<f64>() / recalls.len() as f64;
     Ok(Search {
         cpu,
-        embeddings: index.neighbours.live(),
+        embeddings,
         dimensions: model.snn.network.embedding_dimensions(),
         queries: queries.len(),
         k: K,

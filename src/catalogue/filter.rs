@@ -1,19 +1,19 @@
-//! Which products a search or a list is about: conditions on their flat attributes, all of which must hold.
+//! Filters of searches and lists: conditions on the attributes of products, all of which must hold.
 //!
 //! `{"category": "bag", "price": {"gte": 10, "lt": 50}, "brand": {"in": ["a", "b"]}, "sold_out": {"not": true}}`. A
-//! condition on a list holds if one element satisfies it, and one on a value of another type does not hold. `not` turns
-//! whatever it stands before round: it holds where the attribute is missing.
+//! condition on a list holds if one element satisfies it, and one on a value of another type does not hold. `not` negates
+//! a condition, so it holds where the attribute is missing.
 
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// A filter that is none: where, and what would be right.
+/// Why a filter is invalid: where, and what would be valid.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{path}: {reason}")]
 pub struct FilterError {
-    /// `filter`, then attribute and operators, joined by dots.
+    /// `filter`, the attribute and the operators, joined by dots.
     pub path: String,
     pub reason: String,
 }
@@ -21,24 +21,26 @@ pub struct FilterError {
 /// Conditions, all of which must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    conditions: Vec<(String, Condition)>,
+    /// Attribute names, each with its condition.
+    pub conditions: Vec<(String, Condition)>,
 }
 
-/// What is asked of one attribute.
+/// A condition on one attribute.
 #[derive(Debug, Clone, PartialEq)]
-enum Condition {
+pub enum Condition {
     Equals(Scalar),
     In(Vec<Scalar>),
-    /// The value stands to the bound as one of the orderings says.
+    /// The value compares to the bound in one of the orderings.
     Compared(Scalar, &'static [Ordering]),
+    /// Whether there is a value.
     Exists(bool),
     Not(Box<Condition>),
     All(Vec<Condition>),
 }
 
-/// What an attribute, or an element of its list, is compared with. Numbers are compared as 64-bit floats.
+/// The value that an attribute, or an element of its list, is compared with. Numbers are compared as 64-bit floats.
 #[derive(Debug, Clone, PartialEq)]
-enum Scalar {
+pub enum Scalar {
     Text(String),
     Number(f64),
     Boolean(bool),
@@ -49,10 +51,13 @@ impl Filter {
     pub const MOST_ATTRIBUTES: usize = 64;
     /// Values that one `in` may list.
     pub const MOST_VALUES: usize = 1000;
-    /// How deep `not` may stand in `not`.
+    /// How deep `not` may be nested.
     const DEEPEST: usize = 8;
 
-    /// Reads a filter, or names what in it is none.
+    /// Parses a filter.
+    ///
+    /// # Errors
+    /// Names the part that is invalid.
     pub fn from_json(value: &Value) -> Result<Self, FilterError> {
         let refuse = |reason: &str| FilterError {
             path: "filter".to_owned(),
@@ -75,7 +80,7 @@ impl Filter {
         Ok(Self { conditions })
     }
 
-    /// Whether it asks nothing.
+    /// Whether every product passes.
     pub fn is_empty(&self) -> bool {
         self.conditions.is_empty()
     }
@@ -127,7 +132,7 @@ impl Scalar {
         }
     }
 
-    /// How a value of the same type stands to this one.
+    /// The ordering of a value of the same type against this one.
     fn ordering(&self, value: &Value) -> Option<Ordering> {
         match (value, self) {
             (Value::String(value), Self::Text(text)) => Some(value.as_str().cmp(text)),
@@ -190,11 +195,11 @@ fn condition(value: &Value, path: &str, depth: usize) -> Result<Condition, Filte
                 Value::Bool(wanted) => Ok(Condition::Exists(*wanted)),
                 _ => Err(refuse(&path, "must be true or false".to_owned())),
             },
-            "not" if depth == Filter::DEEPEST => Err(refuse(&path, "stands too deep".to_owned())),
+            "not" if depth == Filter::DEEPEST => Err(refuse(&path, "is nested too deeply".to_owned())),
             "not" => Ok(Condition::Not(Box::new(condition(operand, &path, depth + 1)?))),
             _ => Err(refuse(
                 &path,
-                "is no operator; there are gt, gte, lt, lte, in, not, exists".to_owned(),
+                "is not an operator; the operators are gt, gte, lt, lte, in, not, exists".to_owned(),
             )),
         }
     };
@@ -251,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused_by_its_place() {
+    fn an_invalid_filter_is_refused_by_its_path() {
         for (filter, expected) in [
             (json!(3), "filter: must be an object"),
             (json!({"price": null}), "filter.price: must be a string"),
@@ -261,7 +266,10 @@ mod tests {
                 json!({"price": {"gte": true}}),
                 "filter.price.gte: must be a number",
             ),
-            (json!({"price": {"near": 3}}), "filter.price.near: is no operator"),
+            (
+                json!({"price": {"near": 3}}),
+                "filter.price.near: is not an operator",
+            ),
             (json!({"price": {"in": "a"}}), "filter.price.in: must be a list"),
             (
                 json!({"price": {"in": [["a"]]}}),

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{files, progress};
-use crate::service::embed::{Embedder, RunOptions};
+use crate::chips::{Embedder, RunOptions};
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
 use engine::emulator::{Emulator, reference};

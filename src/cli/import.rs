@@ -5,21 +5,25 @@ mod columns;
 mod fashion_mnist;
 mod folder;
 mod lines;
+mod source;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use self::source::Source;
+use super::runtime::runtime;
 use super::{files, progress};
-use crate::catalogue::store::Store;
-use crate::service::Progress;
-use crate::service::ingest::{Offered, Take, ingest};
-use crate::service::maker::Maker;
-use crate::service::manifest::Refusal;
+use crate::catalogue::Catalogue;
+use crate::catalogue::manifest::Refusal;
+use crate::chips::Maker;
+use crate::progress::Progress;
+use crate::service::ingest::{IngestOptions, ingest};
+use crate::service::model_of;
 use engine::chip::cost::CostModel;
-use engine::model::Model;
 use engine::network::{Probe, TimeSteps};
 
 /// Fill a catalogue without a server
@@ -72,71 +76,64 @@ pub struct Import {
     limit: Option<usize>,
 }
 
-/// What a source has.
-struct Source {
-    offered: Box<dyn Iterator<Item = Offered>>,
-    /// About how many products.
-    expected: usize,
-    /// What is no product and is not meant to be one.
-    skipped: Option<String>,
-}
-
-impl Source {
-    fn open(path: &Path, limit: Option<usize>) -> Result<Self> {
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        let ending = ending.map(str::to_ascii_lowercase);
-        let source = if files::is_fashion_mnist(path) {
-            fashion_mnist::source(path, limit)?
-        } else if path.is_dir() {
-            folder::source(path)?
-        } else {
-            match ending.as_deref() {
-                Some("ndjson" | "jsonl") => lines::source(path)?,
-                Some("csv") => columns::source(path)?,
-                _ => bail!(
-                    "{} is no source: it is a folder of pictures or of Fashion-MNIST's *-ubyte.gz files, or a manifest \
-                     that ends in .ndjson, .jsonl or .csv",
-                    path.display()
-                ),
-            }
-        };
-        let limit = limit.unwrap_or(usize::MAX);
-        Ok(Self {
-            offered: Box::new(source.offered.take(limit)),
-            expected: source.expected.min(limit),
-            ..source
-        })
-    }
+/// Opens a source of any form.
+fn open(path: &Path, limit: Option<usize>) -> Result<Source> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let ending = ending.map(str::to_ascii_lowercase);
+    let source = if files::is_fashion_mnist(path) {
+        fashion_mnist::source(path, limit)?
+    } else if path.is_dir() {
+        folder::source(path)?
+    } else {
+        match ending.as_deref() {
+            Some("ndjson" | "jsonl") => lines::source(path)?,
+            Some("csv") => columns::source(path)?,
+            _ => bail!(
+                "{} is no source: it is a folder of pictures or of Fashion-MNIST's *-ubyte.gz files, or a manifest \
+                 that ends in .ndjson, .jsonl or .csv",
+                path.display()
+            ),
+        }
+    };
+    let limit = limit.unwrap_or(usize::MAX);
+    Ok(Source {
+        offered: Box::new(source.offered.take(limit)),
+        expected: source.expected.min(limit),
+        ..source
+    })
 }
 
 impl Import {
     pub fn run(self) -> Result<()> {
-        let source = Source::open(&self.source, self.limit)?;
+        let source = open(&self.source, self.limit)?;
         let given = match &self.model {
             Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
             None => None,
         };
-        let mut store = Store::open(&self.data_dir)?;
-        let before = store.origin()?;
+        let runtime = runtime()?;
+        let catalogue = Catalogue::open(&self.data_dir, 1)?;
+        let before = runtime.block_on(catalogue.origin())?;
         let model = match (given, &before) {
             (Some(given), _) => given,
-            (None, Some(before)) if store.products()? > 0 => {
-                let kept = store.model(&before.model_id)?;
-                let own = Model::of_id(&before.model_id, kept.as_deref(), CostModel::Loihi1Paper);
+            (None, Some(before)) if runtime.block_on(catalogue.count())? > 0 => {
+                let own = model_of(&catalogue, &before.model_id, CostModel::Loihi1Paper);
+                let own = runtime.block_on(own)?;
                 own.context("the catalogue does not keep the model of its embeddings; name it with --model")?
             }
             (None, _) => files::model(None, CostModel::Loihi1Paper)?,
         };
         let maker = Maker::new(model, before.as_ref(), self.probe, self.time_steps);
-        let take = Take {
+        let options = IngestOptions {
             resume: self.resume,
             threads: files::threads(),
             expected: source.expected,
         };
-        let progress = Progress::default();
+        let progress = Arc::new(Progress::default());
         let ingested = progress::follow(&progress, || {
-            ingest(&mut store, &maker, source.offered, take, &progress, tell)
+            let ingest = ingest(&catalogue, &maker, source.offered, options, &progress, tell);
+            runtime.block_on(ingest)
         })?;
+        runtime.block_on(catalogue.close());
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
@@ -145,7 +142,7 @@ impl Import {
             ingested.skipped,
             ingested.failed,
             self.data_dir.display(),
-            store.products()?
+            runtime.block_on(catalogue.count())?
         )?;
         if let Some(skipped) = source.skipped {
             writeln!(out, "{skipped}")?;

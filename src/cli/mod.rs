@@ -7,6 +7,7 @@ mod files;
 mod import;
 mod inspect;
 mod progress;
+mod runtime;
 mod search;
 mod serve;
 mod shell;
@@ -14,7 +15,7 @@ mod upkeep;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Visual search by spikes: a spiking network on an emulated Intel Loihi chip makes the embeddings.
 #[derive(Debug, Parser)]
@@ -46,8 +47,22 @@ enum Command {
     Manual(shell::Manual),
 }
 
+/// Commands of a build with the laboratory.
+#[cfg(not(feature = "lab"))]
+const LABORATORY: [&str; 4] = ["train", "tune", "convert", "evaluate"];
+
 /// Runs the program.
 pub fn main() -> ExitCode {
+    #[cfg(not(feature = "lab"))]
+    if let Some(command) = std::env::args()
+        .nth(1)
+        .filter(|name| LABORATORY.contains(&name.as_str()))
+    {
+        eprintln!(
+            "spikelens: this build has no `{command}`: it holds what serving needs; get one with: cargo build --release"
+        );
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         #[cfg(feature = "lab")]
@@ -61,8 +76,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Backup(backup) => backup.run(),
         Command::Health(health) => health.run(),
-        Command::Completions(completions) => completions.run(),
-        Command::Manual(manual) => manual.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Manual(manual) => manual.run(Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,8 +100,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,11 +1,13 @@
 //! Progress on stderr: bars where it is a terminal, nothing where it is not.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::service::Progress;
+use crate::progress::Progress;
 
 /// A bar over `total` steps.
 pub fn bar(what: &'static str, total: usize) -> ProgressBar {
@@ -23,39 +25,56 @@ pub fn steps(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Does `work` while a bar follows the service's progress through its stages.
-pub fn follow<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut shown: Option<(&str, ProgressBar)> = None;
-            while !done.load(Ordering::Relaxed) {
-                let (stage, finished, total) = progress.now();
-                let what = stage.describe();
-                if shown.as_ref().is_none_or(|(current, _)| *current != what) {
-                    if let Some((_, finished)) = shown.take() {
-                        finished.finish();
-                    }
-                    shown = Some((what, bar(what, total)));
+/// Does `work` while a bar shows its progress through its stages.
+pub fn follow<T>(progress: &Arc<Progress>, work: impl FnOnce() -> T) -> T {
+    let _shown = shown(Arc::clone(progress));
+    work()
+}
+
+/// A bar that is shown until this is dropped, by panics too.
+#[derive(Debug)]
+pub struct Shown {
+    done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Shows progress through stages.
+pub fn shown(progress: Arc<Progress>) -> Shown {
+    let done = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&done);
+    let thread = std::thread::spawn(move || {
+        let mut shown: Option<(&str, ProgressBar)> = None;
+        while !ends.load(Ordering::Relaxed) {
+            let (stage, finished, total) = progress.now();
+            let what = stage.describe();
+            if shown.as_ref().is_none_or(|(current, _)| *current != what) {
+                if let Some((_, finished)) = shown.take() {
+                    finished.finish();
                 }
-                if let Some((_, bar)) = &shown {
-                    bar.set_length(steps(total));
-                    bar.set_position(steps(finished));
-                }
-                std::thread::sleep(Duration::from_millis(100));
+                shown = Some((what, bar(what, total)));
             }
-            if let Some((_, bar)) = shown {
-                bar.finish();
+            if let Some((_, bar)) = &shown {
+                bar.set_length(steps(total));
+                bar.set_position(steps(finished));
             }
-        });
-        // Told even if `work` panics, or the scope would wait for the bar for ever.
-        struct Done<'a>(&'a AtomicBool);
-        impl Drop for Done<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        let _done = Done(&done);
-        work()
-    })
+        if let Some((_, bar)) = shown {
+            bar.finish();
+        }
+    });
+    Shown {
+        done,
+        thread: Some(thread),
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // The bar is on the screen or it is not: nothing depends on it.
+            let _ = thread.join();
+        }
+    }
 }

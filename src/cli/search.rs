@@ -2,21 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{files, progress};
+use super::runtime::runtime;
+use super::{embed, files, progress};
+use crate::catalogue::Catalogue;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::store::Store;
-use crate::service::Progress;
-use crate::service::embed::{Embedder, RunOptions};
-use crate::service::index::Index;
-use crate::service::search::{SearchOptions, search};
+use crate::catalogue::search::{Nearest, SearchOptions};
+use crate::chips::{Embedder, RunOptions};
+use crate::progress::Progress;
+use crate::service::model_of;
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
-use engine::model::Model;
 use engine::picture::{DecodeLimits, Mode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,26 +69,24 @@ impl Search {
     pub fn run(self) -> Result<()> {
         if !self.data_dir.is_dir() {
             bail!(
-                "{} is no folder; `spikelens import` makes a catalogue",
+                "{} is not a directory; `spikelens import` makes a catalogue",
                 self.data_dir.display()
             );
         }
-        let store = Store::open(&self.data_dir)?;
-        let origin = store.origin()?;
+        let runtime = runtime()?;
+        let catalogue = Catalogue::open(&self.data_dir, 1)?;
+        let origin = runtime.block_on(catalogue.origin())?;
         let origin = origin.context("the catalogue is empty; `spikelens import` fills it")?;
         let model = match &self.model {
             Some(path) => {
                 let given = files::model(Some(path), self.cost_model)?;
                 (given.id == origin.model_id).then_some(given)
             }
-            None => {
-                let kept = store.model(&origin.model_id)?;
-                Model::of_id(&origin.model_id, kept.as_deref(), self.cost_model)
-            }
+            None => runtime.block_on(model_of(&catalogue, &origin.model_id, self.cost_model))?,
         };
         let model = model.context("the catalogue was not made with this model; name its own with --model")?;
         let mut embedder = Embedder::new(model, DecodeLimits::default());
-        let named = super::embed::pictures(&embedder, &self.picture, Mode::Auto)?;
+        let named = embed::pictures(&embedder, &self.picture, Mode::Auto)?;
         let [(_, picture)] = named.as_slice() else {
             bail!(
                 "{} holds {} pictures; one is searched for",
@@ -103,9 +102,10 @@ impl Search {
         };
         let embedded = embedder.embed_picture(picture, options)?;
         let dimensions = embedded.embedding.values.len();
-        let progress = Progress::default();
-        let index = progress::follow(&progress, || {
-            Index::open(&store, &origin, dimensions, files::threads(), &progress)
+        let progress = Arc::new(Progress::default());
+        progress::follow(&progress, || {
+            let shown = Arc::clone(&progress);
+            runtime.block_on(catalogue.load(origin.clone(), dimensions, files::threads(), shown))
         })?;
         let options = SearchOptions {
             k: self.k,
@@ -113,8 +113,15 @@ impl Search {
             filter: self.filter,
             ..SearchOptions::default()
         };
-        let reader = store.reader()?;
-        let matches = search(&index, &reader, &[embedded.embedding.values], &[], &options)?;
+        let nearest = Nearest {
+            origin: Arc::new(origin),
+            embeddings: vec![embedded.embedding.values],
+            without: Vec::new(),
+            options,
+            with_embeddings: false,
+        };
+        let matches = runtime.block_on(catalogue.nearest(nearest))?;
+        runtime.block_on(catalogue.close());
         let mut out = std::io::stdout().lock();
         if self.format == SearchFormat::Json {
             let matches: Vec<_> = matches
@@ -144,7 +151,9 @@ impl Search {
             writeln!(
                 out,
                 "{:>7.4}  {:28} {}",
-                found.score, found.product.id, found.product.title
+                found.score,
+                found.product.id,
+                found.product.title.as_str()
             )?;
         }
         let emulation = &embedded.emulation;

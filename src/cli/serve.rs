@@ -1,29 +1,28 @@
-//! `serve`: logging, signals, the listening socket.
+//! `serve`: its options, logging, and what is opened for them.
+
+mod run;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use tokio::sync::oneshot;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{files, progress};
-use crate::catalogue::store::Store;
-use crate::config::Config;
+use super::files;
+use crate::catalogue::Catalogue;
+use crate::catalogue::sqlite::Sqlite;
+use crate::http::App;
 use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;
-use crate::http::limits::{Bodies, Limits, Rates};
-use crate::http::metrics::Requests;
-use crate::http::{App, listen, router};
-use crate::service::maker::Maker;
-use crate::service::{Service, ServiceOptions, reembed};
+use crate::http::limits::Limits;
+use crate::service::{Service, ServiceOptions, Wanted};
 use engine::chip::cost::CostModel;
 use engine::network::{Probe, TimeSteps};
 use engine::picture::DecodeLimits;
@@ -147,88 +146,94 @@ impl Serve {
             );
         }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
-        let store = self.store()?;
-        let wanted = Maker::new(model, store.origin()?.as_ref(), self.probe, self.time_steps);
-        let config = self.config();
+        let options = self.service_options();
+        let catalogue = self.catalogue(options.chips)?;
+        let limits = self.limits();
         tracing::info!(
-            model = wanted.model.snn.network.name,
-            model_id = wanted.model.id,
-            probe = %wanted.origin.probe,
-            time_steps = wanted.origin.time_steps.get(),
-            data_dir = %config.data_dir.display(),
-            chips = config.service.chips,
-            waiting = ?config.service.waiting,
-            max_body_bytes = config.limits.body,
-            max_pixels = config.service.limits.max_pixels,
-            max_bodies_bytes = config.limits.bodies,
-            max_header_bytes = config.limits.head,
-            max_connections = config.limits.connections,
-            rate_limit = config.limits.rate,
-            cors_origins = config.origins.len(),
-            request_timeout_ms = config.limits.time.as_millis(),
+            data_dir = %self.data_dir.display(),
+            chips = options.chips,
+            waiting = ?options.waiting,
+            max_body_bytes = limits.body,
+            max_pixels = options.limits.max_pixels,
+            max_bodies_bytes = limits.bodies,
+            max_header_bytes = limits.head,
+            max_connections = limits.connections,
+            rate_limit = limits.rate,
+            cors_origins = self.cors_origin.len(),
+            request_timeout_ms = limits.time.as_millis(),
             keys = keys.is_some(),
             "configuration"
         );
-        if store.products()? == 0 {
-            tracing::warn!(
-                data_dir = %config.data_dir.display(),
-                "the catalogue is empty; `spikelens import` fills it"
+        let wanted = Wanted {
+            model,
+            probe: self.probe,
+            time_steps: self.time_steps,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            if catalogue.count().await? == 0 {
+                tracing::warn!(
+                    data_dir = %self.data_dir.display(),
+                    "the catalogue is empty; `spikelens import` fills it"
+                );
+            }
+            let service = Service::open(catalogue, wanted, options).await?;
+            let maker = service.maker();
+            tracing::info!(
+                model = maker.model.snn.network.name,
+                model_id = maker.model.id,
+                probe = %maker.origin.probe,
+                time_steps = maker.origin.time_steps.get(),
+                "network"
             );
-        }
-        let (maker, next) = reembed::makers(&store, wanted)?;
-        let service = Service::start(maker, next, config.service.clone())?;
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(listen(config, keys, service, store))
+            let app = Arc::new(App::new(service, limits, keys, self.cors_origin));
+            run::listen(self.listen, app).await
+        })
     }
 
-    /// Opens the catalogue, out of a backup where one is named.
-    fn store(&self) -> Result<Store> {
+    /// Opens the catalogue, with the contents of a backup where one is named.
+    fn catalogue(&self, connections: usize) -> Result<Catalogue> {
         let Some(backup) = &self.restore else {
-            return Ok(Store::open(&self.data_dir)?);
+            return Ok(Catalogue::open(&self.data_dir, connections)?);
         };
-        if Store::exists(&self.data_dir) {
+        if Sqlite::exists(&self.data_dir) {
             bail!(
                 "{} holds a catalogue already: restore into a new data directory, or leave --restore out",
                 self.data_dir.display()
             );
         }
-        // Picture numbers go on from the clock: it has moved on since any restoring before this one.
+        // The clock has moved on since any earlier restore, and numbers grow slower than milliseconds pass.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).context("the clock is far from today")?;
-        Store::restore(&self.data_dir, backup, now)
-            .with_context(|| format!("{} cannot be restored", backup.display()))
+        let restored = Sqlite::restore(&self.data_dir, backup, now, connections);
+        let restored = restored.with_context(|| format!("{} cannot be restored", backup.display()))?;
+        Ok(Catalogue::Sqlite(restored))
     }
 
-    fn config(&self) -> Config {
-        let chips = self.chips.unwrap_or_else(files::threads);
-        Config {
-            data_dir: self.data_dir.clone(),
-            listen: self.listen,
-            limits: Limits {
-                body: self.max_body_bytes,
-                bodies: self.max_bodies_bytes,
-                head: self.max_header_bytes,
-                time: Duration::from_millis(self.request_timeout_ms),
-                connections: self.max_connections,
-                rate: self.rate_limit,
+    fn limits(&self) -> Limits {
+        Limits {
+            body: self.max_body_bytes,
+            bodies: self.max_bodies_bytes,
+            head: self.max_header_bytes,
+            time: Duration::from_millis(self.request_timeout_ms),
+            connections: self.max_connections,
+            rate: self.rate_limit,
+        }
+    }
+
+    fn service_options(&self) -> ServiceOptions {
+        ServiceOptions {
+            chips: self.chips.unwrap_or_else(files::threads),
+            waiting: Duration::from_millis(self.queue_ms),
+            threads: files::threads(),
+            limits: DecodeLimits {
+                max_pixels: self.max_megapixels * 1_000_000,
             },
-            origins: self.cors_origin.clone(),
-            service: ServiceOptions {
-                chips,
-                waiting: Duration::from_millis(self.queue_ms),
-                threads: files::threads(),
-                limits: DecodeLimits {
-                    max_pixels: self.max_megapixels * 1_000_000,
-                },
-            },
-            drain: Duration::from_secs(9),
         }
     }
 
     fn start_logging(&self) {
-        // The graph library tells of every layer that it allocates.
+        // The graph library logs every layer that it allocates.
         let filter = Targets::new()
             .with_default(self.log_level)
             .with_target("hnsw_rs", self.log_level.min(tracing::Level::WARN));
@@ -241,114 +246,4 @@ impl Serve {
             .with(logs.with_filter(filter))
             .init();
     }
-}
-
-/// Serves until a signal comes or the catalogue cannot be brought up.
-async fn listen(config: Config, keys: Option<Arc<Keys>>, service: Arc<Service>, store: Store) -> Result<()> {
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| {
-            format!(
-                "{} cannot be listened on; is another server there? name another with --listen",
-                config.listen
-            )
-        })?;
-    let address = listener.local_addr()?;
-    tracing::info!(%address, "listening");
-    let app = Arc::new(App {
-        service: Arc::clone(&service),
-        limits: config.limits,
-        bodies: Bodies::new(&config.limits),
-        rates: config.limits.rate.map(Rates::new),
-        keys: keys.clone(),
-        origins: config.origins,
-        requests: Requests::default(),
-    });
-    if let Some(keys) = keys {
-        tokio::spawn(reread_at_hangup(keys)?);
-    }
-    // The loader has a thread of its own: it is long, and it is not the runtime's work.
-    let (loaded, loading) = oneshot::channel();
-    let loader = Arc::clone(&service);
-    std::thread::Builder::new()
-        .name("loader".to_owned())
-        .spawn(move || {
-            let result = progress::follow(&loader.progress, || loader.load(store));
-            // Nobody waits any more once a signal has come.
-            let _ = loaded.send(result);
-        })?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let limits = config.limits;
-    let server = tokio::spawn(async move {
-        let stopped = async {
-            // A dropped sender means the same: stop.
-            let _ = stopped.await;
-        };
-        listen::serve(listener, router(app), &limits, stopped).await;
-    });
-    let mut loading = std::pin::pin!(async {
-        match loading.await {
-            Ok(Ok(())) => {
-                tracing::info!(%address, pictures = service.pictures(), "ready");
-                std::future::pending::<Result<()>>().await
-            }
-            Ok(Err(error)) => Err(anyhow::Error::from(error).context("the catalogue")),
-            Err(_) => bail!("loading the catalogue failed; the log says where"),
-        }
-    });
-    tokio::select! {
-        signal = signalled() => signal?,
-        result = &mut loading => return result,
-    }
-    tracing::info!("draining");
-    let started = Instant::now();
-    service.drain();
-    drop(stop);
-    match tokio::time::timeout(config.drain, server).await {
-        Ok(ended) => ended?,
-        Err(_) => tracing::warn!("some requests did not end in time"),
-    }
-    // What was not kept in time is only rebuilt at the next start.
-    let left = (started + config.drain).saturating_duration_since(Instant::now());
-    let (finish, finished) = oneshot::channel();
-    let writing = Arc::clone(&service);
-    std::thread::spawn(move || {
-        writing.finish();
-        // Nobody waits any more once the time is over.
-        let _ = finish.send(());
-    });
-    if tokio::time::timeout(left.max(Duration::from_millis(500)), finished)
-        .await
-        .is_err()
-    {
-        tracing::warn!("the index could not be kept in time");
-    }
-    tracing::info!("stopped");
-    Ok(())
-}
-
-/// Reads the keys again at each SIGHUP.
-fn reread_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            match keys.reread() {
-                Ok(count) => tracing::info!(count, "the keys were read again"),
-                Err(error) => tracing::error!(%error, "the keys stay as they were"),
-            }
-        }
-    })
-}
-
-/// Resolves at SIGTERM or SIGINT.
-async fn signalled() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

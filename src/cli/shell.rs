@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{Cli, files};
+use super::files;
 
 /// Print the completions of a shell
 #[derive(Debug, Args)]
@@ -24,9 +24,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<()> {
+    /// Prints the completions of `program`.
+    pub fn run(self, mut program: Command) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "spikelens", &mut script);
+        clap_complete::generate(self.shell, &mut program, "spikelens", &mut script);
         Ok(std::io::stdout().lock().write_all(&script)?)
     }
 }
@@ -43,13 +44,14 @@ pub struct Manual {
 }
 
 impl Manual {
-    pub fn run(self) -> Result<()> {
+    /// Prints or writes the manual of `program`.
+    pub fn run(self, program: Command) -> Result<()> {
+        let mut whole = program.disable_help_subcommand(true);
         let Some(folder) = self.out else {
-            let page = page(Cli::command().disable_help_subcommand(true))?;
+            let page = page(whole)?;
             return Ok(std::io::stdout().lock().write_all(&page)?);
         };
         std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let mut whole = Cli::command().disable_help_subcommand(true);
         whole.build();
         files::write_whole(&folder.join("spikelens.1"), &page(whole.clone())?)?;
         for command in whole.get_subcommands() {
@@ -61,7 +63,7 @@ impl Manual {
     }
 }
 
-fn page(command: clap::Command) -> Result<Vec<u8>> {
+fn page(command: Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command).render(&mut page)?;
     Ok(page)

@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::{files, progress};
-use crate::catalogue::store::{Reader, Store};
-use crate::catalogue::{CatalogueError, Origin};
-use crate::service::Progress;
+use crate::catalogue::Origin;
+use crate::catalogue::sqlite::{Sqlite, Survey};
+use crate::chips::Maker;
+use crate::progress::Progress;
 use crate::service::check::check;
-use crate::service::maker::Maker;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
 
@@ -38,14 +38,14 @@ impl Check {
             Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
             None => None,
         };
-        let (reader, _store) = reader(&self.data_dir)?;
-        let (next, origin) = (reader.next_origin()?, reader.origin()?);
+        let survey = survey(&self.data_dir)?;
+        let (next, origin) = (survey.next_origin()?, survey.origin()?);
         let maker = |origin: Option<&Origin>| -> Result<Option<Maker>> {
             let Some(origin) = origin else { return Ok(None) };
             let model = match &given {
                 Some(given) => Some(Arc::clone(given)).filter(|given| given.id == origin.model_id),
                 None => {
-                    let kept = reader.model(&origin.model_id)?;
+                    let kept = survey.model(&origin.model_id)?;
                     Model::of_id(&origin.model_id, kept.as_deref(), CostModel::Loihi1Paper)
                 }
             };
@@ -57,11 +57,10 @@ impl Check {
         let (maker, next) = (maker(origin.as_ref())?, maker(next.as_ref())?);
         let mut out = std::io::stdout().lock();
         let mut findings = Vec::new();
-        let progress = Progress::default();
+        let progress = Arc::new(Progress::default());
         let checkup = progress::follow(&progress, || {
             check(
-                &reader,
-                &self.data_dir,
+                &survey,
                 maker.as_ref(),
                 next.as_ref(),
                 files::threads(),
@@ -69,8 +68,8 @@ impl Check {
                 |finding| findings.push(finding),
             )
         });
-        if reader.origin()? != origin {
-            bail!("a server let other embeddings take over while they were checked; check once more");
+        if survey.origin()? != origin {
+            bail!("a server adopted other embeddings while these were checked; check again");
         }
         for finding in findings.iter().take(NAMED) {
             writeln!(out, "{finding}")?;
@@ -141,9 +140,9 @@ impl Backup {
         if self.out.exists() {
             bail!("{} is there already; name a file that is not", self.out.display());
         }
-        let (reader, _store) = reader(&self.data_dir)?;
+        let survey = survey(&self.data_dir)?;
         let fresh = files::beside(&self.out)?;
-        let written = reader.back_up(&fresh);
+        let written = survey.back_up(&fresh);
         if written.is_err() {
             // The refusal below is what matters; a left-over file is only untidy.
             let _ = std::fs::remove_file(&fresh);
@@ -162,17 +161,13 @@ impl Backup {
     }
 }
 
-/// Reads a catalogue, whether a server runs over it or not; with none its lock is taken.
-fn reader(data_dir: &Path) -> Result<(Reader, Option<Store>)> {
-    if !Store::exists(data_dir) {
+/// Opens a catalogue, whether a server runs over it or not.
+fn survey(data_dir: &Path) -> Result<Survey> {
+    if !Sqlite::exists(data_dir) {
         bail!(
             "{} holds no catalogue; `spikelens import` makes one",
             data_dir.display()
         );
     }
-    match Store::open(data_dir) {
-        Ok(store) => Ok((store.reader()?, Some(store))),
-        Err(CatalogueError::InUse { .. }) => Ok((Reader::open(data_dir)?, None)),
-        Err(error) => Err(error).with_context(|| format!("{} is damaged", data_dir.display())),
-    }
+    Survey::open(data_dir).with_context(|| format!("{} is damaged", data_dir.display()))
 }

@@ -1,4 +1,4 @@
-//! Which web pages of other origins may ask: none, unless the operator names them.
+//! Cross-origin requests from web pages (CORS): refused unless the operator names the origin.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,33 +7,33 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use thiserror::Error;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::REQUEST_ID;
+use super::request_id::REQUEST_ID;
 
-/// The origin of web pages that may ask, or all of them.
+/// The origin of web pages that may send requests, or all origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebOrigin {
     Any,
     One(HeaderValue),
 }
 
-/// Why a text is no origin.
+/// A text that is not an origin.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{0:?} is no origin; one is like https://shop.example or http://localhost:3000, or * for all")]
-pub struct NoOrigin(String);
+#[error("{0:?} is not an origin; write https://shop.example or http://localhost:3000, or * for all")]
+pub struct NotAnOrigin(String);
 
 impl FromStr for WebOrigin {
-    type Err = NoOrigin;
+    type Err = NotAnOrigin;
 
-    fn from_str(text: &str) -> Result<Self, NoOrigin> {
+    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let refuse = || NoOrigin(text.to_owned());
+        let refuse = || NotAnOrigin(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| refuse())?;
         let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(refuse());
         };
-        // Browsers send no path, no user and no upper case; what differs from that would never match.
+        // Browsers send neither path nor user nor upper case; any other spelling would never match.
         let sent = format!("{}://{authority}", uri.scheme_str().unwrap_or_default());
         if sent != text || text.contains('@') || text.chars().any(|letter| letter.is_ascii_uppercase()) {
             return Err(refuse());
@@ -42,7 +42,8 @@ impl FromStr for WebOrigin {
     }
 }
 
-/// Answers browsers that ask whether a page may, and marks the answers that it may read; none without origins.
+/// Answers the preflight requests of browsers and marks the answers that a page may read; `None` without origins.
+#[must_use]
 pub fn layer(origins: &[WebOrigin]) -> Option<CorsLayer> {
     let named: Option<Vec<HeaderValue>> = origins
         .iter()
@@ -100,12 +101,12 @@ mod tests {
             "https://*.example\n",
             "null",
         ] {
-            assert_eq!(bad.parse::<WebOrigin>(), Err(NoOrigin(bad.to_owned())));
+            assert_eq!(bad.parse::<WebOrigin>(), Err(NotAnOrigin(bad.to_owned())));
         }
     }
 
     #[test]
-    fn without_origins_there_is_nothing() {
+    fn without_origins_there_is_no_layer() {
         assert!(layer(&[]).is_none());
     }
 }

@@ -1,5 +1,4 @@
-//! Bounds that keep one client, or all of them together, from taking what the others need: sizes, times, how much at
-//! once, how often.
+//! Limits that keep one client, or all of them together, from using up the server: sizes, times, bytes in memory, rates.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -13,15 +12,14 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::problem::{Code, Problem};
-use crate::service::ServiceError;
-use crate::service::room::{Room, Share};
+use crate::budget::{Budget, Share};
 
-/// Bounds of requests and connections.
+/// Limits of requests and connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of one body.
     pub body: usize,
-    /// Bytes of all bodies that are read or waited with at the same time.
+    /// Bytes of all bodies in memory at the same time.
     pub bodies: usize,
     /// Bytes of a request's head.
     pub head: usize,
@@ -29,22 +27,23 @@ pub struct Limits {
     pub time: Duration,
     /// Open connections.
     pub connections: usize,
-    /// Requests a second of one caller; as many may come at once.
+    /// Requests a second of one caller, who may send as many at once.
     pub rate: Option<NonZeroU32>,
 }
 
-/// Room for the bodies of all requests together, in bytes.
+/// The budget, in bytes, that the bodies of all requests share.
 #[derive(Debug)]
 pub struct Bodies {
     /// Bytes that one body may have.
-    pub most: usize,
+    most: usize,
+    /// Bytes that all bodies may have together.
     all: u64,
-    room: Room,
+    budget: Budget,
 }
 
-/// A body that is being read, with the room it takes.
+/// A body that is being read, with its share of the budget.
 #[derive(Debug)]
-pub struct Reading<'a> {
+pub struct BodyBuffer<'a> {
     bodies: &'a Bodies,
     bytes: Vec<u8>,
     share: Option<Share>,
@@ -56,10 +55,10 @@ pub struct Reading<'a> {
 enum State {
     Kept,
     TooLarge,
-    NoRoom,
+    OverBudget,
 }
 
-/// Bytes that give their room back when the last who holds them lets go.
+/// Bytes whose share of the budget is returned when the last reference to them is dropped.
 #[derive(Debug)]
 struct Held {
     bytes: Vec<u8>,
@@ -72,34 +71,37 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// A body that is refused is read on up to this many times the limit, so that the client hears the refusal.
+/// A body over the limit is read and discarded up to this many times the limit: most clients read the refusal only after
+/// they have sent all of it.
 const DRAINED: usize = 8;
 
 impl Bodies {
-    /// Room as `limits` has it.
+    /// The budget that `limits` names.
+    #[must_use]
     pub fn new(limits: &Limits) -> Self {
         Self {
             most: limits.body,
             all: limits.bodies as u64,
-            room: Room::default(),
+            budget: Budget::default(),
         }
     }
 
-    /// Begins to read a body.
-    pub fn read(&self) -> Reading<'_> {
-        Reading {
+    /// An empty buffer for one body.
+    #[must_use]
+    pub fn buffer(&self) -> BodyBuffer<'_> {
+        BodyBuffer {
             bodies: self,
             bytes: Vec::new(),
-            share: self.room.take(0, u64::MAX),
+            share: self.budget.spend(0, u64::MAX),
             state: State::Kept,
             length: 0,
         }
     }
 }
 
-impl Reading<'_> {
-    /// Takes a piece; false where reading on would tell the client nothing more.
-    pub fn take(&mut self, piece: &[u8]) -> bool {
+impl BodyBuffer<'_> {
+    /// Appends a piece, or discards it once the body is refused. Returns `false` when the rest should not be read.
+    pub fn add(&mut self, piece: &[u8]) -> bool {
         self.length = self.length.saturating_add(piece.len());
         if self.length > self.bodies.most {
             self.refuse(State::TooLarge);
@@ -113,7 +115,7 @@ impl Reading<'_> {
         if self.share.as_mut().is_some_and(grown) {
             self.bytes.extend_from_slice(piece);
         } else {
-            self.refuse(State::NoRoom);
+            self.refuse(State::OverBudget);
         }
         true
     }
@@ -124,8 +126,11 @@ impl Reading<'_> {
         self.share = None;
     }
 
-    /// The whole body, or why it is not kept.
-    pub fn whole(self) -> Result<Bytes, Problem> {
+    /// The whole body.
+    ///
+    /// # Errors
+    /// Refuses a body that was too large, or that came while the budget was used up.
+    pub fn finish(self) -> Result<Bytes, Problem> {
         match self.state {
             State::Kept => Ok(Bytes::from_owner(Held {
                 bytes: self.bytes,
@@ -135,22 +140,23 @@ impl Reading<'_> {
                 Code::TooLarge,
                 format!("the body is larger than {} bytes", self.bodies.most),
             )),
-            State::NoRoom => Err(Problem::from(ServiceError::Overloaded)),
+            State::OverBudget => Err(Problem::overloaded()),
         }
     }
 }
 
-/// Whose requests are counted together.
+/// Whose requests share one rate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// All keys of one name.
     Key(Arc<str>),
-    /// Where no keys are asked for: an address, or a network that one client may have for itself (IPv6).
+    /// Where requests need no keys: an address, or the network that one client may have for itself (IPv6).
     Address(IpAddr),
 }
 
 impl Caller {
-    /// The caller at an address; of an IPv6 address, the upper 64 bits.
+    /// The caller at an address; the upper 64 bits of an IPv6 address.
+    #[must_use]
     pub fn at(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -162,7 +168,7 @@ impl Caller {
     }
 }
 
-/// How often each caller may ask.
+/// How many requests a second each caller may send.
 #[derive(Debug)]
 pub struct Rates {
     rate: NonZeroU32,
@@ -172,10 +178,11 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// After so many requests, callers that have not asked for long are forgotten.
+    /// After this many requests, the state of idle callers is removed.
     const TIDY: u32 = 4096;
 
     /// `rate` requests a second for each caller, and as many at once.
+    #[must_use]
     pub fn new(rate: NonZeroU32) -> Self {
         Self {
             rate,
@@ -185,7 +192,10 @@ impl Rates {
         }
     }
 
-    /// Counts a request, or says when the next may come.
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// Refuses requests beyond the rate, with the seconds until the next is admitted.
     pub fn admit(&self, caller: &Caller) -> Result<(), Problem> {
         if self.checks.fetch_add(1, Ordering::Relaxed) % Self::TIDY == Self::TIDY - 1 {
             self.limiter.retain_recent();
@@ -205,7 +215,7 @@ impl Rates {
                 ),
                 ..Problem::new(
                     Code::RateLimited,
-                    format!("{whose} may ask {} times a second", self.rate),
+                    format!("{whose} may send {} requests a second", self.rate),
                 )
             }
         })
@@ -228,38 +238,38 @@ mod tests {
     }
 
     #[test]
-    fn bodies_share_their_room_and_give_it_back() {
+    fn bodies_share_a_budget_and_return_their_shares() {
         let bodies = bodies(100, 80);
         let read = |piece: &[u8]| {
-            let mut reading = bodies.read();
-            assert!(reading.take(piece));
-            reading.whole()
+            let mut buffer = bodies.buffer();
+            assert!(buffer.add(piece));
+            buffer.finish()
         };
         let first = read(&[1; 90]).unwrap();
         let again = first.clone();
         let refused = read(&[2; 90]).unwrap_err();
         assert_eq!(refused.code, Code::Overloaded);
         drop(first);
-        assert!(read(&[2; 90]).is_err(), "the copy still holds it");
+        assert!(read(&[2; 90]).is_err(), "the copy still holds its share");
         drop(again);
         assert_eq!(read(&[2; 90]).unwrap(), vec![2; 90]);
-        assert_eq!(bodies.room.taken(), 0);
+        assert_eq!(bodies.budget.spent(), 0);
     }
 
     #[test]
-    fn a_body_beyond_its_limit_takes_no_room_and_is_not_read_for_ever() {
+    fn a_body_over_its_limit_holds_no_memory_and_is_not_read_for_ever() {
         let bodies = bodies(100, 150);
-        let mut reading = bodies.read();
-        assert!(reading.take(&[0; 60]));
-        assert_eq!(bodies.room.taken(), 60);
-        assert!(reading.take(&[0; 60]));
-        assert_eq!(bodies.room.taken(), 0);
-        assert!(!(0..10).all(|_| reading.take(&[0; 100])));
-        assert_eq!(reading.whole().unwrap_err().code, Code::TooLarge);
+        let mut buffer = bodies.buffer();
+        assert!(buffer.add(&[0; 60]));
+        assert_eq!(bodies.budget.spent(), 60);
+        assert!(buffer.add(&[0; 60]));
+        assert_eq!(bodies.budget.spent(), 0);
+        assert!(!(0..10).all(|_| buffer.add(&[0; 100])));
+        assert_eq!(buffer.finish().unwrap_err().code, Code::TooLarge);
     }
 
     #[test]
-    fn callers_have_their_rates_each_for_itself() {
+    fn each_caller_has_its_own_rate() {
         let rates = Rates::new(NonZeroU32::new(3).unwrap());
         let (one, other) = (Caller::Key("one".into()), Caller::at("10.0.0.1".parse().unwrap()));
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Connections: taken, bounded in number and in the time they may be silent, drained at the end.
+//! Connections: accepted, limited in number and in idle time, and drained at shutdown.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,35 +18,35 @@ use tower_service::Service;
 
 use super::limits::Limits;
 
-/// Who sent a request.
+/// The address that a request came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// Marks a request on a connection beyond the bound: it is told so and nothing else is done for it.
+/// Marks a request on a connection over the limit: it is refused, and nothing else is done for it.
 #[derive(Debug, Clone, Copy)]
-pub struct Crowded;
+pub struct OverConnectionLimit;
 
-/// A head must be whole this long after it began, and a connection that waits for its next request is closed then.
-const SILENCE: Duration = Duration::from_secs(60);
+/// A request's head must be complete this long after its first byte, and an idle connection is closed after it.
+const IDLE: Duration = Duration::from_secs(60);
 
-/// Connections beyond the bound that are answered with a refusal; what comes beyond these is closed at once.
+/// Connections over the limit that are answered with a refusal; any more are closed at once.
 const REFUSED: usize = 256;
 
-/// Requests that one HTTP/2 connection may have open.
+/// Concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
-/// Takes connections until `stop` resolves; then waits until those open have had their answers.
+/// Accepts connections until `stop` resolves; then waits until the requests on them are answered.
 pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE)
+        .header_read_timeout(IDLE)
         .max_buf_size(limits.head);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(SILENCE)
+        .keep_alive_interval(IDLE)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
     let builder = Arc::new(builder);
@@ -60,14 +60,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Of the kind of too many open files: it passes, and trying at once would only burn the CPU.
-                    tracing::warn!(%error, "a connection could not be taken");
+                    // For example too many open files: waiting gives others time to close.
+                    tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             },
         };
-        let (place, crowded) = match Arc::clone(&places).try_acquire_owned() {
+        let (place, over_limit) = match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => (place, false),
             Err(_) => match Arc::clone(&refused).try_acquire_owned() {
                 Ok(place) => (place, true),
@@ -76,7 +76,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
         };
         let connection = Connection {
             peer,
-            crowded,
+            over_limit,
             router: router.clone(),
             watcher: graceful.watcher(),
             _place: place,
@@ -89,7 +89,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
 
 struct Connection {
     peer: SocketAddr,
-    crowded: bool,
+    over_limit: bool,
     router: Router,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
@@ -97,16 +97,16 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, builder: Arc<auto::Builder<TokioExecutor>>, stream: TcpStream) {
-        // Answers are written whole; a socket that cannot do without the delay still works.
+        // Answers are written in one piece; without this option they are only slower.
         let _ = stream.set_nodelay(true);
         let began = Arc::new(AtomicBool::new(false));
-        let (peer, crowded, router) = (self.peer, self.crowded, self.router);
+        let (peer, over_limit, router) = (self.peer, self.over_limit, self.router);
         let begin = Arc::clone(&began);
         let service = service_fn(move |mut request: Request<Incoming>| {
             begin.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer));
-            if crowded {
-                request.extensions_mut().insert(Crowded);
+            if over_limit {
+                request.extensions_mut().insert(OverConnectionLimit);
             }
             router.clone().call(request)
         });
@@ -116,8 +116,8 @@ impl Connection {
         let mut connection = std::pin::pin!(self.watcher.watch(connection));
         let ended = tokio::select! {
             ended = &mut connection => ended,
-            // The builder's own time begins only once it knows which HTTP is spoken.
-            () = tokio::time::sleep(SILENCE) => {
+            // The builder's own timeouts apply only once the version of HTTP is known.
+            () = tokio::time::sleep(IDLE) => {
                 if !began.load(Ordering::Relaxed) {
                     return;
                 }
@@ -125,7 +125,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%peer, error, "a connection broke");
+            tracing::debug!(%peer, error, "a connection failed");
         }
     }
 }

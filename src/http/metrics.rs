@@ -1,32 +1,25 @@
-//! `GET /metrics`: latency, traffic, errors and saturation of the server, and what its chips did, for Prometheus (text
-//! format 0.0.4).
+//! Counts of answered requests, and the text format 0.0.4 of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderValue, Method, Uri, header};
-use axum::response::{IntoResponse, Response};
-
-use super::App;
-use super::problem::Problem;
-use super::request::{self, Endpoint};
+use axum::http::Method;
+use parking_lot::Mutex;
 
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Requests by method, route and status: a bounded number of series whatever clients send.
+/// Answered requests by method, route and status: a bounded number of series, whatever clients send.
 #[derive(Debug, Default)]
 pub struct Requests(Mutex<BTreeMap<(&'static str, String), Series>>);
 
 #[derive(Debug, Default, Clone)]
 struct Series {
     by_status: BTreeMap<u16, u64>,
-    /// Not cumulated; the last one has no bound.
+    /// Not cumulative; the last one has no upper bound.
     buckets: [u64; BUCKETS.len() + 1],
     seconds: f64,
 }
@@ -37,15 +30,16 @@ impl Requests {
         let seconds = took.as_secs_f64();
         let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
         let route = route.unwrap_or("none").to_owned();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let series = all.entry((known(method), route)).or_default();
         *series.by_status.entry(status).or_default() += 1;
         series.buckets[bucket] += 1;
         series.seconds += seconds;
     }
 
-    fn render(&self, out: &mut String) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// Writes the counts and the latency histogram.
+    pub fn render(&self, out: &mut String) {
+        let all = self.0.lock().clone();
         family(out, "spikelens_requests_total", "counter", "Answered requests.");
         for ((method, route), series) in &all {
             for (status, count) in &series.by_status {
@@ -82,7 +76,7 @@ impl Requests {
     }
 }
 
-/// The method's name, one for all that are not served.
+/// The method's name, or `other` for one that no route has.
 fn known(method: &Method) -> &'static str {
     ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
         .into_iter()
@@ -90,117 +84,26 @@ fn known(method: &Method) -> &'static str {
         .unwrap_or("other")
 }
 
-/// Everything at once.
-pub async fn metrics(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    request::parameters(Endpoint::Nothing, &uri)?;
-    let mut out = String::new();
-    app.requests.render(&mut out);
-    let service = &app.service;
-    let counted = service.counters.now();
-    let ready = service.ready().is_ok();
-    let one = |out: &mut String, name: &str, kind: &str, help: &str, value: f64| {
-        family(out, name, kind, help);
-        line(out, format_args!("{name} {value}"));
-    };
-    let whole = |count: u64| count as f64;
-    let size = |count: usize| count as f64;
-    for (name, help, value) in [
-        (
-            "spikelens_pictures_emulated_total",
-            "Pictures run on the emulated chips for requests.",
-            whole(counted.pictures),
-        ),
-        (
-            "spikelens_emulated_spikes_total",
-            "Spikes fired by them, input layer included.",
-            whole(counted.spikes),
-        ),
-        (
-            "spikelens_emulated_synaptic_operations_total",
-            "Weights added to membranes by them.",
-            whole(counted.synaptic_operations),
-        ),
-        (
-            "spikelens_modelled_energy_joules_total",
-            "Energy that the chip would have spent on them, modelled.",
-            counted.energy_j,
-        ),
-    ] {
-        one(&mut out, name, "counter", help, value);
-    }
-    let queue = service.queued().as_secs_f64();
-    for (name, help, value) in [
-        (
-            "spikelens_queue_seconds",
-            "Estimated work that waits for the emulators or runs on them.",
-            queue,
-        ),
-        (
-            "spikelens_queue_limit_seconds",
-            "Work at which requests are refused as overloaded.",
-            service.queue_limit().as_secs_f64(),
-        ),
-        ("spikelens_chips", "Emulated chips.", size(service.chips())),
-        (
-            "spikelens_ready",
-            "1 while searches are answered.",
-            f64::from(u8::from(ready)),
-        ),
-        (
-            "spikelens_reembedding",
-            "1 while the stored pictures are embedded anew and the old embeddings answer.",
-            f64::from(u8::from(service.reembedding().is_some())),
-        ),
-    ] {
-        one(&mut out, name, "gauge", help, value);
-    }
-    if ready {
-        let stats = service.sampled_stats().await?;
-        let imports = service.open_imports().await?;
-        let waiting = imports.iter().map(|open| {
-            let import = &open.import;
-            import.received - import.stored - import.failed
-        });
-        let waiting: u64 = waiting.sum();
-        for (name, help, value) in [
-            ("spikelens_products", "Stored products.", size(stats.products)),
-            ("spikelens_pictures", "Stored pictures.", size(stats.pictures)),
-            (
-                "spikelens_index_removed",
-                "Embeddings of removed pictures that wait for the index to be built anew.",
-                size(stats.index.removed),
-            ),
-            (
-                "spikelens_index_unlinked",
-                "Embeddings that are not in the graph yet.",
-                size(stats.index.unlinked),
-            ),
-            (
-                "spikelens_imports_open",
-                "Imports that are not at their end, 100 at most.",
-                size(imports.len()),
-            ),
-            (
-                "spikelens_import_lines_waiting",
-                "Lines of these imports that are neither products nor errors yet.",
-                whole(waiting),
-            ),
-        ] {
-            one(&mut out, name, "gauge", help, value);
-        }
-        if let Some(recall) = stats.recall.recall {
-            let help = "Share of the exact search's ten best that the index finds, on a sample, at most a minute old.";
-            one(&mut out, "spikelens_index_recall", "gauge", help, recall);
-        }
-    }
-    let content_type = HeaderValue::from_static("text/plain; version=0.0.4");
-    Ok(([(header::CONTENT_TYPE, content_type)], out).into_response())
-}
-
+/// Writes the head of a metric.
 fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     line(out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("a String takes everything");
+    writeln!(out, "{text}").expect("writing to a String does not fail");
+}
+
+/// Writes a counter without labels.
+pub fn counter(out: &mut String, name: &str, help: &str, value: f64) {
+    single(out, "counter", name, help, value);
+}
+
+/// Writes a gauge without labels.
+pub fn gauge(out: &mut String, name: &str, help: &str, value: f64) {
+    single(out, "gauge", name, help, value);
+}
+
+fn single(out: &mut String, kind: &str, name: &str, help: &str, value: f64) {
+    family(out, name, kind, help);
+    line(out, format_args!("{name} {value}"));
 }

@@ -1,21 +1,22 @@
-//! `/` and `/status`: the web page, built in. Every file of it is here and is served from here; a browser asks no other
-//! host.
+//! `/` and `/status`: the web page, compiled in. All of its files are served from here; a browser needs no other host.
 //!
-//! In: the files of `page/`. Out: documents that name their parts by content, so that a browser keeps the parts for
-//! good and asks again for the documents alone.
+//! In: the files of `page/`. Out: documents whose links to the other files change with their content, so that a browser
+//! caches those for good and revalidates only the documents.
 
 use std::io::Write;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use super::entity_tag;
 use super::problem::{Code, Problem};
-use super::request::{self, Endpoint};
+use super::request::endpoints::NoOptions;
+use super::request::extract::Parameters;
 use engine::network::hex;
 
 /// A file of the page: its name, its content type, its bytes.
@@ -62,11 +63,11 @@ const ASSETS: [File; 25] = [
     file!("theme.js", SCRIPT),
 ];
 
-/// Where documents name their parts; the version stands in for it.
+/// What documents write in links in place of the version.
 const VERSION: &str = "{version}";
 
-/// Scripts, styles and requests of this server alone; pictures that the page itself made, too. Nothing within a document
-/// runs, nobody frames it, no form leaves it.
+/// Scripts, styles and requests from and to this server only; images also from the page itself. No inline
+/// scripts, no forms, and no page may show this one in a frame.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -76,15 +77,15 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 static PAGE: LazyLock<Page> = LazyLock::new(Page::new);
 
 struct Page {
-    /// In the addresses of the parts: another one after any change of any of them.
+    /// In the paths of the assets: changes with the content of any of them.
     version: String,
-    search: Sent,
-    status: Sent,
-    assets: Vec<(&'static str, Sent)>,
+    search: Asset,
+    status: Asset,
+    assets: Vec<(&'static str, Asset)>,
 }
 
-/// A file with its tag, plain and compressed.
-struct Sent {
+/// A file with its entity tag, plain and compressed.
+struct Asset {
     content_type: &'static str,
     tag: String,
     plain: Vec<u8>,
@@ -101,40 +102,40 @@ impl Page {
         let version = hex(&all.finalize())[..16].to_owned();
         let document = |(_, content_type, bytes): File| {
             let text = String::from_utf8_lossy(bytes).replace(VERSION, &version);
-            Sent::new(content_type, text.into_bytes())
+            Asset::new(content_type, text.into_bytes())
         };
         Self {
             search: document(SEARCH),
             status: document(STATUS),
             assets: ASSETS
                 .into_iter()
-                .map(|(name, content_type, bytes)| (name, Sent::new(content_type, bytes.to_vec())))
+                .map(|(name, content_type, bytes)| (name, Asset::new(content_type, bytes.to_vec())))
                 .collect(),
             version,
         }
     }
 }
 
-impl Sent {
+impl Asset {
     fn new(content_type: &'static str, plain: Vec<u8>) -> Self {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         let gzip = gzip.write_all(&plain).and_then(|()| gzip.finish());
         Self {
             content_type,
             tag: hex(&Sha256::digest(&plain))[..32].to_owned(),
-            gzip: gzip.expect("a Vec takes everything"),
+            gzip: gzip.expect("writing to a Vec does not fail"),
             plain,
         }
     }
 
     fn answer(&'static self, headers: &HeaderMap, caching: &'static str) -> Response {
-        let compressed = takes_gzip(headers);
+        let compressed = accepts_gzip(headers);
         let tag = if compressed {
             format!("\"{}-gzip\"", self.tag)
         } else {
             format!("\"{}\"", self.tag)
         };
-        let known = request::knows(headers, &tag);
+        let known = entity_tag::matches(headers, &tag);
         let fixed: [(HeaderName, HeaderValue); 5] = [
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -157,8 +158,8 @@ impl Sent {
     }
 }
 
-/// Whether the client takes gzip, by name and not with a weight of nothing.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// Whether `Accept-Encoding` names gzip with a weight above zero.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let Some(given) = headers.get(header::ACCEPT_ENCODING) else {
         return false;
     };
@@ -170,36 +171,33 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Documents are asked for anew each time and mostly answered with 304.
+/// Documents are revalidated each time, mostly with the answer 304.
 const DOCUMENT: &str = "no-cache";
-/// What is under an address with a version never changes.
+/// What is under a path with a version never changes.
 const ASSET: &str = "public, max-age=31536000, immutable";
 
 /// The page: search, and the chip at work.
-pub async fn search(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    request::parameters(Endpoint::Nothing, &uri)?;
-    Ok(PAGE.search.answer(&headers, DOCUMENT))
+pub async fn search(_: Parameters<NoOptions>, headers: HeaderMap) -> Response {
+    PAGE.search.answer(&headers, DOCUMENT)
 }
 
 /// The operator's page.
-pub async fn status(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    request::parameters(Endpoint::Nothing, &uri)?;
-    Ok(PAGE.status.answer(&headers, DOCUMENT))
+pub async fn status(_: Parameters<NoOptions>, headers: HeaderMap) -> Response {
+    PAGE.status.answer(&headers, DOCUMENT)
 }
 
 /// A script, a style or a picture of the page.
 pub async fn asset(
     Path((version, file)): Path<(String, String)>,
-    uri: Uri,
+    _: Parameters<NoOptions>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    request::parameters(Endpoint::Nothing, &uri)?;
     let found = PAGE.assets.iter().find(|(name, _)| *name == file);
     match found {
         Some((_, sent)) if version == PAGE.version => Ok(sent.answer(&headers, ASSET)),
         _ => Err(Problem::new(
             Code::NotFound,
-            "the page has no such part, or has changed since it was loaded; load it anew",
+            "the page has no such file, or has changed since it was loaded; reload it",
         )),
     }
 }
@@ -209,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_served_and_short_enough_to_read() {
+    fn every_file_of_the_folder_is_served_and_under_500_lines() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/page");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_name_their_parts_by_version() {
+    fn documents_link_assets_by_version() {
         for sent in [&PAGE.search, &PAGE.status] {
             let text = String::from_utf8(sent.plain.clone()).unwrap();
             assert!(!text.contains(VERSION));
@@ -244,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_whoever_takes_it() {
+    fn gzip_is_sent_to_clients_that_accept_it() {
         let takes = |given: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(given));
-            takes_gzip(&headers)
+            accepts_gzip(&headers)
         };
         assert!(takes("gzip, deflate, br") && takes("br;q=1.0, GZIP;q=0.5"));
-        assert!(!takes("gzip;q=0, br") && !takes("identity") && !takes_gzip(&HeaderMap::new()));
+        assert!(!takes("gzip;q=0, br") && !takes("identity") && !accepts_gzip(&HeaderMap::new()));
     }
 }

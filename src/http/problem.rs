@@ -1,14 +1,15 @@
-//! Every refusal as `application/problem+json` (RFC 9457); the only place that knows status codes.
+//! Refusals as `application/problem+json` (RFC 9457); the one table of codes and their statuses.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::catalogue::CatalogueError;
+use crate::chips::ChipError;
 use crate::service::ServiceError;
 use engine::picture::PictureError;
 
-/// What clients can tell apart; one line of the contract's table each.
+/// The kinds of refusal that clients can tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     InvalidRequest,
@@ -32,7 +33,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Every code, in the contract's order.
+    /// Every code, in the order of `openapi.yaml`.
     pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::Unauthorized,
@@ -63,12 +64,12 @@ impl Code {
                 "The request is not valid",
             ),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A key is needed"),
-            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The key does not open this"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The key does not permit this"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is nothing here"),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
-                "This method is not served here",
+                "This path does not have this method",
             ),
             Self::Conflict => (
                 "conflict",
@@ -88,7 +89,7 @@ impl Code {
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "This kind of content is not taken",
+                "This content type is not supported",
             ),
             Self::UndecodableImage => (
                 "undecodable_image",
@@ -103,7 +104,7 @@ impl Code {
             Self::RateLimited => (
                 "rate_limited",
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many requests of one caller",
+                "Too many requests from one caller",
             ),
             Self::Overloaded => (
                 "overloaded",
@@ -128,18 +129,20 @@ impl Code {
             Self::StorageFull => (
                 "storage_full",
                 StatusCode::INSUFFICIENT_STORAGE,
-                "There is no room to store it",
+                "The storage is full",
             ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed"),
         }
     }
 
     /// The code's name.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().0
     }
 
     /// The status that it is sent with.
+    #[must_use]
     pub fn status(self) -> StatusCode {
         self.row().1
     }
@@ -152,7 +155,7 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// A refusal on its way out. The request id is added where the response leaves.
+/// A refusal. The request id is added when it is rendered.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub code: Code,
@@ -162,7 +165,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A refusal that belongs to no single field.
+    /// A refusal that is not about one field.
+    #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -173,6 +177,7 @@ impl Problem {
     }
 
     /// A refusal of one field or parameter.
+    #[must_use]
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let (field, detail) = (field.into(), detail.into());
         Self {
@@ -183,7 +188,40 @@ impl Problem {
         }
     }
 
-    /// What the framework refused by itself, told from the status alone.
+    /// The refusal of a body whose stream failed.
+    #[must_use]
+    pub fn broken_body() -> Self {
+        Self::new(Code::InvalidRequest, "the body ended before it was complete")
+    }
+
+    /// The answer to a request that the server failed on; the cause is logged where it occurs, and not sent.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "the cause is in the server's log")
+    }
+
+    /// A refusal that need not be repeated for so many seconds.
+    fn retry_after(seconds: u32, code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..Self::new(code, detail)
+        }
+    }
+
+    /// The refusal of work that there is no room for.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        Self::retry_after(1, Code::Overloaded, ChipError::Overloaded.to_string())
+    }
+
+    /// A failure of the server, whose cause is logged here and nowhere else.
+    fn failed(cause: &str) -> Self {
+        tracing::error!(error = cause, "a request failed");
+        Self::internal()
+    }
+
+    /// A refusal by axum itself, of which only the status is known.
+    #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(
@@ -192,18 +230,19 @@ impl Problem {
             ),
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 Code::MethodNotAllowed,
-                "this route is served for the methods in the Allow header",
+                "this route has the methods in the Allow header",
             ),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge, "the body is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                Self::new(Code::UnsupportedMediaType, "this content type is not taken")
+                Self::new(Code::UnsupportedMediaType, "this content type is not supported")
             }
             status if status.is_client_error() => Self::new(Code::InvalidRequest, "the request is malformed"),
-            _ => Self::new(Code::Internal, "the cause is in the server's log"),
+            _ => Self::internal(),
         }
     }
 
-    /// The whole response.
+    /// The response, with the request's id.
+    #[must_use]
     pub fn render(&self, request_id: &str) -> Response {
         #[derive(Serialize)]
         struct Document<'a> {
@@ -242,7 +281,8 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// A bare status that carries the problem: the outermost layer renders it with the request's id.
+    /// An empty response that carries the problem in its extensions: the outermost middleware, which knows the request's
+    /// id, renders it.
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         response.extensions_mut().insert(self);
@@ -254,32 +294,30 @@ impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let detail = error.to_string();
         match error {
-            ServiceError::Picture(error) => Self::from(error),
-            ServiceError::Emulator(_) => Self::field("time_steps", detail),
-            ServiceError::Embedding(_) => Self::field("probe", detail),
-            ServiceError::Dimensions { .. } => Self::field("embedding", detail),
-            ServiceError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
-            ServiceError::Overloaded => Self {
-                retry_after_s: Some(1),
-                ..Self::new(Code::Overloaded, detail)
-            },
-            ServiceError::NotReady { .. } => Self {
-                retry_after_s: Some(5),
-                ..Self::new(Code::NotReady, detail)
-            },
-            ServiceError::ShuttingDown => Self {
-                retry_after_s: Some(5),
-                ..Self::new(Code::ShuttingDown, detail)
-            },
-            ServiceError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
+            ServiceError::Chip(error) => Self::from(error),
             ServiceError::Catalogue(error) => Self::from(error),
-            ServiceError::Neighbours(_)
-            | ServiceError::File { .. }
-            | ServiceError::OtherOrigin { .. }
-            | ServiceError::WorkerPanicked => {
-                tracing::error!(error = %detail, "a request failed");
-                Self::new(Code::Internal, "the cause is in the server's log")
+            ServiceError::NotReady { .. } => Self::retry_after(5, Code::NotReady, detail),
+            ServiceError::ShuttingDown => Self::retry_after(5, Code::ShuttingDown, detail),
+            ServiceError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
+            ServiceError::OtherOrigin { .. } | ServiceError::NoThread(_) | ServiceError::Panicked => {
+                Self::failed(&detail)
             }
+        }
+    }
+}
+
+impl From<ChipError> for Problem {
+    fn from(error: ChipError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChipError::Picture(error) => Self::from(error),
+            ChipError::Emulator(_) => Self::field("time_steps", detail),
+            ChipError::Embedding(_) => Self::field("probe", detail),
+            ChipError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
+            ChipError::Overloaded => Self::overloaded(),
+            ChipError::ShuttingDown => Self::retry_after(5, Code::ShuttingDown, detail),
+            ChipError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
+            ChipError::WorkerPanicked => Self::failed(&detail),
         }
     }
 }
@@ -300,16 +338,17 @@ impl From<CatalogueError> for Problem {
                 Code::StorageFull,
                 "the disk, or what this server may use of it, is full; nothing of the write was stored",
             ),
-            CatalogueError::Folder { .. }
-            | CatalogueError::InUse { .. }
-            | CatalogueError::NewerSchema { .. }
-            | CatalogueError::Database(_)
+            CatalogueError::Dimensions { .. } => Self::field("embedding", detail),
+            CatalogueError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
+            CatalogueError::Busy => Self::overloaded(),
+            CatalogueError::Closed => Self::from(ServiceError::ShuttingDown),
+            CatalogueError::NotLoaded => Self::retry_after(5, Code::NotReady, detail),
+            CatalogueError::Open { .. }
+            | CatalogueError::Store(_)
             | CatalogueError::NotStored { .. }
-            | CatalogueError::OtherEmbeddings
-            | CatalogueError::Damaged { .. } => {
-                tracing::error!(error = %detail, "a request failed");
-                Self::new(Code::Internal, "the cause is in the server's log")
-            }
+            | CatalogueError::OtherOrigin
+            | CatalogueError::Panicked
+            | CatalogueError::Damaged { .. } => Self::failed(&detail),
         }
     }
 }

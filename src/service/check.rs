@@ -1,26 +1,21 @@
-//! A whole catalogue looked at: rows, sums, the kept index, and every embedding made once more.
+//! A whole catalogue checked: rows, checksums, the kept index, and every embedding made again.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::embed::Embedder;
-use super::kept::{self, Kept, row_hash};
-use super::maker::Maker;
-use super::reembed::{STORED, embedding_of};
-use super::{Progress, ServiceError, Stage};
-use crate::catalogue::PictureKey;
-use crate::catalogue::check::Checked;
-use crate::catalogue::store::Reader;
 use engine::parallel::in_parallel;
 
-/// What was looked at.
+use super::error::ServiceError;
+use crate::catalogue::sqlite::{Batch, Checked, Survey, Which};
+use crate::chips::{Embedder, Maker, STORED};
+use crate::progress::{Progress, Stage};
+
+/// What was checked.
 #[derive(Debug, Default)]
 pub struct Checkup {
     pub rows: Checked,
-    /// Entries of the kept index; none where there is none, which is no fault.
+    /// Entries of the kept index; none where none is kept, which is no fault.
     pub index: Option<usize>,
-    /// Embeddings that were made once more and compared; none without their model.
+    /// Embeddings that were made again and compared; none without their model.
     pub embedded: Option<usize>,
 }
 
@@ -28,11 +23,13 @@ pub struct Checkup {
 const PICTURES: usize = 2000;
 const BYTES: usize = 64 << 20;
 
-/// Looks at everything; tells `wrong` of whatever is not as it was written. With what made the catalogue's embeddings,
-/// and the next ones that are on their way, every picture is embedded once more.
+/// Checks everything; `wrong` is called with whatever is not as it was written. Every picture is embedded again by what
+/// made the catalogue's embeddings, and by what makes the next ones, where their models are given.
+///
+/// # Errors
+/// If the catalogue cannot be read.
 pub fn check(
-    reader: &Reader,
-    folder: &Path,
+    survey: &Survey,
     maker: Option<&Maker>,
     next: Option<&Maker>,
     threads: usize,
@@ -40,104 +37,73 @@ pub fn check(
     mut wrong: impl FnMut(String),
 ) -> Result<Checkup, ServiceError> {
     let mut checkup = Checkup {
-        rows: reader.check(maker.map(Maker::dimensions), &mut wrong)?,
+        rows: survey.check_rows(maker.map(Maker::dimensions), &mut wrong)?,
         ..Checkup::default()
     };
-    let Some(origin) = reader.origin()? else {
+    let Some(origin) = survey.origin()? else {
         return Ok(checkup);
     };
-    let mut hashes = Hashes::new();
-    reader.each_embedding(|picture, values| {
-        hashes.insert(picture, row_hash(values));
-    })?;
-    match kept::read(&kept::folder(folder), &origin) {
-        Kept::None | Kept::Other => {}
-        Kept::Damaged { why } => wrong(format!("index: {why}; the next start builds it anew")),
-        Kept::Whole(rows) => {
-            for row in &rows {
-                // Pictures that are gone leave gaps; the next start knows them.
-                if hashes.get(&row.picture).is_some_and(|hash| *hash != row.hash) {
-                    wrong(format!(
-                        "index: the entry of picture number {} is of another embedding",
-                        row.picture.0
-                    ));
-                }
-            }
-            checkup.index = Some(rows.len());
-        }
-    }
+    checkup.index = survey.check_index(&origin, &mut wrong)?;
+    let again = |maker, which| Again {
+        survey,
+        maker,
+        which,
+        threads,
+        progress,
+    };
     if let Some(maker) = maker {
-        let again = Again {
-            reader,
-            maker,
-            threads,
-            progress,
-        };
-        checkup.embedded = Some(again.compare(&hashes, "embedding", &mut wrong)?);
+        progress.enter(Stage::Embedding, checkup.rows.embeddings);
+        checkup.embedded = Some(again(maker, Which::Present).compare(&mut wrong)?);
     }
     if let Some(maker) = next.filter(|_| checkup.rows.next > 0) {
-        let mut hashes = Hashes::new();
-        reader.each_next_embedding(|picture, values| {
-            hashes.insert(picture, row_hash(values));
-        })?;
-        let again = Again {
-            reader,
-            maker,
-            threads,
-            progress,
-        };
-        again.compare(&hashes, "next embedding", &mut wrong)?;
+        progress.enter(Stage::Embedding, checkup.rows.next);
+        again(maker, Which::Next).compare(&mut wrong)?;
     }
     Ok(checkup)
 }
 
-type Hashes = HashMap<PictureKey, [u8; 8]>;
-
-/// Every picture embedded once more.
+/// Every picture embedded again.
 struct Again<'a> {
-    reader: &'a Reader,
+    survey: &'a Survey,
     maker: &'a Maker,
+    which: Which,
     threads: usize,
     progress: &'a Progress,
 }
 
 impl Again<'_> {
     /// Compares with what is stored, where something is; gives how many are the same.
-    fn compare(
-        &self,
-        stored: &Hashes,
-        what: &str,
-        wrong: &mut impl FnMut(String),
-    ) -> Result<usize, ServiceError> {
-        let Self { reader, maker, .. } = self;
-        self.progress.enter(Stage::Embedding, stored.len());
-        // What a model makes nothing of is stored as zeros.
-        let zeros = row_hash(&vec![0; maker.dimensions()]);
+    fn compare(&self, wrong: &mut impl FnMut(String)) -> Result<usize, ServiceError> {
+        let Self { maker, which, .. } = *self;
+        let what = match which {
+            Which::Present => "embedding",
+            Which::Next => "next embedding",
+        };
         let (mut after, mut same) = (None, 0);
         loop {
-            let mut batch = reader.pictures_after(after, PICTURES, BYTES)?;
-            let Some(last) = batch.last() else { break };
-            after = Some(last.key);
-            batch.retain(|picture| stored.contains_key(&picture.key));
+            let Batch { found: batch, last } = self.survey.embedded_after(which, after, PICTURES, BYTES)?;
+            if last.is_none() {
+                return Ok(same);
+            }
+            after = last;
             let make = || Embedder::new(Arc::clone(&maker.model), STORED);
             let made = in_parallel(self.threads, batch.len(), make, |embedder, index| {
-                let values = embedding_of(embedder, &batch[index], maker);
+                let made = embedder.embed_stored(&batch[index].0, maker);
                 self.progress.advance(1);
-                values
+                made
             });
-            for (picture, values) in batch.iter().zip(made) {
-                let number = picture.key.0;
-                let found = stored[&picture.key];
-                match values {
-                    Ok(values) if found == row_hash(&values) => same += 1,
+            for ((picture, stored), made) in batch.iter().zip(made) {
+                let number = picture.key;
+                match made {
+                    Ok(made) if made == *stored => same += 1,
                     Ok(_) => wrong(format!(
                         "picture number {number}: the network makes another {what} of it than is stored"
                     )),
-                    Err(_) if found == zeros => same += 1,
+                    // A picture without an embedding is stored with zeros.
+                    Err(_) if stored.iter().all(|value| *value == 0) => same += 1,
                     Err(error) => wrong(format!("picture number {number}: {error}")),
                 }
             }
         }
-        Ok(same)
     }
 }

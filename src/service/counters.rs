@@ -1,16 +1,16 @@
-//! What the emulated chips of one server have done since it started.
+//! Counts of the work of a server's emulated chips since it started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::chip::report::Emulation;
 
-/// Sums over all pictures that were run for requests.
+/// Sums over all pictures that were run for requests and imports.
 #[derive(Debug, Default)]
 pub struct Counters {
     pictures: AtomicU64,
     spikes: AtomicU64,
     synaptic_operations: AtomicU64,
-    /// Whole nanojoules: a sum of floats would lose small pictures behind a large total.
+    /// Whole nanojoules: a large sum of floats would lose small pictures.
     energy_nj: AtomicU64,
 }
 

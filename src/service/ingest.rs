@@ -1,28 +1,26 @@
-//! Pictures into the catalogue: embedded on all threads, committed batch by batch.
+//! Filling a catalogue without a server: pictures are embedded on all threads and committed in batches.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::embed::{Embedded, Embedder, RunOptions};
-use super::maker::Maker;
-use super::manifest::{ManifestProduct, Refusal};
-use super::{Progress, ServiceError, Stage};
-use crate::catalogue::store::Store;
-use crate::catalogue::{NewPicture, NewProduct};
-use engine::embedding::is_zero;
 use engine::parallel::in_parallel;
-use engine::picture::{DecodeLimits, Mode};
+use engine::picture::DecodeLimits;
+
+use super::error::ServiceError;
+use crate::catalogue::manifest::{ManifestProduct, Refusal};
+use crate::catalogue::{Catalogue, NewProduct};
+use crate::chips::{Embedder, Maker};
+use crate::progress::{Progress, Stage};
 
 /// Products of one commit, and about how many bytes of pictures: few enough that little work is lost to a kill and
 /// little memory is held, many enough that commits cost nothing.
 const BATCH: usize = 2000;
 const BATCH_BYTES: u64 = 64 << 20;
 
-/// A picture as a source has it: at hand, or in a file that is read when its turn comes.
+/// A picture of a source: its bytes, or a file that is read when it is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
     Bytes(Vec<u8>),
@@ -30,7 +28,7 @@ pub enum Image {
 }
 
 impl Image {
-    /// The largest image file that a source may offer.
+    /// The largest image file that is read.
     pub const LARGEST: u64 = 32 << 20;
 
     fn bytes(&self) -> u64 {
@@ -50,7 +48,7 @@ impl Image {
             Self::File { path, .. } => path,
         };
         let mut bytes = Vec::new();
-        // The file may have grown since it was looked at.
+        // The file may have grown in the meantime.
         let read = File::open(path).and_then(|file| file.take(Self::LARGEST + 1).read_to_end(&mut bytes));
         read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         if bytes.len() as u64 > Self::LARGEST {
@@ -60,49 +58,53 @@ impl Image {
     }
 }
 
-/// What a source offers in one place: a product whose pictures are not looked at yet, or what is wrong there.
+/// One entry of a source: a product whose pictures are not read yet, or why it is invalid.
 #[derive(Debug)]
 pub struct Offered {
-    /// As people find it: `line 12`, or a file's name.
+    /// Its place in the source, for people: `line 12`, or a file's name.
     pub place: String,
     pub product: Result<ManifestProduct<Image>, Refusal>,
 }
 
-/// What became of a source's products.
+/// The results of an ingest.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Ingested {
     pub stored: usize,
-    /// Already there, left as they were.
+    /// Products that were stored already and left as they were.
     pub skipped: usize,
-    /// Refused; each was told of.
+    /// Invalid products.
     pub failed: usize,
 }
 
-/// How a source is taken up.
+/// How a source is ingested.
 #[derive(Debug, Clone, Copy)]
-pub struct Take {
-    /// Leave products that are stored already as they are.
+pub struct IngestOptions {
+    /// Whether to skip products that are stored already.
     pub resume: bool,
     pub threads: usize,
-    /// About how many products there will be.
+    /// The approximate number of products.
     pub expected: usize,
 }
 
-/// Stores every product that a source offers, batch by batch; `refused` is told of each that is none, with its place.
-pub fn ingest(
-    store: &mut Store,
+/// Stores every product that a source offers, batch by batch; `refused` is called for each invalid product, with its place.
+///
+/// # Errors
+/// If the catalogue's embeddings are of another origin, or it cannot be written to.
+pub async fn ingest(
+    catalogue: &Catalogue,
     maker: &Maker,
     offered: impl Iterator<Item = Offered>,
-    take: Take,
+    options: IngestOptions,
     progress: &Progress,
     mut refused: impl FnMut(&str, &Refusal),
 ) -> Result<Ingested, ServiceError> {
-    match store.origin()? {
-        Some(found) if found == *maker.origin => store.keep_model(&found, &maker.model.file)?,
-        Some(found) if store.products()? > 0 => return Err(ServiceError::OtherOrigin { found }),
-        _ => store.set_origin(&maker.origin, &maker.model.file)?,
+    let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
+    match catalogue.origin().await? {
+        Some(found) if found == origin => catalogue.keep_model(origin, file).await?,
+        Some(found) if catalogue.count().await? > 0 => return Err(ServiceError::OtherOrigin { found }),
+        _ => catalogue.set_origin(origin, file).await?,
     }
-    progress.enter(Stage::Embedding, take.expected);
+    progress.enter(Stage::Embedding, options.expected);
     let mut ingested = Ingested::default();
     let mut offered = offered.peekable();
     while offered.peek().is_some() {
@@ -112,7 +114,7 @@ pub fn ingest(
             && let Some(Offered { place, product }) = offered.next()
         {
             match product {
-                Ok(product) if take.resume && store.holds(product.id.as_str())? => {
+                Ok(product) if options.resume && catalogue.holds(product.id.as_str().to_owned()).await? => {
                     ingested.skipped += 1;
                     progress.advance(1);
                 }
@@ -128,7 +130,7 @@ pub fn ingest(
             }
         }
         let make = || Embedder::new(Arc::clone(&maker.model), DecodeLimits::default());
-        let made = in_parallel(take.threads, fresh.len(), make, |embedder, index| {
+        let made = in_parallel(options.threads, fresh.len(), make, |embedder, index| {
             let made = new_product(embedder, &fresh[index].1, maker);
             progress.advance(1);
             made
@@ -143,13 +145,13 @@ pub fn ingest(
                 }
             }
         }
-        store.put_all(&products)?;
         ingested.stored += products.len();
+        catalogue.store_all(products).await?;
     }
     Ok(ingested)
 }
 
-/// Reads and embeds the pictures of an offered product.
+/// Reads and embeds the pictures of a product.
 fn new_product(
     embedder: &mut Embedder,
     product: &ManifestProduct<Image>,
@@ -158,7 +160,7 @@ fn new_product(
     let refuse = |reason: String| Refusal::of(product.id.as_str(), format!("image: {reason}"));
     let picture = |image: &Image| {
         let bytes = image.read().map_err(refuse)?;
-        let new = new_picture(embedder, &bytes, maker, product.mode);
+        let new = embedder.new_picture(&bytes, maker, product.mode);
         new.map(|(picture, _)| picture)
             .map_err(|error| refuse(error.to_string()))
     };
@@ -168,36 +170,4 @@ fn new_product(
         attributes: product.attributes.clone(),
         pictures: product.pictures.iter().map(picture).collect::<Result<_, _>>()?,
     })
-}
-
-/// Embeds a picture that is to be stored; one without an embedding is refused. Gives the run as well.
-pub fn new_picture(
-    embedder: &mut Embedder,
-    bytes: &[u8],
-    maker: &Maker,
-    mode: Mode,
-) -> Result<(NewPicture, Embedded), ServiceError> {
-    let options = RunOptions {
-        mode,
-        ..maker.options()
-    };
-    embedder.take_up(&maker.model);
-    let start = Instant::now();
-    let (decoded, picture) = embedder.prepare(bytes, mode)?;
-    let decode_time = start.elapsed();
-    let mut embedded = embedder.embed_picture(&picture, options)?;
-    embedded.decode_time = decode_time;
-    if is_zero(&embedded.embedding.values) {
-        return Err(ServiceError::EmptyEmbedding);
-    }
-    let new = NewPicture {
-        content_type: decoded.format().content_type().to_owned(),
-        width: decoded.width(),
-        height: decoded.height(),
-        bytes: bytes.to_vec(),
-        prepare: mode,
-        embedding: embedded.embedding.values.clone(),
-        origin: Arc::clone(&maker.origin),
-    };
-    Ok((new, embedded))
 }

@@ -1,224 +1,184 @@
-//! Embedding → neighbours → products.
+//! Picture → embedding → products; and embedding → products.
 
-use super::ServiceError;
-use super::index::{Entry, Index};
-use crate::catalogue::filter::Filter;
-use crate::catalogue::store::Reader;
-use crate::catalogue::{Product, ProductKey};
-use engine::embedding::is_zero;
-use engine::neighbours::Neighbour;
-use engine::neighbours::exact::nearest_first;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// What a search may choose.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SearchOptions {
-    /// 1 to 100.
-    pub k: usize,
-    /// Products below it are left out; -1 to 1.
-    pub min_score: Option<f64>,
-    /// Compare with every embedding instead of asking the graph.
-    pub exact: bool,
-    /// Only products that pass are given.
-    pub filter: Option<Filter>,
-}
+use super::error::ServiceError;
+use super::state::Service;
+use super::times::{Clock, Spent, Times};
+use crate::catalogue::CatalogueError;
+use crate::catalogue::search::{Match, Nearest, SearchOptions};
+use crate::chips::{Embedded, Embedder, Maker, RunChoice, Took, Work};
 
-/// With fewer than one in so many entries passing a filter, they are compared one by one; the graph would have to look
-/// at as many to find them.
-const RARE: usize = 8;
-/// With at least that share passing, the graph is asked first, and only what it leads to is asked whether it passes.
-const COMMON: f64 = 0.05;
-
-impl SearchOptions {
-    /// The most products that one search gives.
-    pub const MOST: usize = 100;
-}
-
-impl Default for SearchOptions {
-    fn default() -> Self {
-        Self {
-            k: 10,
-            min_score: None,
-            exact: false,
-            filter: None,
-        }
-    }
-}
-
-/// A product that was found, with the picture of it that is nearest.
+/// What is searched for.
 #[derive(Debug, Clone)]
-pub struct Match {
-    pub product: Product,
-    pub picture_id: String,
-    /// Where that picture is in the index.
-    pub row: usize,
-    /// Cosine, -1 to 1.
-    pub score: f64,
+pub enum Query<B> {
+    /// An image file, and how it is run.
+    Picture(B, RunChoice),
+    Embedding(Vec<i32>),
 }
 
-/// The products whose pictures are nearest to one of `embeddings`, each once, with its best picture; those of `without`
-/// are left out.
-pub fn search(
-    index: &Index,
-    reader: &Reader,
-    embeddings: &[Vec<i32>],
-    without: &[ProductKey],
-    options: &SearchOptions,
-) -> Result<Vec<Match>, ServiceError> {
-    let dimensions = index.neighbours.vectors().dimensions();
-    for embedding in embeddings {
-        if embedding.len() != dimensions {
-            return Err(ServiceError::Dimensions {
-                given: embedding.len(),
-                wanted: dimensions,
-            });
-        }
-        if is_zero(embedding) {
-            return Err(ServiceError::EmptyEmbedding);
-        }
-    }
-    let round = Round {
-        index,
-        reader,
-        embeddings,
-        without,
-        options,
-    };
-    if let Some(filter) = &options.filter
-        && !options.exact
-        && index.neighbours.has_graph()
-    {
-        let share = index.share(filter);
-        if share >= COMMON {
-            // Those that are met on the way are asked, and nobody else: with a few more than should do.
-            let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
-            let passes = |row: usize| index.passes(row, filter);
-            let (matches, all_known) = round.look(Way::Graph { ahead }, options.k, &passes)?;
-            if matches.len() == options.k || all_known {
-                return Ok(matches);
-            }
-        }
-    }
-    let entries = index.neighbours.live();
-    let passing = options.filter.as_ref().map(|filter| index.passing(filter));
-    let among = passing.as_ref().map_or(entries, |passing| passing.count);
-    let passes = |row: usize| passing.as_ref().is_none_or(|passing| passing.has(row));
-    let mut exact = options.exact || among < entries / RARE;
-    let mut wanted = options.k;
-    loop {
-        let way = if exact {
-            Way::Exact
-        } else {
-            // So many of all that about as many as are wanted pass.
-            let ahead = wanted.saturating_mul(entries.div_ceil(among.max(1)));
-            Way::Graph { ahead }
-        };
-        let (matches, all_known) = round.look(way, wanted, &passes)?;
-        if matches.len() == options.k || all_known || (exact && wanted >= among) {
-            return Ok(matches);
-        }
-        // Several pictures of one product take several places: look further until k products are there. A graph need not
-        // lead to every entry; comparing does.
-        exact |= wanted >= among;
-        wanted = wanted.saturating_mul(4).min(among.max(1));
-    }
+/// An embedding, and what made it.
+#[derive(Debug)]
+pub struct EmbeddedBy {
+    pub embedded: Embedded,
+    pub maker: Arc<Maker>,
+    pub times: Times,
 }
 
-/// How the nearest are found.
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    /// So many nearest of all; those that pass are kept.
-    Graph { ahead: usize },
-    /// Everything that passes is compared.
-    Exact,
+/// What a search found, and what made the embeddings that were compared.
+#[derive(Debug)]
+pub struct Found {
+    pub matches: Vec<Match>,
+    /// None where the query was not a picture.
+    pub embedded: Option<Embedded>,
+    pub maker: Arc<Maker>,
+    pub times: Times,
 }
 
-/// What every look of one search goes by.
-struct Round<'a> {
-    index: &'a Index,
-    reader: &'a Reader,
-    embeddings: &'a [Vec<i32>],
-    without: &'a [ProductKey],
-    options: &'a SearchOptions,
-}
-
-impl Round<'_> {
-    /// The matches among the `wanted` nearest rows that pass, and whether there are no others, however far one looks.
-    fn look(
+impl Service {
+    /// Runs one picture on the present network.
+    ///
+    /// # Errors
+    /// Of the picture; of the queue.
+    pub async fn embed<B: AsRef<[u8]> + Send + 'static>(
         &self,
-        way: Way,
-        wanted: usize,
-        passes: &dyn Fn(usize) -> bool,
-    ) -> Result<(Vec<Match>, bool), ServiceError> {
-        let Self { index, options, .. } = self;
-        let passes = |row: usize| passes(row) && !self.without.contains(&index.entry(row).product);
-        let mut found = Vec::new();
-        // What lies below the last of a list that could be longer is not known.
-        let mut known_from = f64::NEG_INFINITY;
-        for embedding in self.embeddings {
-            let nearest = match way {
-                Way::Exact => index.neighbours.nearest_among(embedding, wanted, passes),
-                Way::Graph { ahead } => {
-                    let ahead = ahead.min(index.neighbours.live());
-                    let mut nearest = index.neighbours.nearest(embedding, ahead);
-                    nearest.retain(|neighbour| passes(neighbour.index));
-                    nearest
-                }
-            };
-            let whole = matches!(way, Way::Exact) && nearest.len() < wanted;
-            match nearest.last() {
-                Some(last) if !whole => known_from = known_from.max(last.similarity),
-                None if !whole => known_from = f64::INFINITY,
-                _ => {}
+        picture: B,
+        choice: RunChoice,
+        clock: Clock,
+    ) -> Result<EmbeddedBy, ServiceError> {
+        let maker = self.maker();
+        let options = choice.or(crate::chips::RunOptions::of(&maker.model));
+        let work = Work::of_picture(picture.as_ref(), options);
+        let admission = self.pool.admit(self.rates.estimate(work))?;
+        let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
+        let model = Arc::clone(&maker.model);
+        let run = move |embedder: &mut Embedder, queued: Duration| {
+            embedder.use_model(&model);
+            let embedded = embedder.embed(picture.as_ref(), options)?;
+            counters.add(&embedded.emulation);
+            rates.learn(work, embedded.took());
+            Ok((embedded, queued))
+        };
+        let (embedded, queue) = self.pool.run(&admission, clock.deadline(), run).await?;
+        let spent = Spent::on(embedded.took(), queue);
+        Ok(EmbeddedBy {
+            embedded,
+            maker,
+            times: clock.times(spent),
+        })
+    }
+
+    /// The products nearest to a picture or an embedding.
+    ///
+    /// # Errors
+    /// Of the query; of the queue; if the catalogue is not ready.
+    pub async fn search<B: AsRef<[u8]> + Clone + Send + 'static>(
+        &self,
+        query: Query<B>,
+        options: SearchOptions,
+        clock: Clock,
+    ) -> Result<Found, ServiceError> {
+        self.ready()?;
+        match self.search_once(query.clone(), options.clone(), clock).await {
+            // The next embeddings were adopted in between, which happens once in the life of a server.
+            Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => {
+                self.search_once(query, options, clock).await
             }
-            found.extend(nearest);
+            found => found,
         }
-        let floor = known_from.max(options.min_score.unwrap_or(f64::NEG_INFINITY));
-        let found = nearest_first(found, usize::MAX);
-        let known = found.partition_point(|neighbour| neighbour.similarity >= floor);
-        let matches = products(index, self.reader, &found[..known], options)?;
-        Ok((matches, floor > known_from || known_from == f64::NEG_INFINITY))
+    }
+
+    async fn search_once<B: AsRef<[u8]> + Send + 'static>(
+        &self,
+        query: Query<B>,
+        options: SearchOptions,
+        clock: Clock,
+    ) -> Result<Found, ServiceError> {
+        let maker = self.maker();
+        let search = |values: Vec<i32>| Nearest {
+            origin: Arc::clone(&maker.origin),
+            embeddings: vec![values],
+            without: Vec::new(),
+            options: options.clone(),
+            with_embeddings: false,
+        };
+        let (matches, embedded, spent) = match query {
+            Query::Embedding(values) => {
+                let _admission = self.pool.admit(self.rates.estimate(Work::SEARCH))?;
+                let mut spent = Spent::default();
+                (
+                    self.nearest(search(values), clock, &mut spent).await?,
+                    None,
+                    spent,
+                )
+            }
+            Query::Picture(picture, choice) => {
+                let run = choice.or(maker.options());
+                let work = Work {
+                    searches: true,
+                    ..Work::of_picture(picture.as_ref(), run)
+                };
+                let admission = self.pool.admit(self.rates.estimate(work))?;
+                let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
+                let (model, catalogue) = (Arc::clone(&maker.model), self.catalogue.clone());
+                let mut search = search(Vec::new());
+                let job = move |embedder: &mut Embedder, queued: Duration| {
+                    embedder.use_model(&model);
+                    let embedded = embedder.embed(picture.as_ref(), run)?;
+                    counters.add(&embedded.emulation);
+                    let mut took = embedded.took();
+                    search.embeddings = vec![embedded.embedding.values.clone()];
+                    let start = Instant::now();
+                    let here = catalogue.nearest_here(&search);
+                    let searches = here.is_some();
+                    took.search = if searches { start.elapsed() } else { Duration::ZERO };
+                    rates.learn(Work { searches, ..work }, took);
+                    Ok((embedded, here.ok_or(search), took, queued))
+                };
+                let (embedded, here, took, queue) = self.pool.run(&admission, clock.deadline(), job).await?;
+                let mut spent = Spent::on(took, queue);
+                let matches = match here {
+                    Ok(found) => found?,
+                    Err(search) => self.nearest(search, clock, &mut spent).await?,
+                };
+                (matches, Some(embedded), spent)
+            }
+        };
+        Ok(Found {
+            matches,
+            embedded,
+            maker,
+            times: clock.times(spent),
+        })
+    }
+
+    /// Searches the catalogue, within the deadline; adds the time to what is `spent`.
+    pub(super) async fn nearest(
+        &self,
+        search: Nearest,
+        clock: Clock,
+        spent: &mut Spent,
+    ) -> Result<Vec<Match>, ServiceError> {
+        let start = Instant::now();
+        let matches = clock.limit(self.catalogue.nearest(search)).await?;
+        spent.search = start.elapsed();
+        let took = Took {
+            search: spent.search,
+            ..Took::default()
+        };
+        self.rates.learn(Work::SEARCH, took);
+        Ok(matches)
     }
 }
 
-/// The first `k` products of `found`, each with its best picture.
-fn products(
-    index: &Index,
-    reader: &Reader,
-    found: &[Neighbour],
-    options: &SearchOptions,
-) -> Result<Vec<Match>, ServiceError> {
-    let SearchOptions { k, filter, .. } = options;
-    let k = *k;
-    let _moment = reader.moment()?;
-    let mut matches: Vec<Match> = Vec::with_capacity(k);
-    let mut seen = Vec::with_capacity(k);
-    for neighbour in found {
-        if matches.len() == k {
-            break;
-        }
-        let Entry { picture, product } = index.entry(neighbour.index);
-        if seen.contains(&product) {
-            continue;
-        }
-        seen.push(product);
-        let Some((product, pictures)) = reader.product(product)? else {
-            continue;
-        };
-        // A write may have been committed that the index has not heard of yet: what is given is as it is stored now.
-        if filter
-            .as_ref()
-            .is_some_and(|filter| !filter.holds(&product.attributes))
-        {
-            continue;
-        }
-        if let Some(place) = pictures.iter().position(|key| *key == picture) {
-            matches.push(Match {
-                picture_id: product.pictures[place].id.clone(),
-                row: neighbour.index,
-                product,
-                score: neighbour.similarity,
-            });
+impl Spent {
+    fn on(took: Took, queue: Duration) -> Self {
+        Self {
+            decoding: took.decoding,
+            queue,
+            emulation: took.emulation,
+            search: took.search,
         }
     }
-    Ok(matches)
 }

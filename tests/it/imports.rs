@@ -70,7 +70,7 @@ fn lines_become_products_and_errors_are_told_by_line() {
         errors[2]["detail"]
             .as_str()
             .unwrap()
-            .starts_with("colour: is not known")
+            .starts_with("colour: is unknown")
     );
     assert_eq!(server.get("/v1/products/a").json()["attributes"], json!({"n": 0}));
     assert_eq!(

@@ -33,6 +33,20 @@ fn a_key_opens_what_its_role_may_and_the_file_is_read_again() {
     // Nothing is said about what is there before a key is shown.
     assert_eq!(server.get("/nowhere").problem().0, 401);
     assert_eq!(server.ask("GET", "/nowhere", &[READ], b"").problem().0, 404);
+    // What may change something needs a write key, also where there is nothing to change.
+    for (method, path, with_write) in [
+        ("POST", "/nowhere", 404),
+        ("DELETE", "/v1/model", 405),
+        ("POST", "/healthz", 405),
+        ("PUT", "/v1/search", 405),
+    ] {
+        assert_eq!(server.ask(method, path, &[], b"").problem().0, 401, "{path}");
+        assert_eq!(server.ask(method, path, &[READ], b"").problem().0, 403, "{path}");
+        let answer = server.ask(method, path, &[WRITE], b"");
+        assert_eq!(answer.problem().0, with_write, "{path}");
+        assert_eq!(answer.header("allow").is_some(), with_write == 405, "{path}");
+    }
+    assert_eq!(server.ask("GET", "/v1/search", &[READ], b"").problem().0, 405);
 
     let png = test_png(0);
     let kind = ("content-type", "image/png");

@@ -77,7 +77,7 @@ fn what_is_no_origin_or_leaves_no_room_for_a_body_is_refused_at_the_start() {
     for (arguments, expected) in [
         (
             ["--cors-origin", "https://shop.example/page"],
-            "is no origin; one is like https://shop.example",
+            "is not an origin; write https://shop.example",
         ),
         (["--rate-limit", "0"], "rate-limit"),
         (["--max-bodies-bytes", "1000"], "no room for one body"),

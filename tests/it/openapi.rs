@@ -1,94 +1,115 @@
-//! The served description against the server, in both directions: every route and method, every code.
+//! The served description against the server, in both directions: every route and method, every code, every example.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 use spikelens::http::problem::Code;
+use spikelens::http::routes;
 
 use crate::api::{catalogue, test_png};
 use crate::guides::matching;
 use crate::server::Server;
 
-/// Every path with its methods, as the file's layout gives them: paths at two blanks, methods at four.
-fn described() -> Vec<(String, Vec<String>)> {
-    let text = include_str!("../../openapi.yaml");
-    let paths = text.split("\npaths:\n").nth(1).expect("paths");
-    let paths = paths.split("\ncomponents:\n").next().expect("their end");
-    let mut found: Vec<(String, Vec<String>)> = Vec::new();
-    for line in paths.lines() {
-        let name = line.trim().trim_end_matches(':');
-        match line.len() - line.trim_start().len() {
-            2 => found.push((name.to_owned(), Vec::new())),
-            4 => found
-                .last_mut()
-                .expect("a path before")
-                .1
-                .push(name.to_uppercase()),
-            _ => {}
-        }
-    }
-    found
+/// Methods that a path of OpenAPI may describe; its other keys describe the path itself.
+const METHODS: [&str; 8] = [
+    "get", "put", "post", "patch", "delete", "head", "options", "trace",
+];
+
+fn description() -> Value {
+    serde_saphyr::from_str(include_str!("../../openapi.yaml")).expect("openapi.yaml is YAML")
+}
+
+/// Every operation: its method, its path and what describes it.
+fn operations(description: &Value) -> Vec<(String, &str, &Value)> {
+    let paths = description["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, operations)| {
+        let operations = operations.as_object().expect("operations of a path");
+        operations
+            .iter()
+            .filter(|(method, _)| METHODS.contains(&method.as_str()))
+            .map(|(method, operation)| (method.to_uppercase(), path.as_str(), operation))
+    });
+    operations.collect()
 }
 
 #[test]
 fn every_route_is_described_and_every_description_is_served() {
+    let description = description();
+    let described: BTreeSet<(String, &str)> = operations(&description)
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    let served: Vec<(String, &str)> = routes::served()
+        .map(|(method, path)| (method.to_string(), path))
+        .collect();
+    assert!(served.len() > 20, "{served:?}");
+    let once: BTreeSet<(String, &str)> = served.iter().cloned().collect();
+    assert_eq!(once.len(), served.len(), "a route is declared twice: {served:?}");
+    assert_eq!(once, described);
+
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[]).ready();
-    let described = described();
-    assert!(described.len() > 10, "{described:?}");
-    for (path, methods) in &described {
+    let paths: BTreeSet<&str> = described.iter().map(|(_, path)| *path).collect();
+    for path in paths {
+        let methods: BTreeSet<&str> = described
+            .iter()
+            .filter(|(_, described)| *described == path)
+            .map(|(method, _)| method.as_str())
+            .collect();
         let concrete = path.replace("{id}", "none").replace("{picture_id}", "none");
         for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
             let answer = server.ask(method, &concrete, &[], b"");
             let served = answer.status != 405;
             assert_eq!(
                 served,
-                methods.iter().any(|one| one == method),
+                methods.contains(method),
                 "{method} {path}: {}",
                 answer.status
             );
         }
         let refused = server.ask("TRACE", &concrete, &[], b"");
-        let allow = refused.header("allow").expect("a 405 says what is served");
-        let mut allowed: Vec<&str> = allow.split(',').filter(|method| *method != "HEAD").collect();
-        let mut methods: Vec<&str> = methods.iter().map(String::as_str).collect();
-        allowed.sort_unstable();
-        methods.sort_unstable();
+        let allow = refused.header("allow").expect("a 405 names the methods");
+        let allowed: BTreeSet<&str> = allow.split(',').filter(|method| *method != "HEAD").collect();
         assert_eq!(allowed, methods, "{path}");
     }
-    let routes = include_str!("../../src/http/mod.rs").matches(".route(").count();
-    assert_eq!(routes, described.len(), "a route is not described");
 }
 
 #[test]
 fn every_code_is_described_and_no_other() {
-    let text = include_str!("../../openapi.yaml");
-    let list = text.split("enum: [invalid_request").nth(1).expect("the codes");
-    let list = format!("invalid_request{}", list.split(']').next().unwrap());
-    let described: Vec<&str> = list.split(',').map(str::trim).collect();
+    let description = description();
+    let described = description
+        .pointer("/components/schemas/Problem/properties/code/enum")
+        .expect("the codes");
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-    assert_eq!(described, codes);
+    assert_eq!(*described, Value::from(codes));
 }
 
-/// Every `example:` of a media type, by the operation before it; the components' one by none.
-fn examples() -> Vec<(String, String)> {
-    let text = include_str!("../../openapi.yaml");
-    let mut operation = String::new();
-    let mut found: Vec<(String, String)> = Vec::new();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        let depth = |line: &str| line.len() - line.trim_start().len();
-        if line == "components:" {
-            operation.clear();
-        } else if let Some(name) = line.strip_prefix("      operationId: ") {
-            name.clone_into(&mut operation);
-        } else if line.trim() == "example:" {
-            let mut example = String::new();
-            while let Some(next) = lines.next_if(|next| depth(next) > depth(line)) {
-                example.push_str(next);
-                example.push('\n');
+/// Every `example` of a media type, with its operation; those of the components have none.
+fn examples(description: &Value) -> Vec<(&str, &Value)> {
+    fn of_contents<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+        match value {
+            Value::Object(members) => {
+                let content = members.get("content").and_then(Value::as_object);
+                let media_types = content.iter().flat_map(|content| content.values());
+                found.extend(media_types.filter_map(|media_type| media_type.get("example")));
+                members.values().for_each(|member| of_contents(member, found));
             }
-            found.push((operation.clone(), example));
+            Value::Array(elements) => elements.iter().for_each(|element| of_contents(element, found)),
+            _ => {}
         }
     }
-    found
+    let described = operations(description).into_iter().map(|(_, _, operation)| {
+        let id = operation["operationId"].as_str().expect("an operation's id");
+        (id, operation)
+    });
+    described
+        .chain([("", &description["components"])])
+        .flat_map(|(id, value)| {
+            let mut found = Vec::new();
+            of_contents(value, &mut found);
+            found.into_iter().map(move |example| (id, example))
+        })
+        .collect()
 }
 
 #[test]
@@ -98,9 +119,10 @@ fn every_example_is_a_real_answer() {
     let png = test_png(0);
     let search = |path: &str| server.post(path, "image/png", &png);
     let liked = br#"{"positive": ["fashion-mnist-train-0"], "k": 1}"#;
-    let examples = examples();
+    let description = description();
+    let examples = examples(&description);
     for (operation, example) in &examples {
-        let answer = match operation.as_str() {
+        let answer = match *operation {
             "embed" => search("/v1/embeddings"),
             "search" => search("/v1/search?k=1"),
             "recommend" => server.post("/v1/recommend", "application/json", liked),
@@ -113,7 +135,7 @@ fn every_example_is_a_real_answer() {
             other => panic!("no request is known for the example of {other}"),
         };
         let found = String::from_utf8(answer.body).unwrap();
-        if let Err(difference) = matching::json(example, &found) {
+        if let Err(difference) = matching::json(&example.to_string(), &found) {
             panic!("the example of {operation:?}: {difference}\n{found}");
         }
     }

@@ -48,7 +48,10 @@ fn what_is_refused_is_said_in_words_where_it_can_be_mended() {
     page.write("{\"category\": {\"like\": \"Bag\"}}");
     page.until("document.querySelector('#filter-said').textContent");
     let said = page.text("document.querySelector('#filter-said').textContent");
-    assert!(said.starts_with("filter.category.like: is no operator"), "{said}");
+    assert!(
+        said.starts_with("filter.category.like: is not an operator"),
+        "{said}"
+    );
     assert_eq!(
         page.text("document.querySelector('#filter-json').getAttribute('aria-invalid')"),
         "true"
@@ -71,7 +74,7 @@ fn a_key_is_asked_for_and_kept_in_the_tab_alone() {
     let page = Page::open(&format!("http://{}/", server.address()), DESK);
     for (key, said) in [
         ("wrong-0123456789", "stays in this browser tab"),
-        ("reader-0123456789", "not known here"),
+        ("reader-0123456789", "the key is unknown"),
     ] {
         page.until(&format!(
             "!document.querySelector('#key-form').hidden && document.querySelector('#key-said').textContent.includes('{said}')"

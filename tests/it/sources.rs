@@ -141,7 +141,7 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
             "line 6, id \"out\": image: \"../secret.png\" leads out of the manifest's folder",
             "line 7, id \"absolute\": image: \"/etc/hostname\" leads out of the manifest's folder",
             "line 8, id \"gone\": image: \"photos/none.png\" is no file beside the manifest",
-            "line 9, id \"both\": images: goes without image",
+            "line 9, id \"both\": images: cannot be given together with image",
             "line 10, id \"many\": image: lists 17 pictures",
             "line 11, id \"nested\": attributes.x must be",
             "line 12, id \" blank\": id must have no control characters",

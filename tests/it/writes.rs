@@ -91,7 +91,7 @@ fn a_write_takes_all_three_ways_and_only_creates_where_it_shall() {
     let server = Server::start(folder.path(), &[]).ready();
     let raw = server.ask(
         "PUT",
-        "/v1/products/raw?title=A%20boot&attributes=%7B%22price%22%3A5%7D",
+        "/v1/products/raw?title=A%20boot&attributes=%7B%22price%22%3A5%2C%22brand%22%3Anull%7D",
         &[PNG],
         &test_png(0),
     );
@@ -239,7 +239,7 @@ fn what_cannot_be_written_is_refused_and_leaves_nothing() {
             Some("attributes"),
         ),
         (
-            "/v1/products/a?attributes=%7B%22x%22%3Anull%7D",
+            "/v1/products/a?attributes=%7B%22x%22%3A%7B%7D%7D",
             vec![PNG],
             &png,
             400,

@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::catalogue::manifest;
 use crate::service::ingest::Image;
-use crate::service::manifest;
 
 /// Longer than any path that a system takes; such a text is base64.
 const LONGEST_PATH: usize = 4096;

@@ -8,12 +8,11 @@ use anyhow::{Context, Result, bail};
 use csv::{ErrorKind, StringRecord, Trim};
 use serde_json::Value;
 
-use super::Source;
 use super::beside::Beside;
 use super::lines::{LONGEST, count_lines, open};
-use crate::catalogue::Attributes;
+use super::source::Source;
+use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::service::ingest::{Image, Offered};
-use crate::service::manifest::{ManifestProduct, Refusal};
 use engine::picture::Mode;
 
 /// The rows of a file behind the first, which names the columns.
@@ -88,7 +87,7 @@ impl Columns {
             .attributes
             .iter()
             .filter(|(column, _)| !row[*column].is_empty());
-        let attributes: Attributes = cells
+        let attributes: serde_json::Map<_, _> = cells
             .map(|(column, name)| (name.clone(), value(&row[*column])))
             .collect();
         ManifestProduct::new(id, title, attributes, vec![image], Mode::Auto)

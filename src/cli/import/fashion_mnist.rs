@@ -4,11 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Source;
-use crate::catalogue::Attributes;
+use super::source::Source;
+use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::cli::files;
 use crate::service::ingest::{Image, Offered};
-use crate::service::manifest::{ManifestProduct, Refusal};
 use engine::picture::idx::{CLASS_NAMES, Split};
 use engine::picture::{Mode, Picture};
 
@@ -33,7 +32,7 @@ fn product(picture: &Picture, label: u8, index: usize) -> Result<ManifestProduct
     let class = *class.ok_or_else(|| Refusal::of(&id, format!("label {label} is no class")))?;
     let file = picture.to_png();
     let file = file.map_err(|error| Refusal::of(&id, error.to_string()))?;
-    let mut attributes = Attributes::new();
+    let mut attributes = serde_json::Map::new();
     attributes.insert("category".to_owned(), class.into());
     attributes.insert("split".to_owned(), Split::Train.as_str().into());
     let pictures = vec![Image::Bytes(file)];

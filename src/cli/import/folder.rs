@@ -6,11 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::Source;
 use super::beside::Beside;
-use crate::catalogue::Attributes;
+use super::source::Source;
+use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::service::ingest::{Image, Offered};
-use crate::service::manifest::{ManifestProduct, Refusal};
 use engine::picture::Mode;
 
 /// Endings of pictures that can be decoded.
@@ -77,5 +76,5 @@ fn product(beside: &Beside, name: &Path, stem: Option<&str>) -> Result<ManifestP
     let image = beside
         .file(name)
         .map_err(|reason| Refusal::of(id, format!("image: {reason}")))?;
-    ManifestProduct::new(id, id.to_owned(), Attributes::new(), vec![image], Mode::Auto)
+    ManifestProduct::new(id, id.to_owned(), serde_json::Map::new(), vec![image], Mode::Auto)
 }

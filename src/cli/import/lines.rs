@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Source;
 use super::beside::Beside;
+use super::source::Source;
+use crate::catalogue::manifest::{ManifestProduct, Refusal, product_with};
 use crate::service::ingest::{Image, Offered};
-use crate::service::manifest::{ManifestProduct, Refusal, product_with};
 
 /// The longest line, in bytes: one picture of the largest size in base64 has room, or many of the usual size.
 pub const LONGEST: u64 = 64 << 20;

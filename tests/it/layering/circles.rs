@@ -25,10 +25,8 @@ fn without_strings_and_comments(text: &str) -> String {
         } else if c == '"' {
             out.push_str("\"\"");
             string(rest)
-        } else if let Some(length) = character(rest) {
-            length
         } else {
-            0
+            character(rest).unwrap_or_default()
         };
         if skipped == 0 {
             out.push(c);

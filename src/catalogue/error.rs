@@ -1,0 +1,71 @@
+//! Why a catalogue refuses or fails, whatever store it is in.
+
+use std::error::Error;
+
+use thiserror::Error as ThisError;
+
+/// Why a store cannot be opened.
+#[derive(Debug, ThisError)]
+pub enum OpenError {
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error("it is in use by another spikelens process; only one at a time can open a data directory")]
+    InUse,
+    #[error(
+        "its schema {found} is newer than this version of spikelens knows ({known}); use a newer version"
+    )]
+    NewerSchema { found: u32, known: u32 },
+    #[error("{0}")]
+    Store(Box<dyn Error + Send + Sync>),
+    #[error("{path} is not a backup of a catalogue")]
+    NotABackup { path: String },
+    #[error("there is a catalogue already")]
+    Exists,
+}
+
+/// Why the catalogue refused or failed.
+#[derive(Debug, ThisError)]
+pub enum CatalogueError {
+    /// The store cannot be opened: missing rights, in use, a newer schema.
+    #[error("{store} cannot be opened: {reason}")]
+    Open { store: String, reason: OpenError },
+    /// The store failed: what it said is the source.
+    #[error("the catalogue's store failed: {0}")]
+    Store(Box<dyn Error + Send + Sync>),
+    #[error("the catalogue's writes are too many to wait for")]
+    Busy,
+    #[error("the catalogue is closed")]
+    Closed,
+    #[error("the catalogue's index is not loaded")]
+    NotLoaded,
+    #[error("a thread of the catalogue panicked")]
+    Panicked,
+    #[error("the embedding has {given} values; this model's have {wanted}")]
+    Dimensions { given: usize, wanted: usize },
+    #[error(
+        "the embedding is all zeros, nothing can be compared with it; give it more time steps or a brighter picture"
+    )]
+    EmptyEmbedding,
+    #[error("there is no room for the write: {reason}; nothing of it was stored")]
+    Full { reason: String },
+    #[error("the write was not stored: {reason}")]
+    NotStored { reason: String },
+    #[error("there is no product {id:?}")]
+    NoProduct { id: String },
+    #[error("product {product:?} has no picture {picture:?}")]
+    NoPicture { product: String, picture: String },
+    #[error("there is no import {id:?}")]
+    NoImport { id: String },
+    #[error("there is a product {id:?} already")]
+    Exists { id: String },
+    #[error("product {id:?} has {most} pictures, which is the most")]
+    PicturesFull { id: String, most: usize },
+    #[error("it is the only picture of product {id:?}, which must keep one; delete the product instead")]
+    LastPicture { id: String },
+    #[error("the embedding was made by another model, probe or number of time steps than the catalogue's")]
+    OtherOrigin,
+    #[error("the catalogue is damaged: {what}")]
+    Damaged { what: String },
+    #[error("{field} {reason}")]
+    Invalid { field: String, reason: String },
+}

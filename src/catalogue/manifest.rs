@@ -1,0 +1,223 @@
+//! Lines of an NDJSON manifest: one product each, its pictures in base64, as `data:` URLs or, from a file, as paths.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::attributes::Attributes;
+use super::error::CatalogueError;
+use super::product::{Product, ProductId};
+use super::title::Title;
+use engine::picture::Mode;
+
+/// A product as a line describes it; its pictures are not decoded yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ManifestProduct<I = Vec<u8>> {
+    pub id: ProductId,
+    pub title: Title,
+    pub attributes: Attributes,
+    /// Image files, 1 to 16.
+    pub pictures: Vec<I>,
+    pub mode: Mode,
+}
+
+/// Why a line is not a valid product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The product's id, where the line had one.
+    pub id: Option<String>,
+    /// Names the field, the value and what would be valid.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// Of the product with this id, valid or not.
+    pub fn of(id: &str, detail: String) -> Self {
+        Self {
+            id: Some(id.chars().take(200).collect()),
+            detail,
+        }
+    }
+}
+
+impl<I> ManifestProduct<I> {
+    /// Checks id, title and attributes by the catalogue's rules.
+    ///
+    /// # Errors
+    /// Names the field that breaks a rule.
+    pub fn new(
+        id: &str,
+        title: String,
+        attributes: Map<String, Value>,
+        pictures: Vec<I>,
+        mode: Mode,
+    ) -> Result<Self, Refusal> {
+        let refuse = |error: CatalogueError| Refusal::of(id, error.to_string());
+        Ok(Self {
+            id: ProductId::new(id).map_err(refuse)?,
+            title: Title::new(title).map_err(refuse)?,
+            attributes: Attributes::new(attributes).map_err(refuse)?,
+            pictures,
+            mode,
+        })
+    }
+}
+
+/// Fields of a line.
+const FIELDS: [&str; 6] = ["id", "title", "attributes", "image", "images", "prepare"];
+
+/// Parses a line whose pictures are base64 or `data:` URLs.
+///
+/// # Errors
+/// Names the field that is invalid.
+pub fn product(line: &[u8]) -> Result<ManifestProduct, Refusal> {
+    product_with(line, picture)
+}
+
+/// Parses a line; `picture` turns the text of a picture into the picture, or says what is wrong with it.
+///
+/// # Errors
+/// Names the field that is invalid.
+pub fn product_with<I>(
+    line: &[u8],
+    picture: impl Fn(&str) -> Result<I, String>,
+) -> Result<ManifestProduct<I>, Refusal> {
+    let nameless = |detail: String| Refusal { id: None, detail };
+    let value: Value =
+        serde_json::from_slice(line).map_err(|error| nameless(format!("the line is not JSON: {error}")))?;
+    let Value::Object(mut fields) = value else {
+        return Err(nameless("the line must be a JSON object".to_owned()));
+    };
+    let id = match fields.remove("id") {
+        Some(Value::String(id)) => id,
+        Some(_) => return Err(nameless("id: must be a string".to_owned())),
+        None => return Err(nameless("id: is missing".to_owned())),
+    };
+    let refuse = |detail: String| Refusal::of(&id, detail);
+    if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        let shown: String = unknown.chars().take(100).collect();
+        return Err(refuse(format!(
+            "{shown}: is unknown; the fields are {}",
+            FIELDS.join(", ")
+        )));
+    }
+    let title = match fields.remove("title") {
+        None => String::new(),
+        Some(Value::String(title)) => title,
+        Some(_) => return Err(refuse("title: must be a string".to_owned())),
+    };
+    let attributes = match fields.remove("attributes") {
+        None => Map::new(),
+        Some(Value::Object(attributes)) => attributes,
+        Some(_) => return Err(refuse("attributes: must be an object".to_owned())),
+    };
+    let mode = match fields.remove("prepare") {
+        None => Mode::default(),
+        Some(Value::String(name)) => name
+            .parse()
+            .map_err(|_| refuse(format!("prepare: is {name:?}; it is auto or as_is")))?,
+        Some(_) => return Err(refuse("prepare: is auto or as_is".to_owned())),
+    };
+    let images = match (fields.remove("image"), fields.remove("images")) {
+        (Some(_), Some(_)) => return Err(refuse("images: cannot be given together with image".to_owned())),
+        (Some(image), None) => image,
+        (None, Some(images @ Value::Array(_))) => images,
+        (None, Some(_)) => return Err(refuse("images: must be a list".to_owned())),
+        (None, None) => return Err(refuse("image: is missing".to_owned())),
+    };
+    let images = match images {
+        image @ Value::String(_) => vec![image],
+        Value::Array(images) if (1..=Product::MOST_PICTURES).contains(&images.len()) => images,
+        Value::Array(images) => {
+            let (given, most) = (images.len(), Product::MOST_PICTURES);
+            return Err(refuse(format!(
+                "image: lists {given} pictures; a product has 1 to {most}"
+            )));
+        }
+        _ => return Err(refuse("image: must be a string, or a list of such".to_owned())),
+    };
+    let pictures = images
+        .iter()
+        .map(|image| {
+            let text = image.as_str().ok_or("must be a string: base64 or a data: URL");
+            text.map_err(str::to_owned).and_then(&picture)
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|detail| refuse(format!("image: {detail}")))?;
+    ManifestProduct::new(&id, title, attributes, pictures, mode)
+}
+
+/// Decodes base64 or a `data:` URL.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn picture(text: &str) -> Result<Vec<u8>, String> {
+    let base64 = match text.strip_prefix("data:") {
+        None => text,
+        Some(url) => {
+            let (kind, data) = url.split_once(',').ok_or("is a data: URL without a comma")?;
+            if !kind.ends_with(";base64") {
+                return Err("is a data: URL that is not base64".to_owned());
+            }
+            data
+        }
+    };
+    let bytes = STANDARD.decode(base64.trim());
+    bytes.map_err(|error| format!("is not base64: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_product_or_says_what_is_wrong_with_which() {
+        let whole = br#"{"id": "a", "title": "A", "attributes": {"price": 3}, "image": ["AAE=", "data:x;base64,Ag=="]}"#;
+        let read = product(whole).unwrap();
+        assert_eq!((read.id.as_str(), read.title.as_str()), ("a", "A"));
+        assert_eq!(read.pictures, [vec![0, 1], vec![2]]);
+        let several = product(br#"{"id": "a", "images": ["AAE=", "AAI="]}"#).unwrap();
+        assert_eq!(several.pictures.len(), 2);
+        for (line, id, detail) in [
+            (
+                r#"{"id": "a", "images": "AAE="}"#,
+                Some("a"),
+                "images: must be a list",
+            ),
+            (
+                r#"{"id": "a", "images": ["AAE="], "image": "AAE="}"#,
+                Some("a"),
+                "images: cannot be given",
+            ),
+            ("nonsense", None, "the line is not JSON"),
+            ("[]", None, "the line must be a JSON object"),
+            (r#"{"image": "AA=="}"#, None, "id: is missing"),
+            (r#"{"id": "a"}"#, Some("a"), "image: is missing"),
+            (
+                r#"{"id": " a", "image": "AA=="}"#,
+                Some(" a"),
+                "id must have no control",
+            ),
+            (r#"{"id": "a", "image": "?"}"#, Some("a"), "image: is not base64"),
+            (
+                r#"{"id": "a", "image": []}"#,
+                Some("a"),
+                "image: lists 0 pictures",
+            ),
+            (
+                r#"{"id": "a", "image": "AA==", "titel": "A"}"#,
+                Some("a"),
+                "titel: is unknown",
+            ),
+            (
+                r#"{"id": "a", "image": "AA==", "attributes": {"x": {}}}"#,
+                Some("a"),
+                "attributes.x must be",
+            ),
+        ] {
+            let refusal = product(line.as_bytes()).unwrap_err();
+            assert_eq!(refusal.id.as_deref(), id, "{line}");
+            assert!(refusal.detail.starts_with(detail), "{line}: {}", refusal.detail);
+        }
+    }
+}

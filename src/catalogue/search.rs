@@ -1,0 +1,97 @@
+//! What a search may choose, and what it finds.
+
+use std::sync::Arc;
+
+use super::filter::Filter;
+use super::origin::Origin;
+use super::product::Product;
+
+/// Choices of a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchOptions {
+    /// How many products, 1 to [`SearchOptions::MOST`].
+    pub k: usize,
+    /// Leaves out products below this score; -1 to 1.
+    pub min_score: Option<f64>,
+    /// Compare with every embedding instead of walking the graph.
+    pub exact: bool,
+    /// Only products that pass are found.
+    pub filter: Option<Filter>,
+}
+
+impl SearchOptions {
+    /// The most products that one search finds.
+    pub const MOST: usize = 100;
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self {
+            k: 10,
+            min_score: None,
+            exact: false,
+            filter: None,
+        }
+    }
+}
+
+/// A search: the products whose pictures are nearest to one of `embeddings`.
+#[derive(Debug, Clone)]
+pub struct Nearest {
+    /// What made the embeddings. The catalogue refuses any but its own: they could not be compared.
+    pub origin: Arc<Origin>,
+    /// One or more, as wide as the catalogue's.
+    pub embeddings: Vec<Vec<i32>>,
+    /// Ids of products that are left out.
+    pub without: Vec<String>,
+    pub options: SearchOptions,
+    /// Whether each match carries its embedding.
+    pub with_embeddings: bool,
+}
+
+/// A product that was found, with the picture of it that is nearest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Match {
+    pub product: Product,
+    pub picture_id: String,
+    /// Cosine similarity, -1 to 1.
+    pub score: f64,
+    /// That picture's embedding, where it was asked for; else empty.
+    pub embedding: Vec<i32>,
+}
+
+/// How many products and pictures there are, and the state of the index.
+#[derive(Debug, Clone)]
+pub struct CatalogueStats {
+    pub products: usize,
+    pub pictures: usize,
+    pub index: IndexStats,
+    /// What made the embeddings.
+    pub origin: Arc<Origin>,
+}
+
+/// The state of the index.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct IndexStats {
+    /// `graph`, or `exact` while there are few pictures.
+    pub search: &'static str,
+    /// Values of an embedding.
+    pub dimensions: usize,
+    /// Embeddings of removed pictures, which the next rebuild of the index leaves out.
+    pub removed: usize,
+    /// Embeddings that are compared one by one until they are linked into the graph.
+    pub unlinked: usize,
+    /// Whether the graph was kept by an earlier process rather than built.
+    #[serde(skip)]
+    pub kept: bool,
+}
+
+/// How much of the exact answer the index finds.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Recall {
+    pub k: usize,
+    /// Stored pictures that were searched for; 0 in an empty catalogue.
+    pub queries: usize,
+    /// The share of the exact search's answers that the index gives; null without queries.
+    pub recall: Option<f64>,
+}

@@ -1,0 +1,128 @@
+//! What one write does to the rows, and what the index has to do after it.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::change::{Applied, Change};
+use super::import_rows;
+use super::keys::ProductKey;
+use super::rows::{add_picture, check_origin, json, key, known, product, product_sum, put, touch};
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::origin::Origin;
+use crate::catalogue::product::{PictureKey, Product};
+use crate::catalogue::write::Write;
+
+/// Does one write within the caller's transaction, in a catalogue whose embeddings are of `origin`; what the
+/// catalogue's rules refuse changes nothing.
+pub fn apply(
+    connection: &Connection,
+    write: Write,
+    origin: Option<&Origin>,
+) -> Result<Applied, CatalogueError> {
+    match write {
+        Write::Put { product, only_new } => {
+            check_origin(&product.pictures, origin)?;
+            if only_new && key(connection, product.id.as_str())?.is_some() {
+                return Err(CatalogueError::Exists {
+                    id: product.id.as_str().to_owned(),
+                });
+            }
+            let (number, created, keys) = put(connection, &product)?;
+            let embeddings = product.pictures.into_iter().map(|picture| picture.embedding);
+            let change = Change::Put {
+                product: number,
+                attributes: product.attributes,
+                pictures: keys.into_iter().zip(embeddings).collect(),
+            };
+            applied(connection, number, created, change)
+        }
+        Write::Merge {
+            id,
+            title,
+            attributes,
+        } => {
+            let (product, stored) = known(connection, id)?;
+            let merged = stored.attributes.changed(attributes)?;
+            let (title, attributes) = (title.unwrap_or(stored.title), json(&merged)?);
+            let title = title.as_str();
+            let sum = product_sum(&stored.id, title, &attributes);
+            connection
+                .prepare_cached("UPDATE products SET title = ?2, attributes = ?3, sum = ?4 WHERE seq = ?1")?
+                .execute(params![product.0, title, attributes, sum])?;
+            touch(connection, product)?;
+            let change = Change::Attributes {
+                product,
+                attributes: merged,
+            };
+            applied(connection, product, false, change)
+        }
+        Write::Delete { id } => {
+            let product = key(connection, &id)?.ok_or(CatalogueError::NoProduct { id })?;
+            connection
+                .prepare_cached("DELETE FROM products WHERE seq = ?1")?
+                .execute([product.0])?;
+            Ok(Applied {
+                product: None,
+                created: false,
+                change: Change::Deleted { product },
+            })
+        }
+        Write::AddPicture { id, picture } => {
+            check_origin(std::slice::from_ref(&picture), origin)?;
+            let (product, stored) = known(connection, id)?;
+            if stored.pictures.len() >= Product::MOST_PICTURES {
+                return Err(CatalogueError::PicturesFull {
+                    id: stored.id,
+                    most: Product::MOST_PICTURES,
+                });
+            }
+            let key = add_picture(connection, product, &picture)?;
+            touch(connection, product)?;
+            let change = Change::PictureAdded {
+                product,
+                picture: key,
+                embedding: picture.embedding,
+            };
+            applied(connection, product, false, change)
+        }
+        Write::DeletePicture { id, picture } => {
+            let (product, stored) = known(connection, id)?;
+            let seq = connection
+                .prepare_cached("SELECT seq FROM pictures WHERE product = ?1 AND id = ?2")?
+                .query_row(params![product.0, picture], |row| row.get(0))
+                .optional()?;
+            let Some(seq) = seq else {
+                return Err(CatalogueError::NoPicture {
+                    product: stored.id,
+                    picture,
+                });
+            };
+            if stored.pictures.len() == 1 {
+                return Err(CatalogueError::LastPicture { id: stored.id });
+            }
+            connection
+                .prepare_cached("DELETE FROM pictures WHERE seq = ?1")?
+                .execute([seq])?;
+            touch(connection, product)?;
+            let change = Change::PictureDeleted {
+                product,
+                picture: PictureKey(seq),
+            };
+            applied(connection, product, false, change)
+        }
+        Write::Import { id, step } => import_rows::apply(connection, &id, step, origin),
+    }
+}
+
+fn applied(
+    connection: &Connection,
+    key: ProductKey,
+    created: bool,
+    change: Change,
+) -> Result<Applied, CatalogueError> {
+    let product = product(connection, key)?.map(|(product, _)| product);
+    Ok(Applied {
+        product,
+        created,
+        change,
+    })
+}

@@ -1,0 +1,374 @@
+//! The catalogue's functions over the database, its index, its writer and its readers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use engine::neighbours::Neighbours;
+use parking_lot::{Mutex, RwLock};
+
+use super::index::Index;
+use super::keys::ProductKey;
+use super::reader::Reader;
+use super::readers::Readers;
+use super::store::Store;
+use super::successor::Successor;
+use super::writer::{self, Loaded, SharedIndex};
+use super::writes::Writes;
+use super::{nearest, recall};
+use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::filter::Filter;
+use crate::catalogue::import::{Import, Lease, OpenImport};
+use crate::catalogue::origin::Origin;
+use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, Product};
+use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest, Recall};
+use crate::catalogue::write::{Write, Written};
+use crate::progress::Progress;
+
+/// An open data directory; its clones share it.
+#[derive(Debug, Clone)]
+pub struct Sqlite(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) data_dir: PathBuf,
+    pub(super) readers: Readers,
+    pub(super) writes: Writes,
+    pub(super) loaded: SharedIndex,
+    /// The graph over the next embeddings, while it waits for the last of them.
+    pub(super) successor: Mutex<Option<(Origin, Successor)>>,
+    /// The thread that writes, until it is waited for.
+    pub(super) writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Sqlite {
+    /// Opens or creates a data directory; `connections` is how many reads may go on at a time.
+    ///
+    /// # Errors
+    /// If it is in use, damaged, of a newer version or cannot be written to.
+    pub fn open(data_dir: &Path, connections: usize) -> Result<Self, CatalogueError> {
+        Self::over(Store::open(data_dir)?, connections)
+    }
+
+    /// Opens a new data directory with the contents of a backup. Pictures get numbers above `least_number`, which must be
+    /// larger at each restore.
+    ///
+    /// # Errors
+    /// If there is a catalogue already, or the file is not a backup.
+    pub fn restore(
+        data_dir: &Path,
+        backup: &Path,
+        least_number: i64,
+        connections: usize,
+    ) -> Result<Self, CatalogueError> {
+        Self::over(Store::restore(data_dir, backup, least_number)?, connections)
+    }
+
+    /// Whether a folder holds a catalogue.
+    #[must_use]
+    pub fn exists(data_dir: &Path) -> bool {
+        Store::exists(data_dir)
+    }
+
+    fn over(store: Store, connections: usize) -> Result<Self, CatalogueError> {
+        let data_dir = store.folder().to_owned();
+        let loaded = SharedIndex::default();
+        let (writes, tasks) = Writes::queue();
+        let thread = writer::start(store, Arc::clone(&loaded), tasks);
+        let thread = thread.map_err(|source| CatalogueError::Open {
+            store: data_dir.display().to_string(),
+            reason: OpenError::Store(Box::new(source)),
+        })?;
+        Ok(Self(Arc::new(Inner {
+            readers: Readers::new(&data_dir, connections),
+            data_dir,
+            writes,
+            loaded,
+            successor: Mutex::default(),
+            writer: Mutex::new(Some(thread)),
+        })))
+    }
+
+    /// Loads the index, or builds it, and lets searches and writes begin.
+    pub async fn load(
+        &self,
+        origin: Origin,
+        dimensions: usize,
+        threads: usize,
+        progress: Arc<Progress>,
+    ) -> Result<(), CatalogueError> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || {
+            let open = |reader: &Reader| {
+                Index::open(reader, &inner.data_dir, &origin, dimensions, threads, &progress)
+            };
+            let index = Arc::new(RwLock::new(inner.readers.with(open)?));
+            let origin = Arc::new(origin);
+            *inner.loaded.write() = Some(Loaded { origin, index });
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) fn loaded(&self) -> Result<Loaded, CatalogueError> {
+        self.0.loaded.read().clone().ok_or(CatalogueError::NotLoaded)
+    }
+
+    /// What made the embeddings that are searched; none before they are loaded.
+    pub fn current_origin(&self) -> Option<Arc<Origin>> {
+        self.0
+            .loaded
+            .read()
+            .as_ref()
+            .map(|loaded| Arc::clone(&loaded.origin))
+    }
+
+    /// What made the stored embeddings; none before the first.
+    pub async fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        self.0.readers.read(|reader| reader.origin()).await
+    }
+
+    /// Records what makes the embeddings of an empty catalogue, with its model's file.
+    pub async fn set_origin(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+        self.0
+            .writes
+            .run(move |store| store.set_origin(&origin, &model))
+            .await
+    }
+
+    /// The file of a model that the catalogue keeps.
+    pub async fn model(&self, id: String) -> Result<Option<Vec<u8>>, CatalogueError> {
+        self.0.readers.read(move |reader| reader.model(&id)).await
+    }
+
+    /// Keeps the file of the present embeddings' model, where an older version has not.
+    pub async fn keep_model(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+        self.0
+            .writes
+            .run(move |store| store.keep_model(&origin, &model))
+            .await
+    }
+
+    /// How many products are stored.
+    pub async fn count(&self) -> Result<usize, CatalogueError> {
+        self.0.readers.read(|reader| reader.products()).await
+    }
+
+    /// Whether there is a product of this id.
+    pub async fn holds(&self, id: String) -> Result<bool, CatalogueError> {
+        self.0.readers.read(move |reader| reader.holds(&id)).await
+    }
+
+    /// The product of this id.
+    pub async fn product(&self, id: String) -> Result<Product, CatalogueError> {
+        let read = move |reader: &Reader| {
+            let product = match reader.key(&id)? {
+                Some(key) => reader.product(key)?,
+                None => None,
+            };
+            let (product, _) = product.ok_or(CatalogueError::NoProduct { id })?;
+            Ok(product)
+        };
+        self.0.readers.read(read).await
+    }
+
+    /// Up to `limit` products behind `after` that pass, in the order in which they were first stored.
+    pub async fn page(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        filter: Option<Filter>,
+    ) -> Result<Page, CatalogueError> {
+        let after = match after {
+            None => None,
+            Some(cursor) => Some(ProductKey::of_cursor(&cursor).ok_or_else(invalid_cursor)?),
+        };
+        let loaded = self.loaded()?;
+        let read = move |reader: &Reader| {
+            // One more than the page has: whether another page follows.
+            let keys: Vec<ProductKey> = {
+                let index = loaded.index.read();
+                let keys = index.products_after(after, filter.as_ref());
+                keys.take(limit + 1).collect()
+            };
+            let mut products = Vec::with_capacity(limit);
+            for key in keys.iter().take(limit) {
+                // One that was deleted a moment ago is left out.
+                products.extend(reader.product(*key)?.map(|(product, _)| product));
+            }
+            let next = (keys.len() > limit).then(|| keys[limit - 1].cursor());
+            Ok(Page { products, next })
+        };
+        self.0.readers.read(read).await
+    }
+
+    /// The file of one of a product's pictures.
+    pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, CatalogueError> {
+        let read = move |reader: &Reader| match reader.picture(&product, &picture)? {
+            Some((content_type, bytes)) => Ok(PictureFile { content_type, bytes }),
+            None if reader.key(&product)?.is_none() => Err(CatalogueError::NoProduct { id: product }),
+            None => Err(CatalogueError::NoPicture { product, picture }),
+        };
+        self.0.readers.read(read).await
+    }
+
+    /// The products whose pictures are nearest to the embeddings of a search.
+    pub async fn nearest(&self, search: Nearest) -> Result<Vec<Match>, CatalogueError> {
+        let store = self.clone();
+        self.0
+            .readers
+            .read(move |reader| store.nearest_with(reader, &search))
+            .await
+    }
+
+    /// As [`Sqlite::nearest`], on this thread, which may wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Sqlite::nearest`].
+    pub fn nearest_here(&self, search: &Nearest) -> Result<Vec<Match>, CatalogueError> {
+        self.0.readers.with(|reader| self.nearest_with(reader, search))
+    }
+
+    fn nearest_with(&self, reader: &Reader, search: &Nearest) -> Result<Vec<Match>, CatalogueError> {
+        let loaded = self.loaded()?;
+        if *loaded.origin != *search.origin {
+            return Err(CatalogueError::OtherOrigin);
+        }
+        nearest::nearest(&loaded.index, reader, search)
+    }
+
+    /// What made them, and for each product of `ids` the embeddings of its pictures.
+    pub async fn embeddings_of(
+        &self,
+        ids: Vec<String>,
+    ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
+        let loaded = self.loaded()?;
+        let read = move |reader: &Reader| {
+            let keys: Vec<ProductKey> = ids
+                .into_iter()
+                .map(|id| reader.key(&id)?.ok_or(CatalogueError::NoProduct { id }))
+                .collect::<Result<_, _>>()?;
+            let index = loaded.index.read();
+            let embeddings = keys.into_iter().map(|key| index.embeddings_of(key)).collect();
+            Ok((Arc::clone(&loaded.origin), embeddings))
+        };
+        self.0.readers.read(read).await
+    }
+
+    /// Does a write; once it is answered it is durable and searchable. Refused where too many wait; dropped before its
+    /// turn, it is not done.
+    pub async fn write(&self, write: Write) -> Result<Written, CatalogueError> {
+        self.loaded()?;
+        self.0.writes.write(write).await
+    }
+
+    /// Does writes in their order; waits where too many wait.
+    pub async fn write_many(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        self.loaded()?;
+        self.0.writes.write_many(writes).await
+    }
+
+    /// Hands over a write whose outcome nobody waits for; it may be left out.
+    pub fn write_unobserved(&self, write: Write) {
+        self.0.writes.write_unobserved(write);
+    }
+
+    /// Stores products into a catalogue that is not loaded, all or none.
+    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<(), CatalogueError> {
+        self.0.writes.run(move |store| store.put_all(&products)).await
+    }
+
+    /// The import of this id.
+    pub async fn import(&self, id: String) -> Result<Import, CatalogueError> {
+        let read = move |reader: &Reader| reader.import(&id)?.ok_or(CatalogueError::NoImport { id });
+        self.0.readers.read(read).await
+    }
+
+    /// The imports that are not done, the oldest first: at most `count`.
+    pub async fn open_imports(&self, count: usize) -> Result<Vec<OpenImport>, CatalogueError> {
+        self.0
+            .readers
+            .read(move |reader| reader.open_imports(count))
+            .await
+    }
+
+    /// The next lines of the oldest import that has been received: at most `count`, and about `bytes`. None where nothing
+    /// waits. Lines stay with the import until a write settles them; this store has one process, which claims one lease at
+    /// a time.
+    pub async fn claim(&self, count: usize, bytes: usize) -> Result<Option<Lease>, CatalogueError> {
+        self.0
+            .readers
+            .read(move |reader| reader.claim(count, bytes))
+            .await
+    }
+
+    /// Counts, and the state of the index.
+    pub async fn stats(&self) -> Result<CatalogueStats, CatalogueError> {
+        let loaded = self.loaded()?;
+        let index = loaded.index.read();
+        let neighbours = &index.neighbours;
+        Ok(CatalogueStats {
+            products: index.products(),
+            pictures: neighbours.live(),
+            index: IndexStats {
+                search: if neighbours.has_graph() { "graph" } else { "exact" },
+                dimensions: neighbours.vectors().dimensions(),
+                removed: neighbours.rows() - neighbours.live(),
+                unlinked: neighbours.unlinked(),
+                kept: index.kept,
+            },
+            origin: Arc::clone(&loaded.origin),
+        })
+    }
+
+    /// Reads the neighbours as they are now, for measurements; none before they are loaded.
+    pub fn with_neighbours<T>(&self, read: impl FnOnce(&Neighbours) -> T) -> Option<T> {
+        let loaded = self.loaded().ok()?;
+        let index = loaded.index.read();
+        Some(read(&index.neighbours))
+    }
+
+    /// How many pictures are searched; none before they are loaded.
+    pub fn pictures(&self) -> Option<usize> {
+        self.loaded()
+            .ok()
+            .map(|loaded| loaded.index.read().neighbours.live())
+    }
+
+    /// The recall of the index, measured against the exact search on a sample.
+    pub async fn recall(&self) -> Result<Recall, CatalogueError> {
+        let loaded = self.loaded()?;
+        self.0
+            .readers
+            .read(move |_| Ok(recall::recall(&loaded.index)))
+            .await
+    }
+
+    /// Does the writes that wait, keeps the index for the next start, and ends. What comes later is refused.
+    pub async fn close(&self) {
+        self.0.writes.close().await;
+        let thread = self.0.writer.lock().take();
+        let ended = blocking(move || Ok(thread.map(JoinHandle::join))).await;
+        if !matches!(ended, Ok(None | Some(Ok(())))) {
+            tracing::error!("the writer panicked");
+        }
+    }
+}
+
+/// Long work on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CatalogueError> + Send + 'static,
+) -> Result<T, CatalogueError> {
+    let task = tokio::task::spawn_blocking(work);
+    task.await.map_err(|_| CatalogueError::Panicked)?
+}
+
+fn invalid_cursor() -> CatalogueError {
+    CatalogueError::Invalid {
+        field: "after".to_owned(),
+        reason: Cursor::INVALID.to_owned(),
+    }
+}

@@ -1,0 +1,37 @@
+//! A catalogue in SQLite: one file in a data directory, opened by one process at a time, with an index beside it.
+//!
+//! The database is the truth; the index is a cache that is rebuilt whenever it is missing, outdated or damaged. Writes go
+//! through one thread ([`writer`]), reads through a bounded pool of connections ([`readers`]). Absent: how an embedding is
+//! made.
+
+mod apply;
+mod catalogue;
+mod change;
+mod check;
+mod checksums;
+mod embeddings;
+mod error;
+mod import_rows;
+mod index;
+mod kept;
+mod keys;
+mod nearest;
+mod next;
+mod reader;
+mod readers;
+mod recall;
+mod reembedding;
+mod rows;
+mod schema;
+mod settings;
+mod store;
+mod successor;
+mod survey;
+mod writer;
+mod writes;
+
+pub use catalogue::Sqlite;
+pub use check::Checked;
+pub use reembedding::Background;
+pub use survey::{Batch, Survey, Which};
+pub use writes::EmbedLast;

@@ -1,0 +1,142 @@
+//! Reading the database: one connection, as of the moment of each read or of a [`Moment`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
+
+use super::embeddings::{Table, each_embedding};
+use super::error::damaged;
+use super::keys::ProductKey;
+use super::{rows, settings};
+use crate::catalogue::attributes::Attributes;
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::origin::Origin;
+use crate::catalogue::product::{PictureKey, Product};
+
+/// The database's file in a data directory.
+pub const DATABASE: &str = "catalogue.sqlite3";
+/// How long a connection waits while another one has the database to itself, such as to restart the journal.
+pub const BUSY: Duration = Duration::from_secs(5);
+/// A reader's page cache: a search reads a few dozen pages from all over the database.
+const READER_KIB: i64 = 32 << 10;
+
+/// A connection that reads. Each worker has its own.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+/// While it lives, its reader sees the database as of one moment.
+#[derive(Debug)]
+pub struct Moment<'a> {
+    _transaction: Transaction<'a>,
+}
+
+impl Reader {
+    /// Reads through a connection that may also write: the store's own.
+    pub fn over(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// The connection, to begin a transaction.
+    pub fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// For the statements of this folder.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What made the stored embeddings; none before the first.
+    pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        settings::read(&self.connection, settings::PRESENT)
+    }
+
+    /// How many pictures there are.
+    pub fn count_pictures(&self) -> Result<usize, CatalogueError> {
+        let count: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM pictures", [], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| damaged("a negative count"))
+    }
+
+    /// Opens one over a data directory whose database has been opened, by this process or another.
+    pub fn open(folder: &Path) -> Result<Self, CatalogueError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(folder.join(DATABASE), flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "cache_size", -READER_KIB)?;
+        Ok(Self { connection })
+    }
+
+    /// Reads see the database as of one moment until the answer is dropped; several reads are then also quicker.
+    pub fn moment(&self) -> Result<Moment<'_>, CatalogueError> {
+        Ok(Moment {
+            _transaction: self.connection.unchecked_transaction()?,
+        })
+    }
+
+    /// Which product has this name.
+    pub fn key(&self, id: &str) -> Result<Option<ProductKey>, CatalogueError> {
+        rows::key(&self.connection, id)
+    }
+
+    /// A stored product with the keys of its pictures, in their order; none once it is gone.
+    pub fn product(&self, key: ProductKey) -> Result<Option<(Product, Vec<PictureKey>)>, CatalogueError> {
+        rows::product(&self.connection, key)
+    }
+
+    /// The file of one of a product's pictures, and its content type.
+    pub fn picture(&self, product: &str, picture: &str) -> Result<Option<(String, Vec<u8>)>, CatalogueError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT pictures.content_type, pictures.bytes FROM pictures
+             JOIN products ON products.seq = pictures.product WHERE products.id = ?1 AND pictures.id = ?2",
+        )?;
+        let row = statement.query_row([product, picture], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(row.optional()?)
+    }
+
+    /// How many products there are.
+    pub fn products(&self) -> Result<usize, CatalogueError> {
+        let count: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM products", [], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| damaged("a negative count"))
+    }
+
+    /// Whether a product of this name is stored.
+    pub fn holds(&self, id: &str) -> Result<bool, CatalogueError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM products WHERE id = ?1")?;
+        Ok(statement.exists([id])?)
+    }
+
+    /// Every product's attributes, in stored order.
+    pub fn attributes(&self, mut each: impl FnMut(ProductKey, Attributes)) -> Result<(), CatalogueError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT seq, attributes FROM products ORDER BY seq")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let key: i64 = row.get(0)?;
+            let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            let attributes = serde_json::from_str(text)
+                .map_err(|error| damaged(format!("attributes of product number {key}: {error}")))?;
+            each(ProductKey(key), Attributes::stored(attributes));
+        }
+        Ok(())
+    }
+
+    /// Every embedding in stored order.
+    pub fn embeddings(
+        &self,
+        table: Table,
+        dimensions: usize,
+        each: impl FnMut(PictureKey, ProductKey, &[i32]),
+    ) -> Result<(), CatalogueError> {
+        each_embedding(&self.connection, table, dimensions, each)
+    }
+}

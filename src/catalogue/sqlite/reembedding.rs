@@ -1,0 +1,146 @@
+//! Re-embedding over this store: the next embeddings gather in the database, then a graph is built over them, and the
+//! writer adopts both at one moment.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::catalogue::{Inner, Sqlite, blocking};
+use super::error::damaged;
+use super::kept;
+use super::reader::Reader;
+use super::store::Store;
+use super::successor::Successor;
+use super::writes::{Adopted, EmbedLast};
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::origin::Origin;
+use crate::catalogue::product::{PictureKey, StoredPicture};
+use crate::progress::{Progress, Stage};
+
+/// The longest that linking one row can take; more than that was spent on something else.
+const LONGEST_LINK: Duration = Duration::from_millis(10);
+
+/// How work in the background reports its progress and gives way.
+#[derive(Clone)]
+pub struct Background {
+    pub progress: Arc<Progress>,
+    /// Called after each piece of work with the time that it took; returns when the next may begin.
+    pub give_way: Arc<dyn Fn(Duration) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Background {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Background")
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// What makes the next embeddings, where re-embedding has begun.
+    pub async fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        self.0.readers.read(|reader| reader.next_origin()).await
+    }
+
+    /// Begins re-embedding, or resumes it if it was begun for the same origin.
+    pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+        kept::drop_next(&self.0.data_dir);
+        self.0
+            .writes
+            .run(move |store| store.begin_next(&origin, &model))
+            .await
+    }
+
+    /// Drops what re-embedding has made so far.
+    pub async fn cancel_reembedding(&self) -> Result<(), CatalogueError> {
+        kept::drop_next(&self.0.data_dir);
+        self.0.writes.run(Store::drop_next).await
+    }
+
+    /// How many pictures have a next embedding, and how many there are.
+    pub async fn reembedded(&self) -> Result<(usize, usize), CatalogueError> {
+        let count = |reader: &Reader| Ok((reader.count_next()?, reader.count_pictures()?));
+        self.0.readers.read(count).await
+    }
+
+    /// Up to `count` pictures, and about `bytes` of them, that have no next embedding.
+    pub async fn without_embedding(
+        &self,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        self.0
+            .readers
+            .read(move |reader| reader.without_next(count, bytes))
+            .await
+    }
+
+    /// Adds next embeddings, durably; those of pictures that are gone are left out.
+    pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
+        self.0.writes.run(move |store| store.add_next(&made)).await
+    }
+
+    /// Makes the next embeddings the catalogue's, at one moment between two writes; `embed` makes the few that were
+    /// written last. False where too many have none yet. Before the catalogue is loaded, all must have one.
+    pub async fn adopt(
+        &self,
+        dimensions: usize,
+        embed: EmbedLast,
+        background: Background,
+    ) -> Result<bool, CatalogueError> {
+        if self.loaded().is_err() {
+            return self
+                .0
+                .writes
+                .run(|store| store.adopt_next(&[]).map(|_| true))
+                .await;
+        }
+        let origin = self.next_origin().await?;
+        let origin = origin.ok_or_else(|| damaged("there are no next embeddings to adopt"))?;
+        let inner = Arc::clone(&self.0);
+        let build = origin.clone();
+        let successor = blocking(move || inner.build_successor(&build, dimensions, &background)).await?;
+        let (left, result) = match self.0.writes.adopt(successor, embed).await? {
+            Adopted::Yes => (None, Ok(true)),
+            Adopted::Behind(successor) => (successor, Ok(false)),
+            Adopted::Failed(successor, error) => (Some(successor), Err(error)),
+        };
+        *self.0.successor.lock() = left.map(|successor| (origin, *successor));
+        result
+    }
+}
+
+impl Inner {
+    /// The graph over all next embeddings, as far as they are stored.
+    fn build_successor(
+        &self,
+        origin: &Origin,
+        dimensions: usize,
+        background: &Background,
+    ) -> Result<Successor, CatalogueError> {
+        let Background { progress, give_way } = background;
+        let last = Mutex::new(Instant::now());
+        let linked = |count| {
+            progress.advance(count);
+            let mut last = last.lock();
+            give_way(last.elapsed().min(LONGEST_LINK));
+            *last = Instant::now();
+        };
+        let waiting = self.successor.lock().take();
+        let waiting = waiting.filter(|(of, _)| of == origin);
+        self.readers.with(|reader| match waiting {
+            Some((_, mut successor)) => {
+                successor.catch_up(reader)?;
+                successor.link(&linked);
+                Ok(successor)
+            }
+            None => {
+                let begin = |count| progress.enter(Stage::Indexing, count);
+                let successor = Successor::build(reader, dimensions, begin, &linked)?;
+                successor.keep(&kept::next_folder(&self.data_dir), origin);
+                Ok(successor)
+            }
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! A catalogue looked at from outside: for `check` and `backup`, whether a server runs over it or not.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::check::Checked;
+use super::checksums::bytes;
+use super::embeddings::{Table, unpack};
+
+use super::kept::{self, Kept, row_hash};
+use super::reader::Reader;
+use super::store::Store;
+use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::origin::Origin;
+use crate::catalogue::product::{PictureKey, StoredPicture};
+
+/// A data directory that is read, while others may write.
+#[derive(Debug)]
+pub struct Survey {
+    data_dir: PathBuf,
+    reader: Reader,
+    /// Holds the lock, where no server has it.
+    _store: Option<Store>,
+}
+
+/// What is compared: the embeddings in use, or those being made to replace them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    Present,
+    Next,
+}
+
+/// Some pictures in stored order.
+#[derive(Debug)]
+pub struct Batch {
+    /// Those that have an embedding, with it.
+    pub found: Vec<(StoredPicture, Vec<i32>)>,
+    /// The last picture that was read; none at the end.
+    pub last: Option<PictureKey>,
+}
+
+impl Survey {
+    /// Opens a data directory; takes its lock unless a server has it.
+    pub fn open(data_dir: &Path) -> Result<Self, CatalogueError> {
+        let (reader, store) = match Store::open(data_dir) {
+            Ok(store) => (Reader::open(data_dir)?, Some(store)),
+            Err(CatalogueError::Open {
+                reason: OpenError::InUse,
+                ..
+            }) => (Reader::open(data_dir)?, None),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
+            reader,
+            _store: store,
+        })
+    }
+
+    /// What made the stored embeddings; none before the first.
+    pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        self.reader.origin()
+    }
+
+    /// What makes the next embeddings, where re-embedding has begun.
+    pub fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        self.reader.next_origin()
+    }
+
+    /// The file of a model that the catalogue keeps.
+    pub fn model(&self, id: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
+        self.reader.model(id)
+    }
+
+    /// Checks every row; `wrong` is called with each that is not what was written.
+    pub fn check_rows(
+        &self,
+        dimensions: Option<usize>,
+        wrong: impl FnMut(String),
+    ) -> Result<Checked, CatalogueError> {
+        self.reader.check(dimensions, wrong)
+    }
+
+    /// Checks the kept index against the stored embeddings; gives the number of its entries, none where none is kept.
+    pub fn check_index(
+        &self,
+        origin: &Origin,
+        mut wrong: impl FnMut(String),
+    ) -> Result<Option<usize>, CatalogueError> {
+        let rows = match kept::read(&kept::folder(&self.data_dir), origin) {
+            Kept::None | Kept::Other => return Ok(None),
+            Kept::Damaged { why } => {
+                wrong(format!("index: {why}; the next start rebuilds it"));
+                return Ok(None);
+            }
+            Kept::Whole(rows) => rows,
+        };
+        let mut hashes = HashMap::new();
+        self.reader.each_embedding(Table::Present, |picture, values| {
+            hashes.insert(picture, row_hash(values));
+        })?;
+        for row in &rows {
+            // Pictures that are gone leave gaps; the next start knows them.
+            if hashes.get(&row.picture).is_some_and(|hash| *hash != row.hash) {
+                wrong(format!(
+                    "index: the entry of picture number {} is of another embedding",
+                    row.picture
+                ));
+            }
+        }
+        Ok(Some(rows.len()))
+    }
+
+    /// Pictures behind `after` with their stored embeddings, in stored order: at most `count`, and about `bytes`.
+    /// Pictures without one are left out.
+    pub fn embedded_after(
+        &self,
+        which: Which,
+        after: Option<PictureKey>,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Batch, CatalogueError> {
+        let table = match which {
+            Which::Present => Table::Present,
+            Which::Next => Table::Next,
+        };
+        let pictures = self.reader.pictures_after(after, count, bytes)?;
+        let last = pictures.last().map(|picture| picture.key);
+        let mut found = Vec::with_capacity(pictures.len());
+        for picture in pictures {
+            if let Some(values) = self.reader.embedding(table, picture.key)? {
+                found.push((picture, values));
+            }
+        }
+        Ok(Batch { found, last })
+    }
+
+    /// Writes the catalogue as of this moment into one new file, while others read and write.
+    pub fn back_up(&self, out: &Path) -> Result<(), CatalogueError> {
+        let path = out.to_str().ok_or_else(|| CatalogueError::Invalid {
+            field: "out".to_owned(),
+            reason: "must be a path in UTF-8".to_owned(),
+        })?;
+        self.reader.connection().execute("VACUUM INTO ?1", [path])?;
+        let synced = std::fs::File::open(out).and_then(|file| file.sync_all());
+        synced.map_err(|source| CatalogueError::Store(Box::new(source)))
+    }
+}
+
+impl Reader {
+    /// Every embedding of a table, in stored order, whatever its width.
+    fn each_embedding(
+        &self,
+        table: Table,
+        mut each: impl FnMut(PictureKey, &[i32]),
+    ) -> Result<(), CatalogueError> {
+        let name = table.name();
+        let mut statement = self.connection().prepare(&format!(
+            "SELECT picture, width, data FROM {name} ORDER BY picture"
+        ))?;
+        let mut rows = statement.query([])?;
+        let mut values = Vec::new();
+        while let Some(row) = rows.next()? {
+            unpack(row.get(1)?, bytes(row, 2)?, &mut values);
+            each(PictureKey(row.get(0)?), &values);
+        }
+        Ok(())
+    }
+
+    /// The embedding of a picture, if it has one.
+    fn embedding(&self, table: Table, picture: PictureKey) -> Result<Option<Vec<i32>>, CatalogueError> {
+        let name = table.name();
+        let mut statement = self
+            .connection()
+            .prepare_cached(&format!("SELECT width, data FROM {name} WHERE picture = ?1"))?;
+        let mut rows = statement.query([picture.0])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let mut values = Vec::new();
+        unpack(row.get(0)?, bytes(row, 1)?, &mut values);
+        Ok(Some(values))
+    }
+}

@@ -1,0 +1,302 @@
+//! The one thread that writes: it groups commits, updates the index, and maintains the index in between.
+//!
+//! A write is answered only when it is durable and every later search takes it into account. Many writes that wait
+//! together share one sync of the disk. New rows are compared one by one until they are linked into the graph, which
+//! happens when nothing waits, or before too many are unlinked; an index with many removed rows is rebuilt beside the one
+//! in use and swapped in.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::oneshot;
+
+use super::index::{Index, Rebuilt};
+use super::kept;
+use super::store::Store;
+use super::successor::Successor;
+use super::writes::{Adopted, Adoption, EmbedLast, Job, Task, WAITING};
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::origin::Origin;
+use crate::catalogue::write::Written;
+
+/// Rows that searches compare one by one before writes wait for the graph.
+const MOST_UNLINKED: usize = 4096;
+/// Pictures whose embedding writes may wait for while the next embeddings are adopted.
+const AT_ADOPTION: usize = 8;
+/// How often the writer looks whether a rebuilt index is ready, when it has nothing to do.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// An index that many search and the writer alone changes, and what made its embeddings.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub origin: Arc<Origin>,
+    pub index: Arc<RwLock<Index>>,
+}
+
+/// The index in use; none until it is loaded.
+pub type SharedIndex = Arc<RwLock<Option<Loaded>>>;
+
+struct Writer {
+    store: Store,
+    loaded: SharedIndex,
+    tasks: Receiver<Task>,
+    /// Where a rebuilt index arrives.
+    rebuilding: Option<Receiver<Rebuilt>>,
+    /// Whether the kept index is older than the one in use.
+    changed: bool,
+}
+
+/// Starts the thread; it keeps the index beside the database when it ends.
+///
+/// # Errors
+/// If the system starts no thread.
+pub fn start(store: Store, loaded: SharedIndex, tasks: Receiver<Task>) -> std::io::Result<JoinHandle<()>> {
+    let writer = Writer {
+        store,
+        loaded,
+        tasks,
+        rebuilding: None,
+        changed: false,
+    };
+    std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || writer.run())
+}
+
+/// What the writer does next.
+enum Next {
+    Task(Task),
+    /// No task waits: the index is maintained.
+    Idle,
+    /// Nobody can write any more.
+    End,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let first = match self.next() {
+                Next::End => break,
+                Next::Idle => None,
+                Next::Task(task) => Some(task),
+            };
+            // One commit for all writes that wait, up to the first task of another kind.
+            let mut group = Vec::new();
+            let mut other = None;
+            for task in first.into_iter().chain(self.tasks.try_iter().take(WAITING)) {
+                match task {
+                    Task::Write(job) => group.push(job),
+                    task => {
+                        other = Some(task);
+                        break;
+                    }
+                }
+            }
+            if !group.is_empty() {
+                self.commit(group);
+            }
+            match other {
+                None => {}
+                Some(Task::Adopt(adoption)) => self.adopt(*adoption),
+                Some(Task::Run(change)) => change(&mut self.store),
+                Some(Task::Close | Task::Write(_)) => break,
+            }
+            self.maintain();
+        }
+        if let Some(Loaded { origin, index }) = self.in_use().filter(|_| self.changed) {
+            while link_one(&index) {}
+            index.read().keep(&kept::folder(self.store.folder()), &origin);
+        }
+    }
+
+    fn in_use(&self) -> Option<Loaded> {
+        self.loaded.read().clone()
+    }
+
+    fn next(&self) -> Next {
+        let unlinked = self
+            .in_use()
+            .is_some_and(|loaded| loaded.index.read().neighbours.unlinked() > 0);
+        if unlinked {
+            return match self.tasks.try_recv() {
+                Ok(task) => Next::Task(task),
+                Err(TryRecvError::Empty) => Next::Idle,
+                Err(TryRecvError::Disconnected) => Next::End,
+            };
+        }
+        if self.rebuilding.is_some() {
+            return match self.tasks.recv_timeout(LOOK) {
+                Ok(task) => Next::Task(task),
+                Err(RecvTimeoutError::Timeout) => Next::Idle,
+                Err(RecvTimeoutError::Disconnected) => Next::End,
+            };
+        }
+        self.tasks.recv().map_or(Next::End, Next::Task)
+    }
+
+    /// One transaction for all; then the index; then the answers.
+    fn commit(&mut self, group: Vec<Job>) {
+        let (mut writes, mut replies, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        // The writes of clients that have left are not done.
+        let left = |job: &Job| job.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
+        for job in group.into_iter().filter(|job| !left(job)) {
+            writes.push(job.write);
+            replies.push(job.reply);
+            shares.push(job.share);
+        }
+        let applied = match self.store.write(writes) {
+            Ok(applied) => applied,
+            Err(error) => {
+                tracing::error!(%error, writes = replies.len(), "a group of writes was not stored");
+                let reason = error.to_string();
+                let full = matches!(error, CatalogueError::Full { .. });
+                let refusal = || {
+                    let reason = reason.clone();
+                    Err(if full {
+                        CatalogueError::Full { reason }
+                    } else {
+                        CatalogueError::NotStored { reason }
+                    })
+                };
+                replies.iter().map(|_| refusal()).collect()
+            }
+        };
+        drop(shares);
+        let mut answers = Vec::with_capacity(applied.len());
+        {
+            let loaded = self.in_use();
+            let mut index = loaded.as_ref().map(|loaded| loaded.index.write());
+            for applied in applied {
+                answers.push(applied.map(|applied| {
+                    if let Some(index) = &mut index {
+                        index.apply(applied.change);
+                        self.changed = true;
+                    }
+                    Written {
+                        product: applied.product,
+                        created: applied.created,
+                    }
+                }));
+            }
+        }
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            if let Some(reply) = reply {
+                // The client may have left; the write stands.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// Makes the next embeddings the catalogue's, and their index the one in use. No write comes in between: those before
+    /// are in both, those after find the new ones.
+    fn adopt(&mut self, adoption: Adoption) {
+        let adopted = self.try_adopt(adoption.successor, adoption.embed);
+        // Whoever asked may have ended; what was done stays done.
+        let _ = adoption.reply.send(adopted);
+    }
+
+    fn try_adopt(&mut self, mut successor: Successor, mut embed: EmbedLast) -> Adopted {
+        let Some(before) = self.in_use() else {
+            return Adopted::Failed(Box::new(successor), CatalogueError::NotLoaded);
+        };
+        let missing = successor
+            .catch_up(&self.store)
+            .and_then(|()| self.store.without_next(AT_ADOPTION + 1, usize::MAX));
+        let missing = match missing {
+            Ok(missing) => missing,
+            Err(error) => return Adopted::Failed(Box::new(successor), error),
+        };
+        if missing.len() > AT_ADOPTION {
+            return Adopted::Behind(Some(Box::new(successor)));
+        }
+        let made: Vec<_> = missing
+            .iter()
+            .map(|picture| (picture.key, embed(picture)))
+            .collect();
+        if made
+            .first()
+            .is_some_and(|(first, _)| Some(*first) < successor.last())
+        {
+            // The graph's rows are in stored order: one that was left out earlier has no place in it.
+            return match self.store.add_next(&made) {
+                Ok(()) => Adopted::Behind(None),
+                Err(error) => Adopted::Failed(Box::new(successor), error),
+            };
+        }
+        let origin = match self.store.adopt_next(&made) {
+            Ok(origin) => Arc::new(origin),
+            Err(error) => return Adopted::Failed(Box::new(successor), error),
+        };
+        for (picture, values) in made {
+            successor.push(picture, &values);
+        }
+        let index = successor.into_index(&before.index.read());
+        let index = Arc::new(RwLock::new(index));
+        *self.loaded.write() = Some(Loaded { origin, index });
+        // One that is being rebuilt is over the old embeddings.
+        self.rebuilding = None;
+        self.changed = true;
+        kept::adopt(self.store.folder());
+        // Freeing an index takes its time, and no write is to wait for that.
+        std::thread::spawn(move || drop(before));
+        Adopted::Yes
+    }
+
+    /// Links a row, or as many as are too many; starts or finishes a rebuild of the index.
+    fn maintain(&mut self) {
+        let Some(Loaded { index, .. }) = self.in_use() else {
+            return;
+        };
+        link_one(&index);
+        while index.read().neighbours.unlinked() > MOST_UNLINKED {
+            link_one(&index);
+        }
+        match &self.rebuilding {
+            None => {
+                if index.read().neighbours.wants_rebuilding() {
+                    self.rebuild(index);
+                }
+            }
+            Some(ready) => match ready.try_recv() {
+                Ok(rebuilt) => {
+                    self.rebuilding = None;
+                    let mut index = index.write();
+                    index.replace(rebuilt);
+                    tracing::info!(pictures = index.neighbours.live(), "the index was rebuilt");
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => {
+                    tracing::error!("rebuilding the index failed; it is tried again");
+                    self.rebuilding = None;
+                }
+            },
+        }
+    }
+
+    fn rebuild(&mut self, index: Arc<RwLock<Index>>) {
+        let (ready, rebuilding) = sync_channel(1);
+        let started = std::thread::Builder::new()
+            .name("rebuilder".to_owned())
+            .spawn(move || {
+                // The writer may have ended in the meantime.
+                let _ = ready.send(Rebuilt::of(|| index.read()));
+            });
+        match started {
+            Ok(_) => self.rebuilding = Some(rebuilding),
+            Err(error) => tracing::error!(%error, "no thread could be started to rebuild the index"),
+        }
+    }
+}
+
+/// Links the next row while others search; false where none is left.
+fn link_one(index: &RwLock<Index>) -> bool {
+    let Some(row) = index.read().neighbours.next_unlinked() else {
+        return false;
+    };
+    row.link();
+    index.read().neighbours.linked(&row);
+    true
+}

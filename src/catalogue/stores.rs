@@ -1,0 +1,373 @@
+//! The one door to a catalogue, whatever store it is in.
+//!
+//! A store promises what its contract tests check, and nothing else. Every function forwards; what each does is said by
+//! the store that does it ([`Sqlite`]).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::CatalogueError;
+use super::filter::Filter;
+use super::import::{Import, Lease, OpenImport};
+use super::origin::Origin;
+use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
+use super::search::{CatalogueStats, Match, Nearest, Recall};
+use super::sqlite::{Background, EmbedLast, Sqlite};
+use super::write::{Write, Written};
+use crate::progress::Progress;
+
+/// A catalogue in one of the stores; its clones share it.
+#[derive(Debug, Clone)]
+pub enum Catalogue {
+    /// In a data directory of this machine.
+    Sqlite(Sqlite),
+}
+
+impl Catalogue {
+    /// Opens or creates a data directory; `connections` is how many reads may go on at a time.
+    ///
+    /// # Errors
+    /// If it is in use, damaged, of a newer version or cannot be written to.
+    pub fn open(data_dir: &Path, connections: usize) -> Result<Self, CatalogueError> {
+        Sqlite::open(data_dir, connections).map(Self::Sqlite)
+    }
+
+    /// What made the embeddings that are searched; none before they are loaded.
+    #[must_use]
+    pub fn current_origin(&self) -> Option<Arc<Origin>> {
+        match self {
+            Self::Sqlite(store) => store.current_origin(),
+        }
+    }
+
+    /// How many pictures are searched; none before they are loaded.
+    #[must_use]
+    pub fn pictures(&self) -> Option<usize> {
+        match self {
+            Self::Sqlite(store) => store.pictures(),
+        }
+    }
+
+    /// As [`Catalogue::nearest`], on this thread, by a store that searches in this process; `None` by one that must be
+    /// waited for. A chip that goes on to search saves the way to another thread.
+    #[must_use]
+    pub fn nearest_here(&self, search: &Nearest) -> Option<Result<Vec<Match>, CatalogueError>> {
+        match self {
+            Self::Sqlite(store) => Some(store.nearest_here(search)),
+        }
+    }
+
+    /// Hands over a write whose outcome nobody waits for; it may be left out.
+    pub fn write_unobserved(&self, write: Write) {
+        match self {
+            Self::Sqlite(store) => store.write_unobserved(write),
+        }
+    }
+
+    /// Loads the index, or builds it, and lets searches and writes begin.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn load(
+        &self,
+        origin: Origin,
+        dimensions: usize,
+        threads: usize,
+        progress: Arc<Progress>,
+    ) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.load(origin, dimensions, threads, progress).await,
+        }
+    }
+
+    /// What made the stored embeddings; none before the first.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.origin().await,
+        }
+    }
+
+    /// Records what makes the embeddings of an empty catalogue, with its model's file.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn set_origin(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.set_origin(origin, model).await,
+        }
+    }
+
+    /// The file of a model that the catalogue keeps.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn model(&self, id: String) -> Result<Option<Vec<u8>>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.model(id).await,
+        }
+    }
+
+    /// Keeps the file of the present embeddings' model, where an older version has not.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn keep_model(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.keep_model(origin, model).await,
+        }
+    }
+
+    /// How many products are stored.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn count(&self) -> Result<usize, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.count().await,
+        }
+    }
+
+    /// Whether there is a product of this id.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn holds(&self, id: String) -> Result<bool, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.holds(id).await,
+        }
+    }
+
+    /// The product of this id.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn product(&self, id: String) -> Result<Product, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.product(id).await,
+        }
+    }
+
+    /// Up to `limit` products behind `after` that pass, in the order in which they were first stored.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn page(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        filter: Option<Filter>,
+    ) -> Result<Page, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.page(after, limit, filter).await,
+        }
+    }
+
+    /// The file of one of a product's pictures.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.picture(product, picture).await,
+        }
+    }
+
+    /// The products whose pictures are nearest to the embeddings of a search.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn nearest(&self, search: Nearest) -> Result<Vec<Match>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.nearest(search).await,
+        }
+    }
+
+    /// What made them, and for each product of `ids` the embeddings of its pictures.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn embeddings_of(
+        &self,
+        ids: Vec<String>,
+    ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.embeddings_of(ids).await,
+        }
+    }
+
+    /// Does a write; once it is answered it is durable and searchable. Refused where too many wait; dropped before its
+    /// turn, it is not done.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn write(&self, write: Write) -> Result<Written, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.write(write).await,
+        }
+    }
+
+    /// Does writes in their order; waits where too many wait.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn write_many(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.write_many(writes).await,
+        }
+    }
+
+    /// Stores products into a catalogue that is not loaded, all or none.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.store_all(products).await,
+        }
+    }
+
+    /// The import of this id.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn import(&self, id: String) -> Result<Import, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.import(id).await,
+        }
+    }
+
+    /// The imports that are not done, the oldest first: at most `count`.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn open_imports(&self, count: usize) -> Result<Vec<OpenImport>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.open_imports(count).await,
+        }
+    }
+
+    /// The next lines of the oldest import that has been received: at most `count`, and about `bytes`. None where nothing
+    /// waits. Lines stay with the import until a write settles them; this store has one process, which claims one lease at
+    /// a time.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn claim(&self, count: usize, bytes: usize) -> Result<Option<Lease>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.claim(count, bytes).await,
+        }
+    }
+
+    /// What makes the next embeddings, where re-embedding has begun.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.next_origin().await,
+        }
+    }
+
+    /// Begins re-embedding, or resumes it if it was begun for the same origin.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.begin_reembedding(origin, model).await,
+        }
+    }
+
+    /// Drops what re-embedding has made so far.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn cancel_reembedding(&self) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.cancel_reembedding().await,
+        }
+    }
+
+    /// How many pictures have a next embedding, and how many there are.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn reembedded(&self) -> Result<(usize, usize), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.reembedded().await,
+        }
+    }
+
+    /// Up to `count` pictures, and about `bytes` of them, that have no next embedding.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn without_embedding(
+        &self,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.without_embedding(count, bytes).await,
+        }
+    }
+
+    /// Adds next embeddings, durably; those of pictures that are gone are left out.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.add_embeddings(made).await,
+        }
+    }
+
+    /// Makes the next embeddings the catalogue's, at one moment between two writes; `embed` makes the few that were
+    /// written last. False where too many have none yet. Before the catalogue is loaded, all must have one.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn adopt(
+        &self,
+        dimensions: usize,
+        embed: EmbedLast,
+        background: Background,
+    ) -> Result<bool, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.adopt(dimensions, embed, background).await,
+        }
+    }
+
+    /// Counts, and the state of the index.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn stats(&self) -> Result<CatalogueStats, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.stats().await,
+        }
+    }
+
+    /// The recall of the index, measured against the exact search on a sample.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn recall(&self) -> Result<Recall, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.recall().await,
+        }
+    }
+
+    /// Does the writes that wait, keeps the index for the next start, and ends. What comes later is refused.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Picture → spikes → embedding, on one thread.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::ChipError;
+use super::maker::Maker;
+use super::options::RunOptions;
+use super::rates::Took;
+use crate::catalogue::{NewPicture, StoredPicture};
+use engine::chip::report::Emulation;
+use engine::embedding::{Embedding, Prediction, is_zero};
+use engine::emulator::Emulator;
+use engine::model::Model;
+use engine::model::trace::Trace;
+use engine::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
+
+/// The result of running one picture, and the time that this host took.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    pub embedding: Embedding,
+    pub prediction: Prediction,
+    pub emulation: Emulation,
+    /// Present if it was requested.
+    pub trace: Option<Trace>,
+    /// Decoding and preparing.
+    pub decode_time: Duration,
+    pub emulation_time: Duration,
+}
+
+impl Embedded {
+    /// The time that it took on this host.
+    pub fn took(&self) -> Took {
+        Took {
+            decoding: self.decode_time,
+            emulation: self.emulation_time,
+            search: Duration::ZERO,
+        }
+    }
+}
+
+/// No limit on the size of a picture: stored ones were checked when they were uploaded.
+pub const STORED: DecodeLimits = DecodeLimits { max_pixels: u64::MAX };
+
+/// One emulated chip, and the preparation of pictures for it.
+#[derive(Debug)]
+pub struct Embedder {
+    model: Arc<Model>,
+    emulator: Emulator,
+    limits: DecodeLimits,
+}
+
+impl Embedder {
+    /// Lays the model out on a chip of its own.
+    pub fn new(model: Arc<Model>, limits: DecodeLimits) -> Self {
+        let emulator = Emulator::new(Arc::clone(&model.snn), &model.placement.tilings());
+        Self {
+            model,
+            emulator,
+            limits,
+        }
+    }
+
+    /// The model that it runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Lays out `model` in place of another one.
+    pub fn use_model(&mut self, model: &Arc<Model>) {
+        if !Arc::ptr_eq(&self.model, model) {
+            *self = Self::new(Arc::clone(model), self.limits);
+        }
+    }
+
+    /// Decodes an image file and prepares it for the network.
+    pub fn prepare(&self, bytes: &[u8], mode: Mode) -> Result<(Decoded, Picture), ChipError> {
+        let decoded = decode(bytes, &self.limits)?;
+        let network = &self.model.snn.network;
+        let picture = prepare(&decoded, network.input, network.recipe, mode)?;
+        Ok((decoded, picture))
+    }
+
+    /// Runs an image file.
+    pub fn embed(&mut self, bytes: &[u8], options: RunOptions) -> Result<Embedded, ChipError> {
+        let start = Instant::now();
+        let (_, picture) = self.prepare(bytes, options.mode)?;
+        let decode_time = start.elapsed();
+        let mut embedded = self.embed_picture(&picture, options)?;
+        embedded.decode_time = decode_time;
+        Ok(embedded)
+    }
+
+    /// Runs a prepared picture.
+    pub fn embed_picture(&mut self, picture: &Picture, options: RunOptions) -> Result<Embedded, ChipError> {
+        let start = Instant::now();
+        let time_steps = options.time_steps.of(&mut self.emulator, picture)?;
+        let outcome = self.emulator.run(picture, time_steps)?;
+        let emulation_time = start.elapsed();
+        let snn = &self.model.snn;
+        let mut embedded = Embedded {
+            embedding: Embedding::read(snn, outcome, options.probe, time_steps)?,
+            prediction: Prediction::read(snn, outcome),
+            emulation: Emulation::of(
+                &snn.network,
+                &outcome.events,
+                &self.model.placement,
+                self.model.cost_model,
+            ),
+            trace: None,
+            decode_time: Duration::ZERO,
+            emulation_time,
+        };
+        if options.trace {
+            let events = outcome.events.clone();
+            embedded.trace = Some(Trace::read(&self.model, &self.emulator, &events, picture)?);
+        }
+        Ok(embedded)
+    }
+
+    /// Runs an image file that is to be stored; one whose embedding is all zeros is refused. Gives the run as well.
+    ///
+    /// # Errors
+    /// Of the picture or of the run.
+    pub fn new_picture(
+        &mut self,
+        bytes: &[u8],
+        maker: &Maker,
+        mode: Mode,
+    ) -> Result<(NewPicture, Embedded), ChipError> {
+        let options = RunOptions {
+            mode,
+            ..maker.options()
+        };
+        self.use_model(&maker.model);
+        let start = Instant::now();
+        let (decoded, picture) = self.prepare(bytes, mode)?;
+        let decode_time = start.elapsed();
+        let mut embedded = self.embed_picture(&picture, options)?;
+        embedded.decode_time = decode_time;
+        if is_zero(&embedded.embedding.values) {
+            return Err(ChipError::EmptyEmbedding);
+        }
+        let new = NewPicture {
+            content_type: decoded.format().content_type().to_owned(),
+            width: decoded.width(),
+            height: decoded.height(),
+            bytes: bytes.to_vec(),
+            prepare: mode,
+            embedding: embedded.embedding.values.clone(),
+            origin: Arc::clone(&maker.origin),
+        };
+        Ok((new, embedded))
+    }
+
+    /// The embedding of a stored picture. A panic costs nothing but this picture.
+    ///
+    /// # Errors
+    /// Of the picture or of the run.
+    pub fn embed_stored(&mut self, picture: &StoredPicture, maker: &Maker) -> Result<Vec<i32>, ChipError> {
+        self.use_model(&maker.model);
+        let options = RunOptions {
+            mode: picture.prepare,
+            ..maker.options()
+        };
+        let run = AssertUnwindSafe(|| self.embed(&picture.bytes, options));
+        match std::panic::catch_unwind(run) {
+            Ok(embedded) => Ok(embedded?.embedding.values),
+            Err(_) => {
+                *self = Self::new(Arc::clone(&maker.model), self.limits);
+                Err(ChipError::WorkerPanicked)
+            }
+        }
+    }
+}

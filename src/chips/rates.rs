@@ -1,0 +1,159 @@
+//! Estimates of the time that work takes on this host, learned from the work done. The queue is bounded in time and not in
+//! requests: a photo of 10 MB or a run of 1,024 time steps takes far longer than one of 30 kB and 16.
+
+use std::time::Duration;
+
+use engine::embedding::stopping::Length;
+use parking_lot::Mutex;
+
+use super::options::RunOptions;
+
+/// The work of one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The size of its image file.
+    pub bytes: usize,
+    pub time_steps: u32,
+    pub searches: bool,
+}
+
+/// Time steps that this host emulates for a picture that stops early: it looks ahead and then runs again (the mean over
+/// test pictures, `docs/early-stopping.md`).
+const AUTO_STEPS: u32 = 80;
+
+impl Work {
+    /// A search by a known embedding.
+    pub const SEARCH: Self = Self {
+        bytes: 0,
+        time_steps: 0,
+        searches: true,
+    };
+
+    /// Running an image file.
+    pub fn of_picture(bytes: &[u8], options: RunOptions) -> Self {
+        Self {
+            bytes: bytes.len(),
+            time_steps: match options.time_steps {
+                Length::Fixed(time_steps) => time_steps.get(),
+                Length::Auto(_) => AUTO_STEPS,
+            },
+            searches: false,
+        }
+    }
+}
+
+/// The time that work took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Took {
+    pub decoding: Duration,
+    pub emulation: Duration,
+    pub search: Duration,
+}
+
+/// Seconds for a byte, a time step and a search.
+#[derive(Debug)]
+pub struct Rates(Mutex<[f64; 3]>);
+
+impl Default for Rates {
+    /// Guesses for a slow host, until something has been measured.
+    fn default() -> Self {
+        Self(Mutex::new([100e-9, 50e-6, 5e-3]))
+    }
+}
+
+impl Rates {
+    /// The weight of a measurement against all earlier ones.
+    const WEIGHT: f64 = 1.0 / 16.0;
+
+    /// The time that the work will probably take.
+    pub fn estimate(&self, work: Work) -> Duration {
+        let rates = *self.0.lock();
+        let seconds: f64 = amounts(work)
+            .iter()
+            .zip(rates)
+            .map(|(amount, rate)| amount * rate)
+            .sum();
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// Learns from work that has been done.
+    pub fn learn(&self, work: Work, took: Took) {
+        let mut rates = self.0.lock();
+        let times = [took.decoding, took.emulation, took.search];
+        for ((rate, amount), time) in rates.iter_mut().zip(amounts(work)).zip(times) {
+            if amount > 0.0 {
+                *rate += (time.as_secs_f64() / amount - *rate) * Self::WEIGHT;
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn amounts(work: Work) -> [f64; 3] {
+    [
+        work.bytes as f64,
+        f64::from(work.time_steps),
+        f64::from(u8::from(work.searches)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_follow_what_was_measured() {
+        let rates = Rates::default();
+        let work = Work {
+            bytes: 1_000,
+            time_steps: 16,
+            searches: true,
+        };
+        let took = Took {
+            decoding: Duration::from_micros(100),
+            emulation: Duration::from_micros(160),
+            search: Duration::from_micros(1_000),
+        };
+        for _ in 0..200 {
+            rates.learn(work, took);
+        }
+        let close = |work: Work, microseconds: f64| {
+            let estimate = rates.estimate(work).as_secs_f64() * 1e6;
+            assert!(
+                (estimate / microseconds - 1.0).abs() < 0.01,
+                "{work:?}: {estimate} us"
+            );
+        };
+        close(work, 1_260.0);
+        close(
+            Work {
+                time_steps: 128,
+                ..work
+            },
+            2_380.0,
+        );
+        close(
+            Work {
+                searches: false,
+                ..work
+            },
+            260.0,
+        );
+        close(
+            Work {
+                bytes: 100_000,
+                ..work
+            },
+            11_160.0,
+        );
+        // Work without a picture says nothing of pictures.
+        rates.learn(
+            Work {
+                searches: true,
+                ..Work::default()
+            },
+            took,
+        );
+        close(work, 1_260.0);
+    }
+}

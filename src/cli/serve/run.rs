@@ -1,0 +1,104 @@
+//! The life of a server: it listens, loads its catalogue, answers until a signal comes, drains and ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::sync::oneshot;
+
+use crate::cli::progress;
+use crate::http::keys::Keys;
+use crate::http::{App, listen, router};
+use crate::service::Service;
+
+/// How long requests may take to end after a signal.
+const DRAIN: Duration = Duration::from_secs(9);
+/// The least time that is left for keeping the index.
+const KEEP: Duration = Duration::from_millis(500);
+
+/// Serves until a signal comes or the catalogue cannot be loaded.
+pub async fn listen(listen: SocketAddr, app: Arc<App>) -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
+        format!("{listen} cannot be listened on; is another server there? name another with --listen")
+    })?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "listening");
+    if let Some(keys) = &app.keys {
+        tokio::spawn(reread_at_hangup(Arc::clone(keys))?);
+    }
+    let service = Arc::clone(&app.service);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let limits = app.limits;
+    let server = tokio::spawn(async move {
+        let stopped = async {
+            // A dropped sender means the same: stop.
+            let _ = stopped.await;
+        };
+        listen::serve(listener, router(app), &limits, stopped).await;
+    });
+    let loading = tokio::spawn(load(Arc::clone(&service)));
+    let mut loading = std::pin::pin!(async {
+        loading
+            .await
+            .context("loading the catalogue failed; the log says where")??;
+        tracing::info!(%address, pictures = service.pictures(), "ready");
+        std::future::pending::<Result<()>>().await
+    });
+    tokio::select! {
+        signal = signalled() => signal?,
+        result = &mut loading => return result,
+    }
+    tracing::info!("draining");
+    let started = Instant::now();
+    service.drain();
+    drop(stop);
+    match tokio::time::timeout(DRAIN, server).await {
+        Ok(ended) => ended?,
+        Err(_) => tracing::warn!("some requests did not end in time"),
+    }
+    // What is not kept in time is only rebuilt at the next start.
+    let left = (started + DRAIN).saturating_duration_since(Instant::now());
+    if tokio::time::timeout(left.max(KEEP), service.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the index could not be kept in time");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Loads the catalogue, with a progress bar.
+async fn load(service: Arc<Service>) -> Result<()> {
+    let shown = progress::shown(Arc::clone(&service.progress));
+    let loaded = service.load().await.context("the catalogue");
+    drop(shown);
+    loaded
+}
+
+/// Reads the keys again at each SIGHUP.
+fn reread_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match keys.reread() {
+                Ok(count) => tracing::info!(count, "the keys were read again"),
+                Err(error) => tracing::error!(%error, "the keys stay as they were"),
+            }
+        }
+    })
+}
+
+/// Resolves at SIGTERM or SIGINT.
+async fn signalled() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

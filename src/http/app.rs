@@ -1,0 +1,46 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+
+use super::cors::WebOrigin;
+use super::keys::Keys;
+use super::limits::{Bodies, Limits, Rates};
+use super::metrics::Requests;
+use crate::service::Service;
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App {
+    pub service: Arc<Service>,
+    pub limits: Limits,
+    pub bodies: Bodies,
+    /// `None` where callers are not limited in how often they ask.
+    pub rates: Option<Rates>,
+    /// `None` where requests need no key.
+    pub keys: Option<Arc<Keys>>,
+    /// Origins whose web pages may send requests, beside this server's own pages.
+    pub origins: Vec<WebOrigin>,
+    /// Counted for `/metrics`.
+    pub requests: Requests,
+}
+
+impl App {
+    /// The state of a server that has answered nothing yet.
+    #[must_use]
+    pub fn new(
+        service: Arc<Service>,
+        limits: Limits,
+        keys: Option<Arc<Keys>>,
+        origins: Vec<WebOrigin>,
+    ) -> Self {
+        Self {
+            service,
+            bodies: Bodies::new(&limits),
+            rates: limits.rate.map(Rates::new),
+            limits,
+            keys,
+            origins,
+            requests: Requests::default(),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! `POST /v1/imports` and `GET /v1/imports/{id}`: many products in one stream, one on each line.
+
+use std::sync::Arc;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use futures_util::StreamExt;
+use serde::Serialize;
+use serde_json::json;
+
+use super::answers::location;
+use crate::http::app::App;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::endpoints::NoOptions;
+use crate::http::request::extract::{Parameters, Ready};
+use crate::service::Clock;
+use crate::service::ServiceError;
+use crate::service::imports::OpenImportStatus;
+
+/// Content types of NDJSON as clients write them; a request without one is accepted, too.
+const NDJSON: [&str; 6] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/json",
+    "application/octet-stream",
+    "text/plain",
+];
+
+/// Lines and bytes that are committed together while lines come in.
+const LINES: usize = 256;
+const BYTES: usize = 1 << 20;
+
+/// The answer of `GET /v1/imports/{id}`.
+#[derive(Debug, Serialize)]
+pub struct ImportAnswer {
+    id: String,
+    state: &'static str,
+    received: u64,
+    stored: u64,
+    failed: u64,
+    errors: Vec<LineError>,
+    seconds_left: Option<f64>,
+}
+
+/// An unfinished import, in the answer of `GET /v1/stats`.
+#[derive(Debug, Serialize)]
+pub struct OpenImportAnswer {
+    id: String,
+    state: &'static str,
+    received: u64,
+    stored: u64,
+    failed: u64,
+    seconds_left: Option<f64>,
+}
+
+impl From<OpenImportStatus> for OpenImportAnswer {
+    fn from(open: OpenImportStatus) -> Self {
+        Self {
+            id: open.import.id,
+            state: open.import.state.as_str(),
+            received: open.import.received,
+            stored: open.import.stored,
+            failed: open.import.failed,
+            seconds_left: open.seconds_left,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct LineError {
+    line: u64,
+    id: Option<String>,
+    detail: String,
+}
+
+/// Stores the lines as they come and answers once all of them are durable; then they become products.
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    _: Ready,
+    _: Parameters<NoOptions>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let content_type = content_type(&headers)?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut import = app.service.begin_import(id.clone(), clock.restarted()).await?;
+    let mut stream = body.into_data_stream();
+    let mut lines = Lines::new(app.limits.body);
+    // The stream may take any time, but its next piece must come within the time limit.
+    let next = async |stream: &mut BodyDataStream| Ok::<_, ServiceError>(stream.next().await);
+    while let Some(piece) = clock.restarted().limit(next(&mut stream)).await? {
+        lines.add(&piece.map_err(|_| Problem::broken_body())?)?;
+        if lines.complete.len() >= LINES || lines.bytes >= BYTES {
+            import.lines(lines.take(), clock.restarted()).await?;
+        }
+    }
+    lines.end();
+    // A stream without lines says that there is nothing new; a request without a body was not meant as an import.
+    if lines.ended == 0 && content_type.is_none() {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            "there is no body; send one JSON object a line as application/x-ndjson",
+        ));
+    }
+    let rest = lines.take();
+    if !rest.is_empty() {
+        import.lines(rest, clock.restarted()).await?;
+    }
+    import.whole(clock.restarted()).await?;
+    app.service.wake_importer();
+    let location = [(header::LOCATION, location(&["v1", "imports", &id]))];
+    Ok((StatusCode::ACCEPTED, location, Json(json!({ "id": id }))).into_response())
+}
+
+/// The content type without its parameters, if there is one.
+fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(None);
+    };
+    let content_type = content_type.to_str().unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if NDJSON.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+        return Ok(Some(essence));
+    }
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        format!("the Content-Type is {essence:?}; send one JSON object a line as application/x-ndjson"),
+    ))
+}
+
+/// Splits a stream of bytes into lines, each with its number; blank lines are left out but counted.
+struct Lines {
+    /// Bytes that a line may have.
+    longest: usize,
+    /// The last line, of which more may follow.
+    open: Vec<u8>,
+    /// Lines that have ended.
+    ended: u64,
+    complete: Vec<(u64, Vec<u8>)>,
+    /// Bytes of the complete lines.
+    bytes: usize,
+}
+
+impl Lines {
+    fn new(longest: usize) -> Self {
+        Self {
+            longest,
+            open: Vec::new(),
+            ended: 0,
+            complete: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Adds the next bytes of the stream, or refuses a line that is too large.
+    fn add(&mut self, piece: &[u8]) -> Result<(), Problem> {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            if self.open.len() + part.len() > self.longest {
+                let (line, most) = (self.ended + 1, self.longest);
+                return Err(Problem::new(
+                    Code::TooLarge,
+                    format!("line {line} is larger than {most} bytes; nothing was imported"),
+                ));
+            }
+            self.open.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the last line, which may have no line break.
+    fn end(&mut self) {
+        if !self.open.is_empty() {
+            self.end_line();
+        }
+    }
+
+    fn end_line(&mut self) {
+        self.ended += 1;
+        let line = std::mem::take(&mut self.open);
+        if !line.trim_ascii().is_empty() {
+            self.bytes += line.len();
+            self.complete.push((self.ended, line));
+        }
+    }
+
+    /// Takes the complete lines out.
+    fn take(&mut self) -> Vec<(u64, Vec<u8>)> {
+        self.bytes = 0;
+        std::mem::take(&mut self.complete)
+    }
+}
+
+/// The progress of an import, and which lines were refused.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    _: Parameters<NoOptions>,
+) -> Result<Json<ImportAnswer>, Problem> {
+    let status = app.service.import(id.clone()).await?;
+    let errors = status.import.errors.into_iter().map(|error| LineError {
+        line: error.line,
+        id: error.id,
+        detail: error.detail,
+    });
+    Ok(Json(ImportAnswer {
+        id,
+        state: status.import.state.as_str(),
+        received: status.import.received,
+        stored: status.import.stored,
+        failed: status.import.failed,
+        errors: errors.collect(),
+        seconds_left: status.seconds_left,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_numbered_and_joined_over_pieces_and_blank_ones_only_counted() {
+        let mut lines = Lines::new(8);
+        for piece in [b"a".as_slice(), b"b\n \n", b"c\nd"] {
+            lines.add(piece).unwrap();
+        }
+        assert_eq!(lines.take(), [(1, b"ab\n".to_vec()), (3, b"c\n".to_vec())]);
+        lines.end();
+        lines.end();
+        assert_eq!((lines.take(), lines.ended), (vec![(4, b"d".to_vec())], 4));
+        let refusal = lines.add(b"123456789").unwrap_err();
+        assert_eq!(refusal.code, Code::TooLarge);
+        assert!(refusal.detail.starts_with("line 5 is larger than 8 bytes"));
+    }
+}

@@ -1,0 +1,135 @@
+//! `GET /metrics`: latency, traffic, errors and load of the server, and what its chips did, for Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::http::app::App;
+use crate::http::metrics::{counter, gauge};
+use crate::http::problem::Problem;
+use crate::http::request::endpoints::NoOptions;
+use crate::http::request::extract::Parameters;
+use crate::service::Service;
+use crate::service::imports::OpenImportStatus;
+use crate::service::stats::Stats;
+
+/// All metrics; those of the catalogue only while it is ready.
+pub async fn metrics(State(app): State<Arc<App>>, _: Parameters<NoOptions>) -> Result<Response, Problem> {
+    let service = &app.service;
+    let ready = service.ready().is_ok();
+    let mut out = String::new();
+    app.requests.render(&mut out);
+    emulation(&mut out, service);
+    load(&mut out, service, ready);
+    if ready {
+        let stats = service.sampled_stats().await?;
+        catalogue(&mut out, &stats);
+        imports(&mut out, &service.open_imports().await?);
+        recall(&mut out, &stats);
+    }
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4");
+    Ok(([(header::CONTENT_TYPE, content_type)], out).into_response())
+}
+
+fn emulation(out: &mut String, service: &Service) {
+    let counted = service.counters.now();
+    for (name, help, value) in [
+        (
+            "spikelens_pictures_emulated_total",
+            "Pictures run on the emulated chips for requests.",
+            counted.pictures as f64,
+        ),
+        (
+            "spikelens_emulated_spikes_total",
+            "Spikes fired by them, input layer included.",
+            counted.spikes as f64,
+        ),
+        (
+            "spikelens_emulated_synaptic_operations_total",
+            "Weights added to membranes by them.",
+            counted.synaptic_operations as f64,
+        ),
+        (
+            "spikelens_modelled_energy_joules_total",
+            "Energy that the chip would have spent on them, modelled.",
+            counted.energy_j,
+        ),
+    ] {
+        counter(out, name, help, value);
+    }
+}
+
+fn load(out: &mut String, service: &Service, ready: bool) {
+    let flag = |set: bool| f64::from(u8::from(set));
+    for (name, help, value) in [
+        (
+            "spikelens_queue_seconds",
+            "Estimated work that waits for the emulators or runs on them.",
+            service.queued().as_secs_f64(),
+        ),
+        (
+            "spikelens_queue_limit_seconds",
+            "Work at which requests are refused as overloaded.",
+            service.queue_limit().as_secs_f64(),
+        ),
+        ("spikelens_chips", "Emulated chips.", service.chips() as f64),
+        ("spikelens_ready", "1 while searches are answered.", flag(ready)),
+        (
+            "spikelens_reembedding",
+            "1 while the stored pictures are re-embedded and the old embeddings answer.",
+            flag(service.reembedding().is_some()),
+        ),
+    ] {
+        gauge(out, name, help, value);
+    }
+}
+
+fn catalogue(out: &mut String, stats: &Stats) {
+    for (name, help, value) in [
+        ("spikelens_products", "Stored products.", stats.catalogue.products),
+        ("spikelens_pictures", "Stored pictures.", stats.catalogue.pictures),
+        (
+            "spikelens_index_removed",
+            "Embeddings of removed pictures that are in the index until it is rebuilt.",
+            stats.catalogue.index.removed,
+        ),
+        (
+            "spikelens_index_unlinked",
+            "Embeddings that are not in the graph yet.",
+            stats.catalogue.index.unlinked,
+        ),
+    ] {
+        gauge(out, name, help, value as f64);
+    }
+}
+
+fn recall(out: &mut String, stats: &Stats) {
+    if let Some(recall) = stats.recall.recall {
+        let help =
+            "Share of the exact search's ten best that the index finds, on a sample, at most a minute old.";
+        gauge(out, "spikelens_index_recall", help, recall);
+    }
+}
+
+fn imports(out: &mut String, open: &[OpenImportStatus]) {
+    let waiting = open.iter().map(|open| {
+        let import = &open.import;
+        import.received - import.stored - import.failed
+    });
+    for (name, help, value) in [
+        (
+            "spikelens_imports_open",
+            "Unfinished imports, at most 100.",
+            open.len() as f64,
+        ),
+        (
+            "spikelens_import_lines_waiting",
+            "Lines of these imports that are neither products nor errors yet.",
+            waiting.sum::<u64>() as f64,
+        ),
+    ] {
+        gauge(out, name, help, value);
+    }
+}

@@ -1,0 +1,10 @@
+//! One function for each route: it names what it reads in its arguments, calls the service and shapes the answer.
+
+mod answers;
+pub mod imports;
+pub mod metrics;
+pub mod model;
+pub mod pictures;
+pub mod products;
+pub mod search;
+pub mod status;

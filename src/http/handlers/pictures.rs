@@ -1,0 +1,66 @@
+//! `/v1/products/{id}/pictures` and the pictures under it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use sha2::{Digest, Sha256};
+
+use super::answers::location;
+use crate::http::app::App;
+use crate::http::entity_tag;
+use crate::http::problem::Problem;
+use crate::http::request::endpoints::{AddPicture, NoOptions};
+use crate::http::request::extract::{Parameters, Payload, Ready};
+use crate::service::Clock;
+use engine::network::hex;
+
+/// The id of a picture never refers to another one, so what is under its address never changes.
+const CACHING: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// Adds a picture to a product.
+pub async fn add(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    _: Ready,
+    Path(id): Path<String>,
+    Payload(request): Payload<AddPicture>,
+) -> Result<Response, Problem> {
+    let (image, mode) = (request.image.into_inner(), request.prepare.unwrap_or_default());
+    let picture = app.service.add_picture(id.clone(), image, mode, clock);
+    let picture = picture.await?;
+    let location = location(&["v1", "products", &id, "pictures", &picture.id]);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(picture)).into_response())
+}
+
+/// A picture's file as it was stored, or 304 for a client that has it already.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Path((product, picture)): Path<(String, String)>,
+    _: Parameters<NoOptions>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let file = app.service.picture(product, picture).await?;
+    let tag = format!("\"{}\"", hex(&Sha256::digest(&file.bytes)));
+    let known = entity_tag::matches(&headers, &tag);
+    let value = |text: &str| HeaderValue::from_str(text).expect("a hash, or a content type of our own");
+    let caching = [(header::ETAG, value(&tag)), (header::CACHE_CONTROL, CACHING)];
+    if known {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    }
+    let content_type = [(header::CONTENT_TYPE, value(&file.content_type))];
+    Ok((caching, content_type, file.bytes).into_response())
+}
+
+/// Removes a picture of a product, unless it is the only one.
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    Path((product, picture)): Path<(String, String)>,
+    _: Parameters<NoOptions>,
+) -> Result<StatusCode, Problem> {
+    app.service.delete_picture(product, picture, clock).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

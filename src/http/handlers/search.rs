@@ -1,0 +1,154 @@
+//! `POST /v1/embeddings`, and the searches: by picture or embedding, by a product, by several products.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::Serialize;
+
+use super::answers::{MatchAnswer, ModelName};
+use crate::http::app::App;
+use crate::http::problem::Problem;
+use crate::http::request::endpoints::{Embed, Recommend, Search, Similar};
+use crate::http::request::extract::{Parameters, Payload, Ready};
+use crate::service::Clock;
+use crate::service::{EmbeddedBy, Found, Times};
+use engine::chip::report::Emulation;
+use engine::embedding::Prediction;
+use engine::model::trace::Trace;
+use engine::network::Probe;
+
+/// The answer of `POST /v1/embeddings`.
+#[derive(Debug, Serialize)]
+pub struct EmbeddingAnswer {
+    model: ModelName,
+    probe: Probe,
+    time_steps: u32,
+    dimensions: usize,
+    embedding: Vec<i32>,
+    prediction: Prediction,
+    emulation: Emulation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Trace>,
+    timing: Times,
+}
+
+/// The answer of `POST /v1/search`.
+#[derive(Debug, Serialize)]
+pub struct SearchAnswer {
+    matches: Vec<MatchAnswer>,
+    model: ModelName,
+    probe: Probe,
+    time_steps: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prediction: Option<Prediction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emulation: Option<Emulation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Trace>,
+    timing: Times,
+}
+
+impl From<Found> for SearchAnswer {
+    fn from(found: Found) -> Self {
+        let maker = found.maker;
+        let mut answer = Self {
+            matches: found.matches.into_iter().map(MatchAnswer::from).collect(),
+            model: ModelName::from(&*maker.model),
+            probe: maker.origin.probe,
+            time_steps: maker.origin.time_steps.get(),
+            prediction: None,
+            emulation: None,
+            trace: None,
+            timing: found.times,
+        };
+        if let Some(embedded) = found.embedded {
+            answer.time_steps = embedded.embedding.time_steps.get();
+            answer.prediction = Some(embedded.prediction);
+            answer.emulation = Some(embedded.emulation);
+            answer.trace = embedded.trace;
+        }
+        answer
+    }
+}
+
+/// The answer of `GET /v1/products/{id}/similar` and of `POST /v1/recommend`.
+#[derive(Debug, Serialize)]
+pub struct SimilarAnswer {
+    matches: Vec<MatchAnswer>,
+    model: ModelName,
+    probe: Probe,
+    timing: Times,
+}
+
+impl From<Found> for SimilarAnswer {
+    fn from(found: Found) -> Self {
+        Self {
+            matches: found.matches.into_iter().map(MatchAnswer::from).collect(),
+            model: ModelName::from(&*found.maker.model),
+            probe: found.maker.origin.probe,
+            timing: found.times,
+        }
+    }
+}
+
+/// A picture's embedding, also if it is all zeros, and what the chip would have spent on it.
+pub async fn embed(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    Payload(request): Payload<Embed>,
+) -> Result<Json<EmbeddingAnswer>, Problem> {
+    let (image, choice) = request.into_run();
+    let EmbeddedBy {
+        embedded,
+        maker,
+        times,
+    } = app.service.embed(image, choice, clock).await?;
+    Ok(Json(EmbeddingAnswer {
+        model: ModelName::from(&*maker.model),
+        probe: embedded.embedding.probe,
+        time_steps: embedded.embedding.time_steps.get(),
+        dimensions: embedded.embedding.values.len(),
+        embedding: embedded.embedding.values,
+        prediction: embedded.prediction,
+        emulation: embedded.emulation,
+        trace: embedded.trace,
+        timing: times,
+    }))
+}
+
+/// The products that look most like a picture, or that are nearest to an embedding.
+pub async fn search(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    _: Ready,
+    Payload(request): Payload<Search>,
+) -> Result<Json<SearchAnswer>, Problem> {
+    let (query, options) = request.into_query();
+    let found = app.service.search(query, options, clock).await?;
+    Ok(Json(found.into()))
+}
+
+/// The products that look most like a stored one; nothing is emulated.
+pub async fn similar(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    Path(id): Path<String>,
+    Parameters(request): Parameters<Similar>,
+    _: Ready,
+) -> Result<Json<SimilarAnswer>, Problem> {
+    let found = app.service.similar(id, request.ranking.into(), clock).await?;
+    Ok(Json(found.into()))
+}
+
+/// The products that look like some stored ones and unlike others; nothing is emulated.
+pub async fn recommend(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    _: Ready,
+    Payload(request): Payload<Recommend>,
+) -> Result<Json<SimilarAnswer>, Problem> {
+    let (taste, options) = request.into_taste();
+    let found = app.service.recommend(taste, options, clock).await?;
+    Ok(Json(found.into()))
+}

@@ -1,0 +1,70 @@
+//! The state of the server: `GET /healthz`, `/readyz` and `/v1/stats`; and its description, `GET /openapi.yaml`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::answers::{ModelName, ReembeddingAnswer};
+use super::imports::OpenImportAnswer;
+use crate::http::app::App;
+use crate::http::problem::Problem;
+use crate::http::request::endpoints::NoOptions;
+use crate::http::request::extract::{Parameters, Ready};
+use crate::service::Service;
+
+/// Whether the process answers at all.
+pub async fn healthz() -> Json<Value> {
+    Json(json!({"status": "alive"}))
+}
+
+/// Whether searches are answered; while they are not, [`Ready`] says why.
+pub async fn readyz(State(app): State<Arc<App>>, _: Ready) -> Json<Value> {
+    let service = &app.service;
+    Json(with_reembedding(
+        service,
+        json!({
+            "status": "ready",
+            "pictures": service.pictures(),
+            "chips": service.chips(),
+        }),
+    ))
+}
+
+/// Counts, the state of the index, its recall on a sample, and the open imports.
+pub async fn stats(State(app): State<Arc<App>>, _: Parameters<NoOptions>) -> Result<Json<Value>, Problem> {
+    let stats = app.service.stats().await?;
+    let imports = app.service.open_imports().await?;
+    let imports: Vec<_> = imports.into_iter().map(OpenImportAnswer::from).collect();
+    Ok(Json(with_reembedding(
+        &app.service,
+        json!({
+            "imports": imports,
+            "products": stats.catalogue.products,
+            "pictures": stats.catalogue.pictures,
+            "index": stats.catalogue.index,
+            "recall": stats.recall,
+            "model": ModelName::from(&*stats.maker.model),
+            "probe": stats.maker.origin.probe,
+            "time_steps": stats.maker.origin.time_steps.get(),
+        }),
+    )))
+}
+
+/// Adds the field `reembedding` while other embeddings are being made.
+fn with_reembedding(service: &Service, mut answer: Value) -> Value {
+    if let Some(reembedding) = service.reembedding() {
+        answer["reembedding"] = json!(ReembeddingAnswer::from(&*reembedding));
+    }
+    answer
+}
+
+/// The description of this interface.
+pub async fn openapi() -> Response {
+    let content_type = HeaderValue::from_static("application/yaml");
+    let document = include_str!("../../../openapi.yaml");
+    ([(header::CONTENT_TYPE, content_type)], document).into_response()
+}

@@ -1,0 +1,157 @@
+//! What requests pass through: [`answer`] around all of them, [`guard`] around each route.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+
+use super::access::{Access, KeyName, admit};
+use super::app::App;
+use super::listen::OverConnectionLimit;
+use super::problem::Problem;
+use super::request_id::{REQUEST_ID, request_id};
+use crate::service::Clock;
+use crate::service::ServiceError;
+
+/// How long a route may take to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeLimit {
+    /// The request's time limit holds for the whole answer.
+    Answer,
+    /// The body may be of any length: its handler applies the limit to each piece.
+    Piece,
+}
+
+/// Who may use a route, and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    pub access: Access,
+    pub time: TimeLimit,
+}
+
+/// Marks the answer to a request whose handler panicked.
+#[derive(Debug, Clone, Copy)]
+struct Panicked;
+
+/// What [`guard`] works with.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    pub app: Arc<App>,
+    pub policy: Policy,
+}
+
+/// Around every request: its id, its clock, problem documents for refusals, metrics and the access log.
+pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let clock = Clock::start(app.limits.time);
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let refused = request.extensions().get::<OverConnectionLimit>().is_some();
+    let response = if refused {
+        Problem::overloaded().into_response()
+    } else {
+        request.extensions_mut().insert(clock);
+        next.run(request).await
+    };
+    if response.extensions().get::<Panicked>().is_some() {
+        tracing::error!(request_id = id, %method, path, "a handler panicked");
+    }
+    let key = response.extensions().get::<KeyName>().cloned();
+    let mut response = as_problem(response, &id);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if refused {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    let (status, took) = (response.status().as_u16(), clock.elapsed());
+    app.requests
+        .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
+    tracing::info!(
+        request_id = id,
+        %method,
+        path,
+        key = key.as_ref().map(|key| &*key.0),
+        status,
+        elapsed_ms = took.as_secs_f64() * 1e3,
+        "answered"
+    );
+    response
+}
+
+/// Around a route: admits the request by the route's policy, holds its answer to the time limit, and answers for handlers
+/// that panic.
+pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let Guard { app, policy } = guard;
+    let key = match admit(&app, policy.access, &request) {
+        Ok(key) => key,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let deadline = request.extensions().get::<Clock>().map(|clock| clock.deadline());
+    let answered = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .map(|answered| {
+            let panicked = |_| (Extension(Panicked), Problem::internal()).into_response();
+            answered.unwrap_or_else(panicked)
+        });
+    let mut response = match (policy.time, deadline) {
+        (TimeLimit::Answer, Some(deadline)) => tokio::time::timeout_at(deadline.into(), answered)
+            .await
+            .unwrap_or_else(|_| Problem::from(ServiceError::DeadlineExceeded).into_response()),
+        _ => answered.await,
+    };
+    if let Some(key) = key {
+        response.extensions_mut().insert(key);
+    }
+    response
+}
+
+/// Answers requests to unknown paths.
+pub async fn not_found(state: State<Arc<App>>, request: Request) -> Response {
+    unrouted(&state, &request, StatusCode::NOT_FOUND)
+}
+
+/// Answers requests with a method that their path does not have; axum adds `Allow`.
+pub async fn method_not_allowed(state: State<Arc<App>>, request: Request) -> Response {
+    unrouted(&state, &request, StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn unrouted(app: &App, request: &Request, status: StatusCode) -> Response {
+    match admit(app, Access::unrouted(request.method()), request) {
+        Err(refusal) => refusal.into_response(),
+        Ok(key) => {
+            let mut response = Problem::of_status(status).into_response();
+            if let Some(key) = key {
+                response.extensions_mut().insert(key);
+            }
+            response
+        }
+    }
+}
+
+/// Renders the problem that a refusal carries, or makes one for what axum refused itself.
+fn as_problem(response: Response, id: &str) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let problem = response
+        .extensions()
+        .get::<Problem>()
+        .cloned()
+        .unwrap_or_else(|| Problem::of_status(status));
+    let mut rendered = problem.render(id);
+    if status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = response.headers().get(header::ALLOW)
+    {
+        rendered.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    rendered
+}

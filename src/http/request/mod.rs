@@ -1,0 +1,15 @@
+//! What a client sent, as one checked type for each endpoint.
+//!
+//! A picture comes in three ways: raw body with a query string, form, JSON. [`body`] makes one map of fields out of
+//! each ([`fields::Fields`]); every value checks itself ([`values`]); an endpoint's type ([`endpoints`]) names the fields
+//! that it knows and holds nothing invalid. [`extract`] hands it to the handler. To add a field, add one line to its
+//! endpoint, or to [`endpoints::Ranking`] for all searches.
+
+mod body;
+pub mod endpoints;
+pub mod extract;
+pub mod fields;
+pub mod values;
+
+#[cfg(test)]
+mod tests;

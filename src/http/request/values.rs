@@ -1,0 +1,372 @@
+//! The values of fields: types that can only be made valid, each with the reason why another value is not.
+
+use axum::body::Bytes;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::fields::{Field, FromField, Invalid};
+use crate::catalogue::Title;
+use crate::catalogue::filter::Filter;
+use crate::catalogue::manifest;
+use crate::catalogue::search::SearchOptions;
+use crate::catalogue::{self, CatalogueError};
+use crate::catalogue::{AttributeChanges, Attributes};
+use crate::http::problem::Problem;
+use crate::service::recommend::Taste;
+use engine::embedding::stopping::{Length, LengthError};
+use engine::network::{Probe, UnknownProbe};
+use engine::picture::Mode;
+
+/// A whole number from `LEAST` to `MOST`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole<const LEAST: usize, const MOST: usize>(usize);
+
+/// How many matches are wanted.
+pub type K = Whole<1, { SearchOptions::MOST }>;
+
+/// How many products a page has.
+pub type Limit = Whole<1, { SearchOptions::MOST }>;
+
+impl<const LEAST: usize, const MOST: usize> Whole<LEAST, MOST> {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl<const LEAST: usize, const MOST: usize> FromField for Whole<LEAST, MOST> {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let text = word(field)?;
+        let number = text.parse().ok();
+        let number = number.filter(|number| (LEAST..=MOST).contains(number));
+        number
+            .map(Self)
+            .ok_or_else(|| format!("is {text}; it must be a whole number from {LEAST} to {MOST}").into())
+    }
+}
+
+/// The score below which products are left out, -1 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MinScore(f64);
+
+impl MinScore {
+    /// The score.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromField for MinScore {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        number(field, -1.0, 1.0).map(Self)
+    }
+}
+
+/// How unlike one another recommended products are to be, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Diversity(f64);
+
+impl Diversity {
+    /// The weight.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromField for Diversity {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        number(field, 0.0, 1.0).map(Self)
+    }
+}
+
+/// Where a page ended: opaque to clients, who send it back for the next page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub catalogue::Cursor);
+
+impl FromField for Cursor {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let bytes = URL_SAFE_NO_PAD.decode(word(field)?);
+        bytes
+            .map(|bytes| Self(catalogue::Cursor(bytes)))
+            .map_err(|_| catalogue::Cursor::INVALID.into())
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(&self.0.0))
+    }
+}
+
+/// The ids of at most [`Taste::MOST`] products, possibly none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ids(Vec<String>);
+
+impl Ids {
+    /// The ids, without copying them.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<String> {
+        self.0
+    }
+}
+
+impl FromField for Ids {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let ids: Option<Vec<String>> = match field {
+            Field::Json(Value::Array(ids)) => ids.into_iter().map(string).collect(),
+            _ => None,
+        };
+        let ids = ids.ok_or("must be a list of product ids, in a JSON body")?;
+        if ids.len() > Taste::MOST {
+            return Err(format!("names {} products; at most {}", ids.len(), Taste::MOST).into());
+        }
+        Ok(Self(ids))
+    }
+
+    fn missing() -> Result<Self, Invalid> {
+        Ok(Self::default())
+    }
+}
+
+/// [`Ids`] of one product or more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SomeIds(Ids);
+
+impl SomeIds {
+    /// The ids, without copying them.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<String> {
+        self.0.into_inner()
+    }
+}
+
+impl FromField for SomeIds {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let ids = Ids::from_field(field)?;
+        if ids.0.is_empty() {
+            return Self::missing();
+        }
+        Ok(Self(ids))
+    }
+
+    fn missing() -> Result<Self, Invalid> {
+        Err("must name at least one product".into())
+    }
+}
+
+/// A picture's file, not decoded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image(Bytes);
+
+impl Image {
+    /// The file, without copying it.
+    #[must_use]
+    pub fn into_inner(self) -> Bytes {
+        self.0
+    }
+}
+
+impl Image {
+    /// The picture of a request that cannot do without.
+    ///
+    /// # Errors
+    /// Names the field `image` if there is none.
+    pub fn required(image: Option<Self>) -> Result<Self, Problem> {
+        image
+            .map_or_else(Self::missing, Ok)
+            .map_err(|invalid| Problem::field("image", invalid.reason))
+    }
+}
+
+impl FromField for Image {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let text = match field {
+            Field::Bytes(bytes) => return Ok(Self(bytes)),
+            Field::Text(text) | Field::Json(Value::String(text)) => text,
+            Field::Json(_) => return Err("must be a string: base64 or a data: URL".into()),
+        };
+        Ok(Self(Bytes::from(manifest::picture(&text)?)))
+    }
+
+    fn missing() -> Result<Self, Invalid> {
+        Err("is missing; send a picture as the body, as the form field `image`, or as JSON in base64".into())
+    }
+}
+
+/// The values of an embedding; how many there must be depends on the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedding(Vec<i32>);
+
+impl Embedding {
+    /// The values, without copying them.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<i32> {
+        self.0
+    }
+}
+
+impl FromField for Embedding {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let Field::Json(Value::Array(values)) = field else {
+            return Err("must be a list of whole numbers, in a JSON body".into());
+        };
+        let whole = |(index, value): (usize, &Value)| {
+            // 25.0 is the whole number 25 to JSON's schemas.
+            let fraction = || {
+                value
+                    .as_f64()
+                    .filter(|value| value.fract() == 0.0 && value.abs() < 1e15)
+            };
+            let whole = value.as_i64().or_else(|| fraction().map(|value| value as i64));
+            let whole = whole.and_then(|value| i32::try_from(value).ok());
+            whole.ok_or_else(|| format!("value {index} is not a whole number of 32 bits").into())
+        };
+        values
+            .iter()
+            .enumerate()
+            .map(whole)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl FromField for Length {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let steps = word(field)?;
+        steps
+            .parse()
+            .map_err(|error: LengthError| error.to_string().into())
+    }
+}
+
+impl FromField for Probe {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let probe = word(field)?;
+        probe
+            .parse()
+            .map_err(|error: UnknownProbe| error.to_string().into())
+    }
+}
+
+impl FromField for Mode {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let mode = word(field)?;
+        mode.parse()
+            .map_err(|_| format!("is {mode:?}; it is auto or as_is").into())
+    }
+}
+
+/// `true` or `false`, also in the capitals that Python writes.
+impl FromField for bool {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let text = word(field)?;
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(format!("is {text:?}; it is true or false").into()),
+        }
+    }
+}
+
+/// The path of a refusal leads to the place within the filter.
+impl FromField for Filter {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        Self::from_json(&json(field)?).map_err(|error| Invalid {
+            path: Some(error.path),
+            reason: error.reason,
+        })
+    }
+}
+
+impl FromField for Title {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let title = match field {
+            Field::Json(value) => string(value).ok_or("must be a string")?,
+            field => text(field)?,
+        };
+        Self::new(title).map_err(|error| in_catalogue(&error))
+    }
+}
+
+impl FromField for Attributes {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        Self::new(object(field)?).map_err(|error| in_catalogue(&error))
+    }
+}
+
+impl FromField for AttributeChanges {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        Self::new(object(field)?).map_err(|error| in_catalogue(&error))
+    }
+}
+
+fn in_catalogue(error: &CatalogueError) -> Invalid {
+    match error {
+        CatalogueError::Invalid { field, reason } => Invalid {
+            path: Some(field.clone()),
+            reason: reason.clone(),
+        },
+        other => other.to_string().into(),
+    }
+}
+
+/// The text of a parameter or a form's field.
+fn text(field: Field) -> Result<String, Invalid> {
+    match field {
+        Field::Text(text) => Ok(text),
+        Field::Bytes(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err("is not UTF-8 text".into()),
+        },
+        Field::Json(value) => string(value).ok_or_else(|| "must be one plain value".into()),
+    }
+}
+
+fn string(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A short value as text: strings, numbers and booleans of JSON are read as they are written.
+fn word(field: Field) -> Result<String, Invalid> {
+    if let Field::Json(value @ (Value::Number(_) | Value::Bool(_))) = &field {
+        // 25.0 is the whole number 25 to JSON's schemas.
+        let written = value.to_string();
+        return Ok(written.strip_suffix(".0").map_or(written.clone(), str::to_owned));
+    }
+    let text = text(field)?;
+    if text.len() > 200 {
+        return Err(format!("has {} bytes; its values are short", text.len()).into());
+    }
+    Ok(text)
+}
+
+/// A number within bounds.
+fn number(field: Field, least: f64, most: f64) -> Result<f64, Invalid> {
+    let text = word(field)?;
+    let number = text.parse().ok();
+    let number = number.filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("is {text}; it must be from {least} to {most}").into())
+}
+
+/// A JSON value, or the text of one in a parameter or a form's field.
+fn json(field: Field) -> Result<Value, Invalid> {
+    match field {
+        Field::Json(value) => Ok(value),
+        field => serde_json::from_str(&text(field)?).map_err(|error| format!("is not JSON: {error}").into()),
+    }
+}
+
+fn object(field: Field) -> Result<Map<String, Value>, Invalid> {
+    match json(field)? {
+        Value::Object(object) => Ok(object),
+        _ => Err("must be an object, like {\"category\": \"bag\"}".into()),
+    }
+}

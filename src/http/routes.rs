@@ -1,0 +1,155 @@
+//! Every route, in groups by who may use it and how long it may take.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware;
+use axum::routing::{self, MethodRouter};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::access::Access;
+use super::app::App;
+use super::cors;
+use super::handlers::{imports, metrics, model, pictures, products, search, status};
+use super::keys::Role;
+use super::middleware::{Guard, Policy, TimeLimit, answer, guard, method_not_allowed, not_found};
+use super::page;
+
+/// A method of a path, and what answers it.
+#[derive(Debug)]
+struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// Routes of one policy.
+#[derive(Debug)]
+struct Group {
+    policy: Policy,
+    routes: Vec<Route>,
+}
+
+/// Declares routes: `METHOD "path" => handler`.
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:expr,)*) => {
+        vec![$(Route {
+            method: Method::$method,
+            path: $path,
+            handler: routing::on(routing::MethodFilter::$method, $handler),
+        }),*]
+    };
+}
+
+fn groups() -> [Group; 4] {
+    let group = |access, time, routes| Group {
+        policy: Policy { access, time },
+        routes,
+    };
+    let open = routes![
+        GET "/" => page::search,
+        GET "/status" => page::status,
+        GET "/assets/{version}/{file}" => page::asset,
+        GET "/healthz" => status::healthz,
+        GET "/readyz" => status::readyz,
+        GET "/openapi.yaml" => status::openapi,
+    ];
+    let read = routes![
+        POST "/v1/embeddings" => search::embed,
+        POST "/v1/search" => search::search,
+        POST "/v1/recommend" => search::recommend,
+        GET "/v1/products" => products::list,
+        GET "/v1/products/{id}" => products::get,
+        GET "/v1/products/{id}/similar" => search::similar,
+        GET "/v1/products/{id}/pictures/{picture_id}" => pictures::get,
+        GET "/v1/imports/{id}" => imports::get,
+        GET "/v1/model" => model::model,
+        GET "/v1/chip" => model::chip,
+        GET "/v1/stats" => status::stats,
+        GET "/metrics" => metrics::metrics,
+    ];
+    let write = routes![
+        PUT "/v1/products/{id}" => products::put,
+        PATCH "/v1/products/{id}" => products::patch,
+        DELETE "/v1/products/{id}" => products::delete,
+        POST "/v1/products/{id}/pictures" => pictures::add,
+        DELETE "/v1/products/{id}/pictures/{picture_id}" => pictures::delete,
+    ];
+    let write_stream = routes![
+        POST "/v1/imports" => imports::create,
+    ];
+    [
+        group(Access::Open, TimeLimit::Answer, open),
+        group(Access::Key(Role::Read), TimeLimit::Answer, read),
+        group(Access::Key(Role::Write), TimeLimit::Answer, write),
+        group(Access::Key(Role::Write), TimeLimit::Piece, write_stream),
+    ]
+}
+
+/// The method and path of every route.
+pub fn served() -> impl Iterator<Item = (Method, &'static str)> {
+    let routes = groups().into_iter().flat_map(|group| group.routes);
+    routes.map(|route| (route.method, route.path))
+}
+
+/// Every route, with what all requests pass through.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for Group { policy, routes } in groups() {
+        let guarded = Guard {
+            app: Arc::clone(&app),
+            policy,
+        };
+        for Route { path, handler, .. } in routes {
+            let guard = middleware::from_fn_with_state(guarded.clone(), guard);
+            router = router.route(path, handler.route_layer(guard));
+        }
+    }
+    router = router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), answer))
+        // Browsers use the content type of a stored picture, and never guess another.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ));
+    // Outermost: the preflight requests of browsers have no key.
+    if let Some(cors) = cors::layer(&app.origins) {
+        router = router.layer(cors);
+    }
+    router.with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_something_needs_a_write_key() {
+        let (write, other): (Vec<Group>, Vec<Group>) = groups()
+            .into_iter()
+            .partition(|group| group.policy.access == Access::Key(Role::Write));
+        let posted: Vec<&str> = other
+            .iter()
+            .flat_map(|group| &group.routes)
+            .filter(|route| route.method != Method::GET)
+            .map(|route| route.path)
+            .collect();
+        assert_eq!(posted, ["/v1/embeddings", "/v1/search", "/v1/recommend"]);
+        let mut written = write.iter().flat_map(|group| &group.routes);
+        assert!(written.all(|route| route.method != Method::GET));
+    }
+
+    #[test]
+    fn routes_without_a_key_are_those_of_the_page_and_of_monitoring() {
+        let open: Vec<&str> = groups()
+            .iter()
+            .filter(|group| group.policy.access == Access::Open)
+            .flat_map(|group| group.routes.iter().map(|route| route.path))
+            .collect();
+        let page = ["/", "/status", "/assets/{version}/{file}"];
+        assert_eq!(open, [page, ["/healthz", "/readyz", "/openapi.yaml"]].concat());
+    }
+}

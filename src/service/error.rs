@@ -1,0 +1,30 @@
+//! Why a request, or the service, failed.
+
+use thiserror::Error;
+
+use crate::catalogue::{CatalogueError, Origin};
+use crate::chips::ChipError;
+
+/// Why a request, or the service, failed.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Chip(#[from] ChipError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(
+        "the catalogue's embeddings were made by model {}, probe {}, T = {}; import with the same, or serve it once with the new ones",
+        found.model_id, found.probe, found.time_steps
+    )]
+    OtherOrigin { found: Origin },
+    #[error("not ready: {why}")]
+    NotReady { why: String },
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the request took longer than its time limit")]
+    DeadlineExceeded,
+    #[error("a thread failed on this request")]
+    Panicked,
+    #[error("no thread could be started: {0}")]
+    NoThread(#[source] std::io::Error),
+}

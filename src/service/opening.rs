@@ -1,0 +1,262 @@
+//! Start and end: the makers are chosen, the catalogue is loaded, the background threads begin; and all of it stops.
+
+use std::sync::Arc;
+
+use engine::chip::cost::CostModel;
+use engine::model::Model;
+use engine::network::{Probe, TimeSteps};
+use engine::parallel::in_parallel;
+use parking_lot::{Mutex, RwLock};
+
+use super::counters::Counters;
+use super::error::ServiceError;
+use super::importer::{self, Importer};
+use super::makers::Makers;
+use super::reembed::{self, Reembedder};
+use super::state::{Phase, Service, ServiceOptions};
+use super::unembedded::Unembedded;
+use crate::catalogue::sqlite::Background;
+use crate::catalogue::{Catalogue, CatalogueError};
+use crate::chips::{Embedder, Maker, Pool, Rates, STORED};
+use crate::progress::{Progress, Stage};
+
+/// Pictures that are held at a time while all threads embed them, and about how many bytes of them.
+const PICTURES: usize = 2000;
+const BYTES: usize = 32 << 20;
+
+/// The network that a catalogue is to be served with.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub model: Arc<Model>,
+    /// Else as before, or the model's own.
+    pub probe: Option<Probe>,
+    /// Else as before, or the model's own.
+    pub time_steps: Option<TimeSteps>,
+}
+
+impl Service {
+    /// Starts the emulators over a catalogue; embeddings are answered at once, everything else once it is
+    /// [loaded](Self::load). If another network is wanted than made the embeddings, the old one answers while the stored
+    /// pictures are re-embedded, provided that its model can be found.
+    ///
+    /// # Errors
+    /// If the catalogue cannot be read or no thread can be started.
+    pub async fn open(
+        catalogue: Catalogue,
+        wanted: Wanted,
+        options: ServiceOptions,
+    ) -> Result<Arc<Self>, ServiceError> {
+        let Wanted {
+            model,
+            probe,
+            time_steps,
+        } = wanted;
+        let before = catalogue.origin().await?;
+        let wanted = Maker::new(model, before.as_ref(), probe, time_steps);
+        let (present, next) = makers(&catalogue, wanted).await?;
+        let makers = Makers::new(catalogue.clone(), present, next);
+        let (limits, of_chip) = (options.limits, makers.clone());
+        let pool = Pool::start(options.chips, options.waiting, move || {
+            Embedder::new(Arc::clone(&of_chip.present().model), limits)
+        });
+        Ok(Arc::new(Self {
+            pool: pool.map_err(ServiceError::NoThread)?,
+            options,
+            progress: Arc::default(),
+            counters: Arc::new(Counters::default()),
+            catalogue,
+            makers,
+            phase: RwLock::new(Phase::Loading),
+            rates: Arc::new(Rates::default()),
+            recall: Mutex::new(None),
+            importer: std::sync::OnceLock::new(),
+        }))
+    }
+
+    /// Loads the catalogue, however long it takes.
+    ///
+    /// # Errors
+    /// If it cannot be loaded; the service then refuses what needs it.
+    pub async fn load(&self) -> Result<(), ServiceError> {
+        let result = self.try_load().await;
+        if let Err(error) = &result {
+            *self.phase.write() = Phase::Failed(error.to_string());
+        }
+        result
+    }
+
+    async fn try_load(&self) -> Result<(), ServiceError> {
+        let maker = self.maker();
+        // Measured once here, so that no request for the chip's description waits for it.
+        let sampled = Arc::clone(&maker.model);
+        blocking(move || {
+            // A failure is told to whoever asks for the description.
+            let _ = sampled.sample();
+            Ok(())
+        })
+        .await?;
+        let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
+        if self.catalogue.origin().await?.as_ref() == Some(&*maker.origin) {
+            self.catalogue.keep_model(origin.clone(), file).await?;
+        } else {
+            embed_all(&self.catalogue, &maker, self.options.threads, &self.progress).await?;
+        }
+        match self.reembedding() {
+            Some(next) => {
+                let (origin, file) = (&next.maker.origin, &next.maker.model.file);
+                self.catalogue
+                    .begin_reembedding((**origin).clone(), file.clone())
+                    .await?;
+                let (done, total) = self.catalogue.reembedded().await?;
+                next.progress.resume(Stage::Embedding, done, total);
+            }
+            None => self.catalogue.cancel_reembedding().await?,
+        }
+        self.catalogue
+            .load(
+                origin,
+                maker.dimensions(),
+                self.options.threads,
+                Arc::clone(&self.progress),
+            )
+            .await?;
+        let importer = Importer::start(importer::Job {
+            catalogue: self.catalogue.clone(),
+            embedder: Embedder::new(Arc::clone(&maker.model), self.options.limits),
+            limits: self.options.limits,
+            makers: self.makers.clone(),
+            counters: Arc::clone(&self.counters),
+        })
+        .map_err(ServiceError::NoThread)?;
+        let importer = self.importer.get_or_init(|| importer);
+        {
+            let mut phase = self.phase.write();
+            // A signal may have come first.
+            if matches!(*phase, Phase::Draining) {
+                importer.stop();
+                return Ok(());
+            }
+            *phase = Phase::Ready;
+        }
+        if let Some(reembedding) = self.reembedding() {
+            reembed::start(Reembedder {
+                catalogue: self.catalogue.clone(),
+                makers: self.makers.clone(),
+                reembedding,
+                backlog: self.pool.backlog(),
+                stop: importer.stop_flag(),
+            })
+            .map_err(ServiceError::NoThread)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses new requests from now on, and stops the work in the background.
+    pub fn drain(&self) {
+        *self.phase.write() = Phase::Draining;
+        if let Some(importer) = self.importer.get() {
+            importer.stop();
+        }
+    }
+
+    /// Does the writes that wait and keeps the index for the next start.
+    pub async fn close(&self) {
+        self.catalogue.close().await;
+    }
+}
+
+/// What makes a catalogue's embeddings at first, and what replaces it: if another is `wanted` than made them, and the
+/// model that made them can be found.
+async fn makers(catalogue: &Catalogue, wanted: Maker) -> Result<(Maker, Option<Maker>), CatalogueError> {
+    let found = catalogue.origin().await?;
+    let Some(found) = found.filter(|found| *found != *wanted.origin) else {
+        return Ok((wanted, None));
+    };
+    if catalogue.count().await? == 0 {
+        return Ok((wanted, None));
+    }
+    let model = if found.model_id == wanted.model.id {
+        Some(Arc::clone(&wanted.model))
+    } else {
+        model_of(catalogue, &found.model_id, wanted.model.cost_model).await?
+    };
+    Ok(match model {
+        Some(model) => {
+            let origin = Arc::new(found);
+            (Maker { model, origin }, Some(wanted))
+        }
+        None => {
+            tracing::warn!(
+                model_id = found.model_id,
+                "the model of the catalogue's embeddings was not found: nothing is answered until all are re-embedded"
+            );
+            (wanted, None)
+        }
+    })
+}
+
+/// The model of this id: one that the catalogue keeps, or a built-in one.
+///
+/// # Errors
+/// If the catalogue cannot be read.
+pub async fn model_of(
+    catalogue: &Catalogue,
+    id: &str,
+    cost_model: CostModel,
+) -> Result<Option<Arc<Model>>, CatalogueError> {
+    let kept = catalogue.model(id.to_owned()).await?;
+    Ok(Model::of_id(id, kept.as_deref(), cost_model))
+}
+
+/// Makes every embedding before anything is answered: for a catalogue whose old model was not found.
+async fn embed_all(
+    catalogue: &Catalogue,
+    maker: &Arc<Maker>,
+    threads: usize,
+    progress: &Arc<Progress>,
+) -> Result<(), ServiceError> {
+    let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
+    catalogue.begin_reembedding(origin, file).await?;
+    let (done, total) = catalogue.reembedded().await?;
+    progress.resume(Stage::Embedding, done, total);
+    let mut unembedded = Unembedded::default();
+    loop {
+        let batch = catalogue.without_embedding(PICTURES, BYTES).await?;
+        if batch.is_empty() {
+            break;
+        }
+        let (of_thread, progress) = (Arc::clone(maker), Arc::clone(progress));
+        let (batch, made) = blocking(move || {
+            let make = || Embedder::new(Arc::clone(&of_thread.model), STORED);
+            let made = in_parallel(threads, batch.len(), make, |embedder, index| {
+                let made = embedder.embed_stored(&batch[index], &of_thread);
+                progress.advance(1);
+                made
+            });
+            Ok((batch, made))
+        })
+        .await?;
+        let pairs = batch.iter().zip(made);
+        let made = pairs.map(|(picture, made)| (picture.key, unembedded.or_zeros(picture, made, maker)));
+        catalogue.add_embeddings(made.collect()).await?;
+    }
+    // Nothing is loaded, nothing is written: all have one.
+    let embed_last = Box::new(|_: &_| Vec::new());
+    let background = Background {
+        progress: Arc::clone(progress),
+        give_way: Arc::new(|_| {}),
+    };
+    catalogue
+        .adopt(maker.dimensions(), embed_last, background)
+        .await?;
+    unembedded.log_count();
+    Ok(())
+}
+
+/// Long work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    let task = tokio::task::spawn_blocking(work);
+    task.await.map_err(|_| ServiceError::Panicked)?
+}

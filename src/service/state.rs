@@ -1,0 +1,119 @@
+//! The running service: what its use cases share.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use engine::picture::DecodeLimits;
+use parking_lot::{Mutex, RwLock};
+
+use super::counters::Counters;
+use super::error::ServiceError;
+use super::importer::Importer;
+use super::makers::{Makers, Reembedding};
+use crate::catalogue::search::Recall;
+use crate::catalogue::{Catalogue, Origin};
+use crate::chips::{Embedder, Maker, Pool, Rates};
+use crate::progress::Progress;
+
+/// Choices of a running service.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// Emulated chips, one OS thread each.
+    pub chips: usize,
+    /// Estimated work that may wait for each chip.
+    pub waiting: Duration,
+    /// Threads for embedding and indexing at start.
+    pub threads: usize,
+    pub limits: DecodeLimits,
+}
+
+/// How far the service has come.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    Loading,
+    Failed(String),
+    Ready,
+    Draining,
+}
+
+/// A recall that was measured: when, and of which embeddings.
+#[derive(Debug, Clone)]
+pub(super) struct KnownRecall {
+    pub recall: Recall,
+    pub origin: Arc<Origin>,
+    pub at: std::time::Instant,
+}
+
+/// The running service.
+#[derive(Debug)]
+pub struct Service {
+    pub options: ServiceOptions,
+    pub progress: Arc<Progress>,
+    pub counters: Arc<Counters>,
+    pub(super) catalogue: Catalogue,
+    pub(super) makers: Makers,
+    pub(super) phase: RwLock<Phase>,
+    pub(super) pool: Pool<Embedder>,
+    pub(super) rates: Arc<Rates>,
+    /// Measured for those who watch.
+    pub(super) recall: Mutex<Option<KnownRecall>>,
+    /// The thread that works on imports, once there is one.
+    pub(super) importer: OnceLock<Importer>,
+}
+
+impl Service {
+    /// What makes embeddings now.
+    #[must_use]
+    pub fn maker(&self) -> Arc<Maker> {
+        self.makers.present()
+    }
+
+    /// Re-embedding, while it goes on.
+    #[must_use]
+    pub fn reembedding(&self) -> Option<Arc<Reembedding>> {
+        self.makers.next()
+    }
+
+    /// How many emulated chips there are.
+    #[must_use]
+    pub fn chips(&self) -> usize {
+        self.pool.chips()
+    }
+
+    /// Estimated work that waits for the emulators or runs on them.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        self.pool.queued()
+    }
+
+    /// The work at which requests are refused.
+    #[must_use]
+    pub fn queue_limit(&self) -> Duration {
+        self.pool.limit()
+    }
+
+    /// The number of pictures that are searched; none before the service is ready.
+    #[must_use]
+    pub fn pictures(&self) -> Option<usize> {
+        self.ready().ok().and_then(|()| self.catalogue.pictures())
+    }
+
+    /// Whether requests for the catalogue are answered.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn ready(&self) -> Result<(), ServiceError> {
+        match &*self.phase.read() {
+            Phase::Ready => Ok(()),
+            Phase::Draining => Err(ServiceError::ShuttingDown),
+            Phase::Failed(why) => Err(ServiceError::NotReady { why: why.clone() }),
+            Phase::Loading => {
+                let (stage, done, total) = self.progress.now();
+                Err(ServiceError::NotReady {
+                    why: format!("{} ({done} of {total})", stage.describe()),
+                })
+            }
+        }
+    }
+}

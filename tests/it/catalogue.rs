@@ -1,0 +1,484 @@
+//! What every store of a catalogue promises: these tests run over each of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::network::{Probe, TimeSteps};
+use engine::picture::Mode;
+use serde_json::{Map, Value, json};
+use spikelens::catalogue::filter::Filter;
+use spikelens::catalogue::import::{ImportState, ImportStep};
+use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
+use spikelens::catalogue::sqlite::Background;
+use spikelens::catalogue::write::Write;
+use spikelens::catalogue::{
+    AttributeChanges, Attributes, Catalogue, CatalogueError, NewPicture, NewProduct, Origin, ProductId, Title,
+};
+use spikelens::progress::Progress;
+
+const MODEL: &[u8] = b"a model's file";
+const DIMENSIONS: usize = 3;
+
+/// Opens a store in an empty place, or again.
+type Open = fn(&Path) -> Catalogue;
+
+const STORES: [(&str, Open); 1] = [("sqlite", |folder| Catalogue::open(folder, 2).unwrap())];
+
+/// Runs a test over every store, each in a folder of its own.
+fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
+    for (name, open) in STORES {
+        let folder = tempfile::tempdir().unwrap();
+        eprintln!("store: {name}");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(test(Store {
+            open,
+            folder: folder.path().to_owned(),
+        }));
+    }
+}
+
+struct Store {
+    open: Open,
+    folder: std::path::PathBuf,
+}
+
+impl Store {
+    /// Opens and loads a catalogue whose embeddings are of [`origin`].
+    async fn loaded(&self) -> Catalogue {
+        let catalogue = (self.open)(&self.folder);
+        if catalogue.origin().await.unwrap().is_none() {
+            catalogue.set_origin(origin(), MODEL.to_vec()).await.unwrap();
+        }
+        let origin = catalogue.origin().await.unwrap().unwrap();
+        catalogue
+            .load(origin, DIMENSIONS, 1, Arc::default())
+            .await
+            .unwrap();
+        catalogue
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        model_id: "model".to_owned(),
+        probe: Probe::SpikeCount,
+        time_steps: TimeSteps::DEFAULT,
+    }
+}
+
+fn other_origin() -> Origin {
+    Origin {
+        probe: Probe::Membrane,
+        ..origin()
+    }
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+fn picture(embedding: [i32; DIMENSIONS], origin: Origin) -> NewPicture {
+    NewPicture {
+        content_type: "image/png".to_owned(),
+        width: 2,
+        height: 3,
+        bytes: embedding
+            .iter()
+            .map(|value| u8::try_from(*value).unwrap())
+            .collect(),
+        prepare: Mode::Auto,
+        embedding: embedding.to_vec(),
+        origin: Arc::new(origin),
+    }
+}
+
+fn put(id: &str, attributes: Value, embedding: [i32; DIMENSIONS]) -> Write {
+    Write::Put {
+        product: NewProduct {
+            id: ProductId::new(id).unwrap(),
+            title: Title::new(format!("product {id}")).unwrap(),
+            attributes: Attributes::new(map(attributes)).unwrap(),
+            pictures: vec![picture(embedding, origin())],
+        },
+        only_new: false,
+    }
+}
+
+async fn nearest(catalogue: &Catalogue, embedding: [i32; DIMENSIONS], options: SearchOptions) -> Vec<Match> {
+    let search = Nearest {
+        origin: catalogue.current_origin().unwrap(),
+        embeddings: vec![embedding.to_vec()],
+        without: Vec::new(),
+        options,
+        with_embeddings: true,
+    };
+    catalogue.nearest(search).await.unwrap()
+}
+
+fn ids(matches: &[Match]) -> Vec<&str> {
+    matches.iter().map(|found| found.product.id.as_str()).collect()
+}
+
+fn filter(value: Value) -> SearchOptions {
+    SearchOptions {
+        filter: Some(Filter::from_json(&value).unwrap()),
+        ..SearchOptions::default()
+    }
+}
+
+#[test]
+fn what_was_written_is_found_read_and_found_again_after_a_restart() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        let written = catalogue
+            .write(put("a", json!({"price": 3}), [9, 1, 0]))
+            .await
+            .unwrap();
+        assert!(written.created && written.product.unwrap().title.as_str() == "product a");
+        catalogue
+            .write(put("b", json!({"price": 5}), [1, 9, 0]))
+            .await
+            .unwrap();
+        catalogue.write(put("c", json!({}), [0, 1, 9])).await.unwrap();
+        let replaced = catalogue
+            .write(put("a", json!({"price": 4}), [8, 2, 0]))
+            .await
+            .unwrap();
+        assert!(!replaced.created);
+        let found = nearest(&catalogue, [8, 2, 0], SearchOptions::default()).await;
+        assert_eq!(ids(&found), ["a", "b", "c"]);
+        assert!((found[0].score - 1.0).abs() < 1e-12 && found[0].embedding == [8, 2, 0]);
+        let cheap = nearest(&catalogue, [8, 2, 0], filter(json!({"price": {"gt": 4}}))).await;
+        assert_eq!(ids(&cheap), ["b"]);
+        let close = SearchOptions {
+            min_score: Some(0.5),
+            ..SearchOptions::default()
+        };
+        assert_eq!(ids(&nearest(&catalogue, [8, 2, 0], close).await), ["a"]);
+        catalogue.close().await;
+
+        let catalogue = store.loaded().await;
+        let again = nearest(&catalogue, [8, 2, 0], SearchOptions::default()).await;
+        assert_eq!(again, found);
+        let file = catalogue
+            .picture("a".to_owned(), found[0].picture_id.clone())
+            .await
+            .unwrap();
+        assert_eq!(
+            (file.content_type.as_str(), file.bytes.as_slice()),
+            ("image/png", &[8, 2, 0][..])
+        );
+        let (of, embeddings) = catalogue
+            .embeddings_of(vec!["c".to_owned(), "a".to_owned()])
+            .await
+            .unwrap();
+        assert_eq!((*of).clone(), origin());
+        assert_eq!(embeddings, [[vec![0, 1, 9]], [vec![8, 2, 0]]]);
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn writes_change_what_they_say_and_are_refused_by_rule() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        catalogue
+            .write(put("a", json!({"x": 1, "y": "two"}), [9, 1, 0]))
+            .await
+            .unwrap();
+        let merge = Write::Merge {
+            id: "a".to_owned(),
+            title: None,
+            attributes: AttributeChanges::new(map(json!({"x": null, "z": ["u"]}))).unwrap(),
+        };
+        let merged = catalogue.write(merge).await.unwrap().product.unwrap();
+        assert_eq!(json!(merged.attributes), json!({"y": "two", "z": ["u"]}));
+        let view = Write::AddPicture {
+            id: "a".to_owned(),
+            picture: picture([0, 9, 1], origin()),
+        };
+        let viewed = catalogue.write(view).await.unwrap().product.unwrap();
+        assert_eq!(viewed.pictures.len(), 2);
+        let found = nearest(&catalogue, [0, 9, 1], SearchOptions::default()).await;
+        assert_eq!(ids(&found), ["a"], "a product is found once, by its best picture");
+        assert_eq!(found[0].picture_id, viewed.pictures[1].id);
+        let remove = |picture: &str| Write::DeletePicture {
+            id: "a".to_owned(),
+            picture: picture.to_owned(),
+        };
+        catalogue.write(remove(&viewed.pictures[1].id)).await.unwrap();
+        let last = catalogue.write(remove(&viewed.pictures[0].id)).await;
+        assert!(
+            matches!(last, Err(CatalogueError::LastPicture { .. })),
+            "{last:?}"
+        );
+        let only_new = match put("a", json!({}), [1, 1, 1]) {
+            Write::Put { product, .. } => Write::Put {
+                product,
+                only_new: true,
+            },
+            _ => unreachable!("a put"),
+        };
+        let exists = catalogue.write(only_new).await;
+        assert!(matches!(exists, Err(CatalogueError::Exists { .. })), "{exists:?}");
+        catalogue
+            .write(Write::Delete { id: "a".to_owned() })
+            .await
+            .unwrap();
+        let gone = catalogue.write(Write::Delete { id: "a".to_owned() }).await;
+        assert!(matches!(gone, Err(CatalogueError::NoProduct { .. })), "{gone:?}");
+        assert!(
+            nearest(&catalogue, [9, 1, 0], SearchOptions::default())
+                .await
+                .is_empty()
+        );
+        assert!(catalogue.product("a".to_owned()).await.is_err());
+        catalogue.close().await;
+        let late = catalogue.write(put("b", json!({}), [1, 1, 1])).await;
+        assert!(matches!(late, Err(CatalogueError::Closed)), "{late:?}");
+    });
+}
+
+#[test]
+fn embeddings_of_another_origin_or_width_are_refused() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        catalogue.write(put("a", json!({}), [9, 1, 0])).await.unwrap();
+        let late = Write::AddPicture {
+            id: "a".to_owned(),
+            picture: picture([1, 2, 3], other_origin()),
+        };
+        let late = catalogue.write(late).await;
+        assert!(matches!(late, Err(CatalogueError::OtherOrigin)), "{late:?}");
+        let search = |origin: Origin, embedding: Vec<i32>| Nearest {
+            origin: Arc::new(origin),
+            embeddings: vec![embedding],
+            without: Vec::new(),
+            options: SearchOptions::default(),
+            with_embeddings: false,
+        };
+        let other = catalogue.nearest(search(other_origin(), vec![1, 2, 3])).await;
+        assert!(matches!(other, Err(CatalogueError::OtherOrigin)), "{other:?}");
+        let narrow = catalogue.nearest(search(origin(), vec![1, 2])).await;
+        assert!(
+            matches!(narrow, Err(CatalogueError::Dimensions { given: 2, wanted: 3 })),
+            "{narrow:?}"
+        );
+        let empty = catalogue.nearest(search(origin(), vec![0, 0, 0])).await;
+        assert!(matches!(empty, Err(CatalogueError::EmptyEmbedding)), "{empty:?}");
+        let without = Nearest {
+            without: vec!["a".to_owned(), "unknown".to_owned()],
+            ..search(origin(), vec![9, 1, 0])
+        };
+        assert!(catalogue.nearest(without).await.unwrap().is_empty());
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn pages_hold_every_product_that_passes_once_and_end() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        let writes = (0..25).map(|n| put(&n.to_string(), json!({"odd": n % 2 == 1}), [n + 1, 1, 0]));
+        let answers = catalogue.write_many(writes.collect()).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        for (wanted, expected) in [(None, 25), (Some(json!({"odd": true})), 12)] {
+            let filter = wanted.map(|wanted| Filter::from_json(&wanted).unwrap());
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let page = catalogue.page(after, 5, filter.clone()).await.unwrap();
+                assert!(page.products.len() <= 5);
+                seen.extend(page.products.into_iter().map(|product| product.id));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let mut distinct = seen.clone();
+            distinct.sort();
+            distinct.dedup();
+            assert_eq!((seen.len(), distinct.len()), (expected, expected));
+        }
+        let nonsense = spikelens::catalogue::Cursor(vec![1, 2, 3]);
+        let refused = catalogue.page(Some(nonsense), 5, None).await;
+        assert!(matches!(refused, Err(CatalogueError::Invalid { field, .. }) if field == "after"));
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn an_import_s_lines_wait_until_each_is_settled_through_a_restart() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        let step = |step: ImportStep| Write::Import {
+            id: "import".to_owned(),
+            step,
+        };
+        catalogue.write(step(ImportStep::Begun)).await.unwrap();
+        let lines = (1..=3).map(|line| (line, format!("line {line}").into_bytes()));
+        catalogue
+            .write(step(ImportStep::Received(lines.collect())))
+            .await
+            .unwrap();
+        assert!(
+            catalogue.claim(10, 1000).await.unwrap().is_none(),
+            "it is not whole yet"
+        );
+        catalogue.write(step(ImportStep::Whole)).await.unwrap();
+        let lease = catalogue.claim(2, 1000).await.unwrap().unwrap();
+        assert_eq!(lease.lines, [(1, b"line 1".to_vec()), (2, b"line 2".to_vec())]);
+        let Write::Put { product, .. } = put("a", json!({}), [9, 1, 0]) else {
+            unreachable!("a put")
+        };
+        let settle = vec![
+            step(ImportStep::Stored {
+                line: 1,
+                product: product.clone(),
+            }),
+            step(ImportStep::Stored { line: 1, product }),
+            step(ImportStep::Refused {
+                line: 2,
+                product: None,
+                detail: "no".to_owned(),
+            }),
+        ];
+        let answers = catalogue.write_many(settle).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        catalogue.close().await;
+
+        let catalogue = store.loaded().await;
+        let lease = catalogue.claim(2, 1000).await.unwrap().unwrap();
+        assert_eq!(lease.lines, [(3, b"line 3".to_vec())]);
+        let import = catalogue.import("import".to_owned()).await.unwrap();
+        assert_eq!(
+            (import.received, import.stored, import.failed),
+            (3, 1, 1),
+            "no line counts twice"
+        );
+        assert_eq!(
+            (import.errors[0].line, import.errors[0].detail.as_str()),
+            (2, "no")
+        );
+        let refuse = step(ImportStep::Refused {
+            line: 3,
+            product: None,
+            detail: "no".to_owned(),
+        });
+        catalogue.write(refuse).await.unwrap();
+        assert!(catalogue.claim(2, 1000).await.unwrap().unwrap().lines.is_empty());
+        catalogue.write(step(ImportStep::Done)).await.unwrap();
+        assert_eq!(
+            catalogue.import("import".to_owned()).await.unwrap().state,
+            ImportState::Done
+        );
+        assert!(catalogue.open_imports(10).await.unwrap().is_empty());
+        assert!(catalogue.import("another".to_owned()).await.is_err());
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn next_embeddings_gather_through_a_restart_and_are_adopted_at_one_moment() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        for (id, embedding) in [("a", [9, 1, 0]), ("b", [1, 9, 0]), ("c", [0, 1, 9])] {
+            catalogue.write(put(id, json!({}), embedding)).await.unwrap();
+        }
+        catalogue
+            .begin_reembedding(other_origin(), MODEL.to_vec())
+            .await
+            .unwrap();
+        let first = catalogue.without_embedding(1, usize::MAX).await.unwrap();
+        assert_eq!(first.len(), 1);
+        catalogue
+            .add_embeddings(vec![(first[0].key, vec![1, 0, 0])])
+            .await
+            .unwrap();
+        catalogue.close().await;
+
+        let catalogue = store.loaded().await;
+        catalogue
+            .begin_reembedding(other_origin(), MODEL.to_vec())
+            .await
+            .unwrap();
+        assert_eq!(catalogue.reembedded().await.unwrap(), (1, 3));
+        let rest = catalogue.without_embedding(10, usize::MAX).await.unwrap();
+        assert_eq!(
+            rest.iter()
+                .map(|picture| picture.product.as_str())
+                .collect::<Vec<_>>(),
+            ["b", "c"]
+        );
+        catalogue
+            .add_embeddings(vec![(rest[0].key, vec![0, 1, 0])])
+            .await
+            .unwrap();
+        assert_eq!(
+            ids(&nearest(&catalogue, [9, 1, 0], SearchOptions::default()).await),
+            ["a", "b", "c"]
+        );
+        // The last picture is embedded at the moment of adoption.
+        let background = Background {
+            progress: Arc::new(Progress::default()),
+            give_way: Arc::new(|_| {}),
+        };
+        let embed_last = Box::new(|_: &_| vec![0, 0, 1]);
+        assert!(catalogue.adopt(DIMENSIONS, embed_last, background).await.unwrap());
+        assert_eq!(*catalogue.current_origin().unwrap(), other_origin());
+        assert_eq!(catalogue.origin().await.unwrap(), Some(other_origin()));
+        let found = nearest(&catalogue, [0, 0, 1], SearchOptions::default()).await;
+        assert_eq!(
+            (ids(&found)[0], found[0].embedding.as_slice()),
+            ("c", &[0, 0, 1][..])
+        );
+        let late = catalogue.write(put("d", json!({}), [1, 1, 1])).await;
+        assert!(matches!(late, Err(CatalogueError::OtherOrigin)), "{late:?}");
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn the_graph_finds_what_the_exact_search_finds() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        // Above the number of pictures from which there is a graph; no two of one direction.
+        let writes = (0..2500).map(|n| {
+            put(
+                &n.to_string(),
+                json!({"group": n % 50}),
+                [1 + n % 50, 1 + n / 50, 25],
+            )
+        });
+        for answer in catalogue.write_many(writes.collect()).await.unwrap() {
+            answer.unwrap();
+        }
+        catalogue.close().await;
+        let catalogue = store.loaded().await;
+        let (mut found, mut wanted) = (0, 0);
+        for query in [[3, 40, 25], [25, 25, 25], [49, 2, 25], [10, 10, 25]] {
+            for options in [
+                SearchOptions::default(),
+                filter(json!({"group": {"in": [1, 2, 3, 4]}})),
+            ] {
+                let exact = SearchOptions {
+                    exact: true,
+                    ..options.clone()
+                };
+                let exact = nearest(&catalogue, query, exact).await;
+                let approximate = nearest(&catalogue, query, options).await;
+                assert_eq!((exact.len(), approximate.len()), (10, 10));
+                let least = exact.last().unwrap().score;
+                wanted += exact.len();
+                found += approximate
+                    .iter()
+                    .filter(|found| found.score >= least - 1e-12)
+                    .count();
+            }
+        }
+        assert!(found * 100 >= wanted * 95, "{found} of {wanted}");
+        let stats = catalogue.stats().await.unwrap();
+        assert_eq!((stats.products, stats.pictures), (2500, 2500));
+        assert_eq!(catalogue.recall().await.unwrap().queries, 20);
+        catalogue.close().await;
+    });
+}
