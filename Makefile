@@ -1,5 +1,5 @@
-# Two commands on a fresh machine: `make serve` and `make test`. They need a Rust toolchain and make; the data set is
-# Debian's package `dataset-fashion-mnist`, downloaded and unpacked here, without root.
+# `make serve` and `make test` work on a fresh machine with a Rust toolchain, make and a C compiler. The data set is Debian's
+# package `dataset-fashion-mnist`, downloaded and unpacked without root.
 
 DATASET := $(if $(SPIKELENS_DATASET),$(SPIKELENS_DATASET),dataset/fashion-mnist)
 DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
@@ -9,24 +9,24 @@ export SPIKELENS_DATASET := $(abspath $(DATASET))
 .PHONY: help serve check test clients chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
 
 help:
-	@echo "make serve    get Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
+	@echo "make serve    download Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
 	@echo "make test     everything that CI checks"
-	@echo "make check    formatting, clippy and the unit tests: quick, after an edit"
+	@echo "make check    formatting, clippy and the unit tests; quick"
 	@echo "make container  build docker/Dockerfile and run it"
-	@echo "make model    train, convert and tune the shipped models anew (half an hour on two free cores)"
-	@echo "make paper    make the paper's tables and figures anew in docs/paper (long; goes on where it was stopped;"
-	@echo "              QUICK=1 for a few minutes, kept apart)"
-	@echo "make bench    measure speed and memory, keep the tables in benches/record (about 10 minutes on an idle machine;"
-	@echo "              BENCH=--quick for one minute; needs python3 with venv)"
-	@echo "make dataset  get Fashion-MNIST alone"
-	@echo "make aarch64  the NEON kernel's tests, under QEMU"
-	@echo "make sanitize the kernels' tests under AddressSanitizer, with a nightly toolchain"
+	@echo "make model    train, convert and tune the models in models/ again (half an hour on two idle cores)"
+	@echo "make paper    reproduce the paper's tables and figures in docs/paper (long; resumes after an interruption;"
+	@echo "              QUICK=1 takes a few minutes and writes to another directory)"
+	@echo "make bench    measure speed and memory, write tables to benches/record (about 10 minutes on an idle machine;"
+	@echo "              BENCH=--quick takes one minute; needs python3 with venv)"
+	@echo "make dataset  download Fashion-MNIST only"
+	@echo "make aarch64  test the NEON kernel under QEMU"
+	@echo "make sanitize test the kernels under AddressSanitizer, with a nightly toolchain"
 
 serve: dataset build
 	$(SPIKELENS) import $(DATASET) --data-dir $(DATA_DIR) --resume
 	exec $(SPIKELENS) serve --data-dir $(DATA_DIR)
 
-# What to run after an edit; `make test` adds the real server, browser, clients and documents.
+# Quick checks after an edit; `make test` adds the real server, browser, clients and documents.
 check: lint
 	cargo test --locked --workspace --lib
 

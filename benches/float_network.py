@@ -1,16 +1,16 @@
-"""The float network through onnxruntime on one thread, batch 1, timed picture by picture on request.
+"""Runs the float network in onnxruntime on one thread, batch 1, and times single pictures on request.
 
     float_network.py ANN.safetensors PICTURES.u8
 
-PICTURES.u8 holds raw u8 pixels, one picture of the network's input shape after the other. The first line on stdout is
-a JSON object that says what was loaded; then each line on stdin is answered by a line of JSON:
+PICTURES.u8 contains raw u8 pixels of consecutive pictures in the network's input shape. The first line on stdout is a JSON
+object that describes what was loaded; after that, each line on stdin is answered by a line of JSON:
 
     logits             the class scores of every picture
-    run FIRST COUNT    milliseconds of COUNT pictures from FIRST on, which all run once before without being timed
-    empty COUNT        milliseconds of calling a network that does nothing: what a call costs by itself
+    run FIRST COUNT    milliseconds of COUNT pictures from FIRST on; all are first run once without timing
+    empty COUNT        milliseconds of calling an empty network: the overhead of a call
 
-What is timed is `run_with_iobinding` with inputs and outputs bound beforehand: no conversion of pixels, no
-allocation of results, and no more of Python than one method call.
+The timed call is `run_with_iobinding` with inputs and outputs bound beforehand: no conversion of pixels, no allocation of
+results, and only one method call in Python.
 """
 
 import gc

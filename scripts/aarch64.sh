@@ -1,6 +1,6 @@
 #!/bin/sh
-# The NEON kernel against the reference, on a machine without NEON: the emulator's tests, built for aarch64 and run under
-# QEMU. Takes some minutes; `make test` covers the kernels of the machine it runs on.
+# Tests the NEON kernel against the reference on a machine without NEON: builds the emulator's tests for aarch64 and runs them
+# under QEMU. Takes some minutes; `make test` covers only the kernels of its own machine.
 set -eu
 target=aarch64-unknown-linux-gnu
 tools=$(pwd)/target/tools/aarch64
@@ -16,8 +16,8 @@ if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/
   apt-get install -y -qq --no-install-recommends $needed >/dev/null
 fi
 
-# The toolchain's own standard library for the target where it is installed (rustup target add), else Debian's compiler
-# and library, unpacked beside the build.
+# Uses the toolchain's standard library for the target if it is installed (rustup target add), else Debian's compiler and
+# library, unpacked into target/tools.
 if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
   if [ ! -x "$tools/rustc" ]; then
     echo "downloading Debian's Rust compiler and its library for $target into $tools" >&2

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Python with the client generator and the fuzzer of the interface, in target/tools/clients; the tests run them.
+# Installs a client generator and an API fuzzer in target/tools/clients; the tests run them.
 set -eu
 tools=target/tools/clients
 wanted=tests/clients/requirements.txt
 if ! cmp -s "$wanted" "$tools/installed.txt"; then
-  echo "installing a client generator and an interface fuzzer (PyPI) into $tools" >&2
+  echo "installing a client generator and an API fuzzer (PyPI) into $tools" >&2
   rm -rf "$tools"
   if ! python3 -m venv "$tools" >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the image and runs it: by container-check where that lies beside the project (no Docker daemon is needed),
-# else by Docker. Asks a few paths, ends it by SIGTERM.
+# Builds the image, runs it, requests a few paths and stops it by SIGTERM: with container-check if it is installed (it needs no
+# Docker daemon), else with Docker.
 set -eu
 paths="/healthz /v1/model /v1/stats /metrics /openapi.yaml"
 for check in ../shared/tools/container-check "${CONTAINER_CHECK:-}"; do
@@ -10,7 +10,7 @@ for check in ../shared/tools/container-check "${CONTAINER_CHECK:-}"; do
   fi
 done
 if ! command -v docker >/dev/null || ! docker info >/dev/null 2>&1; then
-  echo "container: neither container-check nor a Docker daemon is here; the image was not built" >&2
+  echo "container: neither container-check nor a Docker daemon was found; the image was not built" >&2
   exit 1
 fi
 docker build -q -f docker/Dockerfile -t spikelens .

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts the four official files of Fashion-MNIST into FOLDER: from Debian's package, downloaded and unpacked without
-# root. Does nothing where they are already.
+# Puts the four official files of Fashion-MNIST into the directory $1, from Debian's package, downloaded and unpacked without root.
+# Does nothing if they exist.
 set -eu
 folder=$1
 files="train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz"
@@ -18,7 +18,7 @@ elif command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
   echo "downloading Debian's package $package (30 MB) and unpacking it into $folder; no root is needed" >&2
   download() { (cd "$work" && apt-get download -qq "$package" >"$work/log" 2>&1); }
   if ! download; then
-    # A machine without package lists: fetch them into a folder of our own where /var is not ours.
+    # No package lists on this machine: download them, without root into a temporary directory.
     if [ "$(id -u)" = 0 ]; then
       apt-get update -qq >"$work/log" 2>&1 || true
       download || { cat "$work/log" >&2; echo "dataset: $package cannot be downloaded" >&2; exit 1; }
@@ -35,8 +35,8 @@ elif command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
   dpkg -x "$work"/$package*.deb "$work/unpacked"
   source=$work/unpacked$installed
 else
-  echo "dataset: $folder lacks $missing, and there is no Debian package manager here;" >&2
-  echo "set SPIKELENS_DATASET to a folder with the four official *-ubyte.gz files of Fashion-MNIST" >&2
+  echo "dataset: $folder lacks $missing, and this system has no apt-get and dpkg;" >&2
+  echo "set SPIKELENS_DATASET to a directory with the four official *-ubyte.gz files of Fashion-MNIST" >&2
   exit 1
 fi
 mkdir -p "$folder"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Licences, sources and bans of every dependency, by cargo-deny; installed into target/tools once.
+# Checks licences, sources and bans of all dependencies with cargo-deny, which is installed in target/tools.
 set -eu
 version=0.20.2
 tools=target/tools

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the commands in the documents need beside the program: curl, jq, and PyTorch in target/tools/pytorch.
+# Installs what the commands in the documents need besides the program: curl, jq, and PyTorch in target/tools/pytorch.
 set -eu
 for tool in curl jq; do
   if ! command -v "$tool" >/dev/null; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Trains the shipped network, converts it and tunes it through its time steps: the commands that made models/fashion-mnist.*;
-# then the paper's best one, models/paper-32-64-10.*.
+# Trains, converts and tunes the built-in network (models/fashion-mnist.*), then trains and converts the paper's best one
+# (models/paper-32-64-10.*). $1 is the directory of the data set.
 set -eu
 dataset=$1
 spikelens=target/release/spikelens

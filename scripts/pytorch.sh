@@ -1,5 +1,5 @@
 #!/bin/sh
-# Debian's PyTorch with safetensors (PyPI) beside it, in target/tools/pytorch; docs/models.md trains a network with it.
+# Installs Debian's PyTorch, with safetensors from PyPI, in target/tools/pytorch; docs/models.md trains a network with it.
 set -eu
 tools=target/tools/pytorch
 wanted="safetensors==0.6.2 packaging==25.0"
@@ -14,7 +14,7 @@ if [ "$(cat "$tools/installed.txt" 2>/dev/null)" != "$wanted" ]; then
       exit 1
     fi
   fi
-  echo "installing safetensors (PyPI) beside Debian's PyTorch into $tools" >&2
+  echo "installing safetensors (PyPI) for Debian's PyTorch into $tools" >&2
   rm -rf "$tools"
   /usr/bin/python3 -m venv --system-site-packages "$tools"
   "$tools/bin/pip" install --quiet --disable-pip-version-check $wanted

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The kernels' `unsafe` under AddressSanitizer: the emulator's tests, built by a nightly toolchain. Takes some minutes.
+# Runs the emulator's tests under AddressSanitizer, for the `unsafe` code in the kernels. Needs a nightly toolchain and some
+# minutes.
 set -eu
 if ! rustup run nightly rustc --version >/dev/null 2>&1; then
   echo "sanitize: a nightly toolchain is needed: rustup toolchain install nightly --profile minimal" >&2

@@ -1,11 +1,11 @@
-//! Spikelens: visual search whose embeddings come from a spiking network on an emulated Intel Loihi chip.
+//! Spikelens: visual search with embeddings by a spiking network on an emulated Intel Loihi chip.
 //!
-//! The packages and modules import leftward only:
+//! Packages and modules import only from those to their left:
 //!
 //! engine, lab ← budget, progress ← catalogue ← chips ← service ← http ← cli
 //!
-//! The engine (`crates/engine`) is pure: picture to embedding to neighbours. The laboratory (`crates/lab`) makes networks
-//! and is known to `cli` alone. Here are products, threads, time, files and the network's protocols.
+//! The engine (`crates/engine`) is pure: from pictures to embeddings and their neighbours. The laboratory (`crates/lab`) makes
+//! and evaluates networks; only `cli` uses it. This package has products, threads, time, files and HTTP.
 #![warn(missing_debug_implementations)]
 
 pub mod budget;

@@ -1,4 +1,4 @@
-//! The program: hands over to [`spikelens::cli`] and leaves with its exit code.
+//! The executable: runs [`spikelens::cli::main`].
 
 fn main() -> std::process::ExitCode {
     spikelens::cli::main()

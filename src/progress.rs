@@ -41,7 +41,7 @@ pub struct Progress {
 struct Began {
     stage: Stage,
     at: Instant,
-    /// What was done already.
+    /// The pieces that were done when the stage began.
     with: usize,
 }
 
@@ -65,7 +65,7 @@ impl Progress {
         self.resume(stage, 0, total);
     }
 
-    /// Begins a stage of which `done` pieces are done already.
+    /// Begins a stage in which `done` pieces are done already.
     pub fn resume(&self, stage: Stage, done: usize, total: usize) {
         let mut began = self.began.lock();
         self.done.store(done, Ordering::Relaxed);
@@ -91,11 +91,11 @@ impl Progress {
     pub fn now(&self) -> (Stage, usize, usize) {
         let stage = self.began.lock().stage;
         let total = self.total.load(Ordering::Relaxed);
-        // Products may go while their pictures are counted.
+        // Products may be removed while their pictures are counted.
         (stage, self.done.load(Ordering::Relaxed).min(total), total)
     }
 
-    /// Seconds for the rest of the stage at the pace so far; none before the first piece is done.
+    /// Seconds for the rest of the stage at the pace so far; `None` before the first piece is done.
     pub fn seconds_left(&self) -> Option<f64> {
         let began = *self.began.lock();
         let done = self.done.load(Ordering::Relaxed);

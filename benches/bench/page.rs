@@ -47,15 +47,15 @@ fn machine(out: &mut String, machine: &Machine, quick: bool) {
     if quick {
         line(
             out,
-            "**A quick run**: few pictures, one round. It shows that everything runs; its figures are no record.\n",
+            "**A quick run**: few pictures, one round. It shows that everything runs; its figures are not a record.\n",
         );
     }
     if machine.load_now() > 0.25 * machine.cpus as f64 {
         line(
             out,
             &format!(
-                "**The machine was not idle** when this run began (load {} on {} CPUs): times are too long, most of all \
-                 the p99 and everything over HTTP; ratios hold better than times.\n",
+                "**The machine was not idle** when this run began (load {} on {} CPUs): times are too long, above all \
+                 the p99 and everything over HTTP; ratios are more reliable.\n",
                 machine.load, machine.cpus
             ),
         );
@@ -88,11 +88,11 @@ fn emulation(out: &mut String, found: &Emulation) {
     line(
         out,
         &format!(
-            "One thread on CPU {}, batch 1, {} test pictures, rounds: {}, the candidates slice by slice next to one \
-             another. The float network is the ANN of the same weights in {}, one thread, checked to score every picture \
-             as the program's own ANN does; the kernels are checked against the reference emulator. The emulator \
-             takes u8 pixels and gives embedding, scores and the counts of every layer and core; the float network \
-             takes ready-made floats and gives embedding and scores. The reference emulator runs few pictures.\n",
+            "One thread on CPU {}, batch 1, {} test pictures, rounds: {}, the candidates take turns slice by \
+             slice. The float network is the ANN of the same weights in {}, one thread; its scores are checked against \
+             the program's own ANN, and the kernels against the reference emulator. The emulator takes u8 pixels and \
+             returns embedding, scores and the counts of every layer and core; the float network takes prepared floats \
+             and returns embedding and scores. The reference emulator runs only a few pictures.\n",
             found.cpu, found.pictures, found.rounds, found.runtime
         ),
     );
@@ -107,8 +107,8 @@ fn emulation(out: &mut String, found: &Emulation) {
 fn ratios(out: &mut String, network: &Network) {
     line(
         out,
-        "Time of one picture as a multiple of the float network's (median over slices; below it, where the middle four \
-         fifths of the slices lie):\n",
+        "Time of one picture as a multiple of the float network's (median over slices; below it, the range of the middle four \
+         fifths of the slices):\n",
     );
     let mut steps: Vec<u32> = network.rows.iter().map(|row| row.time_steps).collect();
     steps.dedup();
@@ -188,7 +188,7 @@ fn times(out: &mut String, network: &Network) {
     line(
         out,
         &format!(
-            "A call of the float network's runtime that computes nothing takes {} ms; its times contain that.\n",
+            "An empty call of the float network's runtime takes {} ms, which is included in its times.\n",
             short(network.empty_call_ms)
         ),
     );
@@ -203,7 +203,7 @@ fn times(out: &mut String, network: &Network) {
                 line(
                     out,
                     &format!(
-                        "At T = {steps} this run does not tell {} from {other}: {} times as long ({}–{}).\n",
+                        "At T = {steps} this run shows no difference between {} and {other}: {} times as long ({}–{}).\n",
                         row.engine,
                         short(ratio.median),
                         short(ratio.p10),
@@ -268,16 +268,16 @@ fn http(out: &mut String, found: &Http) {
     line(
         out,
         &format!(
-            "`POST /v1/search` with {} test pictures in turn as PNG ({} bytes on average), answers of {} bytes, kept \
-             connections; server and load generator share the {} CPUs; {} rounds of all loads. Closed loop: a client asks when it has its \
-             answer. Open loop: requests are due at fixed moments, at half and at four fifths of what the closed loop \
-             of as many clients reached just before; time counts from when a request is due. Overload: four times \
-             what the most clients reached; time counts from when a request is sent.\n",
+            "`POST /v1/search` with {} test pictures as PNG ({} bytes on average), answers of {} bytes, persistent \
+             connections; server and load generator share the {} CPUs; {} rounds of all loads. Closed loop: a client sends its next \
+             request when it has an answer. Open loop: requests are due at fixed moments, at half and at four fifths of \
+             the rate of the previous closed loop with as many clients; time counts from when a request is due. \
+             Overload: four times the rate of the most clients; time counts from when a request is sent.\n",
             found.pictures, found.body_bytes, found.answer_bytes, found.cpus, found.rounds
         ),
     );
     loads(out, &found.loads);
-    line(out, "Where the time of one client alone goes, medians:\n");
+    line(out, "The time of one client by part, medians:\n");
     let whole = found.parts.last().map_or(f64::NAN, |part| part.median_ms);
     let rows: Vec<_> = found
         .parts
@@ -356,12 +356,12 @@ fn indexing(out: &mut String, found: &Indexing) {
             found.import_s,
             true,
         ),
-        row("the graph: read, build, keep", found.graph_s, true),
+        row("the graph: read, build, save", found.graph_s, true),
         row("both", whole, true),
         row("for comparison: the emulation alone", found.emulation_s, false),
-        row("for comparison: taking up the kept graph", found.reopen_s, false),
+        row("for comparison: loading the stored graph", found.reopen_s, false),
     ];
-    table(out, &["", "s", "share", "pictures a second"], "lrrr", &rows);
+    table(out, &["", "s", "share", "pictures per second"], "lrrr", &rows);
 }
 
 fn memory(out: &mut String, found: &Http) {
@@ -369,7 +369,7 @@ fn memory(out: &mut String, found: &Http) {
     line(
         out,
         &format!(
-            "It starts with the kept graph and is ready after {:.1} s.\n",
+            "It starts with the stored graph and is ready after {:.1} s.\n",
             found.start_s
         ),
     );
@@ -406,8 +406,8 @@ fn large(out: &mut String, found: &Large) {
     line(
         out,
         &format!(
-            "{} distorted training pictures as products; {} CPUs. Made {}, the graph built {}, the kept one taken up in {:.1} s; \
-             {:.0} MiB on disk ({:.2} KiB a product), {:.2} KiB of memory a product. With the kept graph the server is ready \
+            "{} distorted training pictures as products; {} CPUs. Import {}, building the graph {}, loading the stored one {:.1} s; \
+             {:.0} MiB on disk ({:.2} KiB per product), {:.2} KiB of memory per product. With the stored graph the server is ready \
              after {:.1} s. The 10 nearest: median {} ms, p99 {} ms, recall@10 {:.4} against the exact search. Over HTTP, \
              closed loops:\n",
             found.products,

@@ -1,6 +1,6 @@
-"""A stand-in for a shop: its first products with pictures, and beside each what looks like it. Plain Python.
+"""An example shop: lists products with pictures and, for each, similar products. Uses only the standard library.
 
-SPIKELENS_URL, SPIKELENS_KEY_FILE (none: no key), LISTEN (address:port).
+Variables: SPIKELENS_URL, SPIKELENS_KEY_FILE (optional), LISTEN (address:port).
 """
 import html
 import json

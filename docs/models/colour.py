@@ -1,5 +1,4 @@
-"""Writes an SNN file for colour pictures of 3 x 32 x 32 with random weights: the form of a shop's own network, not its
-quality.
+"""Writes an SNN file for colour pictures of 3 x 32 x 32 pixels. Its weights are random: it shows the format only.
 
     python colour.py OUT
 """

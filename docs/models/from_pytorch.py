@@ -2,7 +2,7 @@
 
     python from_pytorch.py DATASET OUT
 
-DATASET is a folder with the *-ubyte.gz files of Fashion-MNIST, OUT the file to write.
+DATASET is a directory with the *-ubyte.gz files of Fashion-MNIST, OUT the file to write.
 """
 
 import gzip
@@ -28,7 +28,7 @@ def split(folder: Path, name: str, count: int) -> tuple[torch.Tensor, torch.Tens
 
 
 # The names are those of the layers in the file. ReLU follows every layer but the last; Flatten keeps channel, row,
-# column in this order, which is the order of a dense layer's inputs in Spikelens too.
+# column in this order, which is also the order of a dense layer's inputs in Spikelens.
 network = nn.Sequential()
 network.add_module("conv1", nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2))
 network.add_module("relu1", nn.ReLU())
@@ -56,7 +56,7 @@ DESCRIPTION = {
 
 
 def seal(path: Path) -> None:
-    """Puts the file's own SHA-256 in the place of the zeros, so that a flipped bit in it is found."""
+    """Replaces the zeros by the file's SHA-256, so that a flipped bit is detected."""
     written = path.read_bytes()
     path.write_bytes(written.replace(b"0" * 64, hashlib.sha256(written).hexdigest().encode(), 1))
 

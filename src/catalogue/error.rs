@@ -4,7 +4,7 @@ use std::error::Error;
 
 use thiserror::Error as ThisError;
 
-/// Why a store cannot be opened.
+/// Why a store could not be opened.
 #[derive(Debug, ThisError)]
 pub enum OpenError {
     #[error("{path}: {source}")]
@@ -29,10 +29,10 @@ pub enum CatalogueError {
     /// The store cannot be opened: missing rights, in use, a newer schema.
     #[error("{store} cannot be opened: {reason}")]
     Open { store: String, reason: OpenError },
-    /// The store failed: what it said is the source.
+    /// The store failed; its own error is the source.
     #[error("the catalogue's store failed: {0}")]
     Store(Box<dyn Error + Send + Sync>),
-    #[error("the catalogue's writes are too many to wait for")]
+    #[error("too many writes are waiting in the catalogue")]
     Busy,
     #[error("the catalogue is closed")]
     Closed,
@@ -42,9 +42,7 @@ pub enum CatalogueError {
     Panicked,
     #[error("the embedding has {given} values; this model's have {wanted}")]
     Dimensions { given: usize, wanted: usize },
-    #[error(
-        "the embedding is all zeros, nothing can be compared with it; give it more time steps or a brighter picture"
-    )]
+    #[error("the embedding is all zeros and cannot be compared; use more time steps or a brighter picture")]
     EmptyEmbedding,
     #[error("there is no room for the write: {reason}; nothing of it was stored")]
     Full { reason: String },
@@ -58,7 +56,7 @@ pub enum CatalogueError {
     NoImport { id: String },
     #[error("there is a product {id:?} already")]
     Exists { id: String },
-    #[error("product {id:?} has {most} pictures, which is the most")]
+    #[error("product {id:?} has {most} pictures already, the maximum")]
     PicturesFull { id: String, most: usize },
     #[error("it is the only picture of product {id:?}, which must keep one; delete the product instead")]
     LastPicture { id: String },

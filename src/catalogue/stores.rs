@@ -24,7 +24,7 @@ pub enum Catalogue {
 }
 
 impl Catalogue {
-    /// Opens or creates a data directory; `connections` is how many reads may go on at a time.
+    /// Opens or creates a data directory; `connections` is how many reads may run at a time.
     ///
     /// # Errors
     /// If it is in use, damaged, of a newer version or cannot be written to.
@@ -57,7 +57,7 @@ impl Catalogue {
         }
     }
 
-    /// Hands over a write whose outcome nobody waits for; it may be left out.
+    /// Queues a write without waiting for its result; it may be dropped.
     pub fn write_unobserved(&self, write: Write) {
         match self {
             Self::Sqlite(store) => store.write_unobserved(write),

@@ -1,4 +1,4 @@
-//! Picture → spikes → embedding, on one thread.
+//! From a picture to its embedding, on one thread.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use engine::model::Model;
 use engine::model::trace::Trace;
 use engine::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
 
-/// The result of running one picture, and the time that this host took.
+/// The result of running one picture, and the time it took on this host.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pub embedding: Embedding,
@@ -24,13 +24,14 @@ pub struct Embedded {
     pub emulation: Emulation,
     /// Present if it was requested.
     pub trace: Option<Trace>,
-    /// Decoding and preparing.
+    /// Time to decode and prepare the picture.
     pub decode_time: Duration,
     pub emulation_time: Duration,
 }
 
 impl Embedded {
-    /// The time that it took on this host.
+    /// The time it took on this host.
+    #[must_use]
     pub fn took(&self) -> Took {
         Took {
             decoding: self.decode_time,
@@ -52,7 +53,8 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// Lays the model out on a chip of its own.
+    /// Creates an emulated chip that runs `model`.
+    #[must_use]
     pub fn new(model: Arc<Model>, limits: DecodeLimits) -> Self {
         let emulator = Emulator::new(Arc::clone(&model.snn), &model.placement.tilings());
         Self {
@@ -62,12 +64,13 @@ impl Embedder {
         }
     }
 
-    /// The model that it runs.
+    /// The model that the chip runs.
+    #[must_use]
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
 
-    /// Lays out `model` in place of another one.
+    /// Switches the chip to `model`, if it runs another one.
     pub fn use_model(&mut self, model: &Arc<Model>) {
         if !Arc::ptr_eq(&self.model, model) {
             *self = Self::new(Arc::clone(model), self.limits);
@@ -75,6 +78,9 @@ impl Embedder {
     }
 
     /// Decodes an image file and prepares it for the network.
+    ///
+    /// # Errors
+    /// If the file cannot be decoded.
     pub fn prepare(&self, bytes: &[u8], mode: Mode) -> Result<(Decoded, Picture), ChipError> {
         let decoded = decode(bytes, &self.limits)?;
         let network = &self.model.snn.network;
@@ -83,6 +89,9 @@ impl Embedder {
     }
 
     /// Runs an image file.
+    ///
+    /// # Errors
+    /// If the picture cannot be decoded or run.
     pub fn embed(&mut self, bytes: &[u8], options: RunOptions) -> Result<Embedded, ChipError> {
         let start = Instant::now();
         let (_, picture) = self.prepare(bytes, options.mode)?;
@@ -93,6 +102,9 @@ impl Embedder {
     }
 
     /// Runs a prepared picture.
+    ///
+    /// # Errors
+    /// If the picture does not have the network's input shape, or a value overflows.
     pub fn embed_picture(&mut self, picture: &Picture, options: RunOptions) -> Result<Embedded, ChipError> {
         let start = Instant::now();
         let time_steps = options.time_steps.of(&mut self.emulator, picture)?;
@@ -119,10 +131,10 @@ impl Embedder {
         Ok(embedded)
     }
 
-    /// Runs an image file that is to be stored; one whose embedding is all zeros is refused. Gives the run as well.
+    /// Runs an image file that will be stored, and also returns the run. An embedding of all zeros is an error.
     ///
     /// # Errors
-    /// Of the picture or of the run.
+    /// If the picture cannot be decoded or run.
     pub fn new_picture(
         &mut self,
         bytes: &[u8],
@@ -154,10 +166,10 @@ impl Embedder {
         Ok((new, embedded))
     }
 
-    /// The embedding of a stored picture. A panic costs nothing but this picture.
+    /// The embedding of a stored picture. A panic is caught and returned as an error.
     ///
     /// # Errors
-    /// Of the picture or of the run.
+    /// If the picture cannot be decoded or run.
     pub fn embed_stored(&mut self, picture: &StoredPicture, maker: &Maker) -> Result<Vec<i32>, ChipError> {
         self.use_model(&maker.model);
         let options = RunOptions {

@@ -14,11 +14,9 @@ pub enum ChipError {
     Emulator(#[from] EmulatorError),
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
-    #[error(
-        "the embedding is all zeros, nothing can be compared with it; give it more time steps or a brighter picture"
-    )]
+    #[error("the embedding is all zeros and cannot be compared; use more time steps or a brighter picture")]
     EmptyEmbedding,
-    #[error("every emulator is busy and the queue is full")]
+    #[error("all emulated chips are busy and the queue is full")]
     Overloaded,
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -1,4 +1,4 @@
-//! What makes the embeddings of a catalogue: a model, a probe and a number of time steps.
+//! What the embeddings of a catalogue are computed by: a model, a probe and a number of time steps.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use engine::network::{Probe, TimeSteps};
 use super::options::RunOptions;
 use crate::catalogue::Origin;
 
-/// A model, and how its embeddings are read.
+/// A model, and the probe and T of its embeddings.
 #[derive(Debug, Clone)]
 pub struct Maker {
     pub model: Arc<Model>,
@@ -17,8 +17,8 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// The maker of a catalogue's embeddings: with the probe and T that are asked for, else those that this model made
-    /// them with before, else the model's own defaults.
+    /// The maker of a catalogue's embeddings. The probe and T are the given ones, else those of the catalogue if its
+    /// embeddings are by this model, else the model's defaults.
     #[must_use]
     pub fn new(
         model: Arc<Model>,
@@ -53,7 +53,7 @@ impl Maker {
         }
     }
 
-    /// Values of an embedding.
+    /// The number of values in an embedding.
     #[must_use]
     pub fn dimensions(&self) -> usize {
         self.model.snn.network.embedding_dimensions()

@@ -1,7 +1,7 @@
-//! Emulated chips at work: from a picture to its embedding, on threads of their own.
+//! A pool of emulated chips, each on its own thread: from a picture to its embedding.
 //!
-//! A [`Pool`] of chips works through one queue that is bounded by the time its work will take, as learned from the work
-//! done ([`Rates`]). Absent: the catalogue's contents, and what an embedding is used for.
+//! A [`Pool`] takes jobs from one queue, which is bounded by the estimated time of the work in it ([`Rates`]). Absent: the
+//! catalogue's contents, and what an embedding is used for.
 
 mod embedder;
 mod error;

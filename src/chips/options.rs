@@ -1,4 +1,4 @@
-//! What may be chosen of how a picture is run.
+//! Options of a run.
 
 use engine::embedding::stopping::Length;
 use engine::model::Model;
@@ -16,7 +16,8 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// The model's own choices.
+    /// The model's defaults.
+    #[must_use]
     pub fn of(model: &Model) -> Self {
         Self {
             time_steps: model.snn.network.time_steps().into(),
@@ -27,7 +28,7 @@ impl RunOptions {
     }
 }
 
-/// What a request chooses; the rest is as the network or the catalogue has it.
+/// The options that a request sets; the others come from the network or the catalogue.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RunChoice {
     pub time_steps: Option<Length>,
@@ -37,7 +38,7 @@ pub struct RunChoice {
 }
 
 impl RunChoice {
-    /// The choices, over the defaults.
+    /// The options, with `default` for those that are not set.
     #[must_use]
     pub fn or(self, default: RunOptions) -> RunOptions {
         RunOptions {

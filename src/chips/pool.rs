@@ -1,7 +1,7 @@
-//! Emulated chips, one OS thread each, behind one queue that is bounded in time. The batch size is one, as on the chip.
+//! Emulated chips, one OS thread each, behind one queue that is bounded by time. The batch size is one, as on the chip.
 //!
-//! A request is admitted first, by the time that all its work will take; then its jobs run. A job is dropped once its
-//! client has left or its deadline has passed. A panic fails its request and replaces the worker's emulator, nothing else.
+//! A request is first admitted by the estimated time of all its work, then its jobs run. A job is dropped if its client has
+//! disconnected or its deadline has passed. A panic fails only its own request; the worker then gets a new emulator.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::budget::{Budget, Share};
 
 type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
 
-/// The chips of one server; each worker owns a `W`.
+/// The workers of one server; each owns a `W`.
 #[derive(Debug)]
 pub struct Pool<W> {
     queue: Option<Sender<Job<W>>>,
@@ -26,7 +26,7 @@ pub struct Pool<W> {
     backlog: Backlog,
     /// The backlog at which requests are refused.
     limit: Duration,
-    /// A job that has waited longer is refused after all: the work ahead of it takes longer than was estimated.
+    /// A job that has waited longer is refused, because the work ahead of it takes longer than estimated.
     patience: Duration,
 }
 
@@ -42,6 +42,7 @@ pub struct Admission {
 
 impl Backlog {
     /// Estimated work that waits or runs.
+    #[must_use]
     pub fn queued(&self) -> Duration {
         Duration::from_nanos(self.0.spent())
     }
@@ -53,8 +54,11 @@ impl Backlog {
 }
 
 impl<W: 'static> Pool<W> {
-    /// Starts `chips` workers, each with what `make` gives, and a queue that takes jobs until `waiting` of work a chip
-    /// is ahead of them.
+    /// Starts `chips` workers, each with a `W` from `make`, and a queue that holds up to `waiting` of estimated work per
+    /// chip.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
     pub fn start(
         chips: usize,
         waiting: Duration,
@@ -81,22 +85,26 @@ impl<W: 'static> Pool<W> {
         })
     }
 
-    /// How many emulated chips there are.
+    /// The number of emulated chips.
+    #[must_use]
     pub fn chips(&self) -> usize {
         self.workers.len()
     }
 
     /// Estimated work that waits or runs.
+    #[must_use]
     pub fn queued(&self) -> Duration {
         self.backlog.queued()
     }
 
-    /// The backlog, for work that gives way to it.
+    /// The backlog, for background work that yields to it.
+    #[must_use]
     pub fn backlog(&self) -> Backlog {
         self.backlog.clone()
     }
 
     /// The backlog at which requests are refused.
+    #[must_use]
     pub fn limit(&self) -> Duration {
         self.limit
     }
@@ -111,10 +119,10 @@ impl<W: 'static> Pool<W> {
         Ok(Admission { _share: share })
     }
 
-    /// Runs a job of an admitted request on the next free worker; the job is given the time that it waited.
+    /// Runs a job of an admitted request on the next free worker; the job gets the time it waited.
     ///
     /// # Errors
-    /// Of the job; of the pool if the job waited too long, its deadline passed or it panicked.
+    /// The job's own; or if the job waited too long, its deadline passed, or it panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         admission: &Admission,
@@ -127,7 +135,7 @@ impl<W: 'static> Pool<W> {
         let patience = self.patience;
         let boxed: Job<W> = Box::new(move |worker| {
             let admission = admission;
-            // The client has left, or its time is over.
+            // The client has disconnected, or the deadline has passed.
             if reply.is_closed() || Instant::now() >= deadline {
                 return;
             }
@@ -138,7 +146,7 @@ impl<W: 'static> Pool<W> {
                 job(worker, waited)
             };
             drop(admission);
-            // The client may have left while the job ran.
+            // The client may have disconnected while the job ran.
             let _ = reply.send(result);
         });
         let queue = self.queue.as_ref().ok_or(ChipError::ShuttingDown)?;
@@ -155,7 +163,7 @@ impl<W> Drop for Pool<W> {
     fn drop(&mut self) {
         self.queue = None;
         for worker in self.workers.drain(..) {
-            // A worker catches its jobs' panics; one that died all the same has nothing left to wait for.
+            // Workers catch the panics of their jobs; one that died anyway needs no handling here.
             let _ = worker.join();
         }
     }
@@ -168,7 +176,7 @@ fn work<W>(jobs: &Mutex<Receiver<Job<W>>>, make: &dyn Fn() -> W) {
         let Ok(job) = next else { return };
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut worker)));
         if result.is_err() {
-            tracing::error!("a job panicked; the emulator is replaced");
+            tracing::error!("a job panicked; its worker gets a new emulator");
             worker = make();
         }
     }
@@ -184,7 +192,7 @@ mod tests {
         Instant::now() + Duration::from_secs(10)
     }
 
-    /// One worker that numbers its jobs; `make` starts at 0 again.
+    /// One worker that counts its jobs; a replaced worker starts at 0.
     fn pool(waiting: Duration) -> Arc<Pool<u32>> {
         Arc::new(Pool::start(1, waiting, || 0).unwrap())
     }
@@ -203,7 +211,7 @@ mod tests {
         pool.run(&pool.admit(estimate)?, deadline, job).await
     }
 
-    /// Keeps the worker busy until the sender is dropped; returns once it is.
+    /// Keeps the worker busy until the sender is dropped; returns once it is busy.
     async fn occupy(pool: &Arc<Pool<u32>>) -> std::sync::mpsc::Sender<()> {
         let (release, wait) = channel::<()>();
         let (started, running) = oneshot::channel();

@@ -1,5 +1,5 @@
-//! Estimates of the time that work takes on this host, learned from the work done. The queue is bounded in time and not in
-//! requests: a photo of 10 MB or a run of 1,024 time steps takes far longer than one of 30 kB and 16.
+//! Estimates of how long work takes on this host, learned from finished work. The queue is bounded by time and not by the
+//! number of requests: a photo of 10 MB or a run of 1,024 time steps takes far longer than one of 30 kB and 16.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub struct Work {
     pub searches: bool,
 }
 
-/// Time steps that this host emulates for a picture that stops early: it looks ahead and then runs again (the mean over
-/// test pictures, `docs/early-stopping.md`).
+/// Time steps that this host emulates for a run with `auto`, which runs a picture several times (the mean over test
+/// pictures, `docs/early-stopping.md`).
 const AUTO_STEPS: u32 = 80;
 
 impl Work {
@@ -30,6 +30,7 @@ impl Work {
     };
 
     /// Running an image file.
+    #[must_use]
     pub fn of_picture(bytes: &[u8], options: RunOptions) -> Self {
         Self {
             bytes: bytes.len(),
@@ -50,22 +51,23 @@ pub struct Took {
     pub search: Duration,
 }
 
-/// Seconds for a byte, a time step and a search.
+/// Seconds per byte, per time step and per search.
 #[derive(Debug)]
 pub struct Rates(Mutex<[f64; 3]>);
 
 impl Default for Rates {
-    /// Guesses for a slow host, until something has been measured.
+    /// Guesses for a slow host, until work has been measured.
     fn default() -> Self {
         Self(Mutex::new([100e-9, 50e-6, 5e-3]))
     }
 }
 
 impl Rates {
-    /// The weight of a measurement against all earlier ones.
+    /// The weight of a new measurement in the moving average.
     const WEIGHT: f64 = 1.0 / 16.0;
 
-    /// The time that the work will probably take.
+    /// The estimated time for `work`.
+    #[must_use]
     pub fn estimate(&self, work: Work) -> Duration {
         let rates = *self.0.lock();
         let seconds: f64 = amounts(work)
@@ -76,7 +78,7 @@ impl Rates {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    /// Learns from work that has been done.
+    /// Learns from finished work.
     pub fn learn(&self, work: Work, took: Took) {
         let mut rates = self.0.lock();
         let times = [took.decoding, took.emulation, took.search];
@@ -146,7 +148,7 @@ mod tests {
             },
             11_160.0,
         );
-        // Work without a picture says nothing of pictures.
+        // Work without a picture does not change the rates of pictures.
         rates.learn(
             Work {
                 searches: true,

@@ -1,4 +1,4 @@
-//! `embed` and `bench`.
+//! `embed` and `bench`: pictures on the emulated chip, without a catalogue.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ enum EmbedFormat {
     Npy,
 }
 
-/// Run pictures on the emulated chip: embeddings, whole numbers, with their cost
+/// Run pictures on the emulated chip and print their embeddings (integers) and modelled cost
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens embed shoe.png bag.jpg --time-steps 16
@@ -31,25 +31,25 @@ pub struct Embed {
     /// PNG, JPEG, WebP, GIF or BMP files, or .npy files of u8 pixels [c,h,w] or [n,c,h,w]
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
-    /// The SNN file [default: the shipped one]
+    /// The SNN file [default: the built-in one]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
-    /// Time steps, 1 to 1024, or auto: each picture until its answer is settled [default: the model's]
+    /// Time steps, 1 to 1024, or auto: run each picture until its answer is settled [default: the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<Length>,
     /// spike_count, membrane or integrated [default: the model's]
     #[arg(long, env = "SPIKELENS_PROBE")]
     probe: Option<Probe>,
-    /// auto: the model's recipe; as_is: gray and resize alone
+    /// auto: the model's own preparation; as_is: only convert to gray and resize
     #[arg(long, default_value = "auto", env = "SPIKELENS_PREPARE")]
     prepare: Mode,
-    /// A JSON object a line, or one int32 array [pictures, dimensions]
+    /// One JSON object per line, or one int32 array [pictures, dimensions]
     #[arg(long, value_enum, default_value = "jsonl", env = "SPIKELENS_FORMAT")]
     format: EmbedFormat,
-    /// Where the result goes [default: stdout]
+    /// Output file [default: stdout]
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: Option<PathBuf>,
-    /// Tell each run from inside: spikes step by step, cores one by one, the prepared picture (jsonl alone)
+    /// Include a trace of each run: spikes by time step, counts by core, the prepared picture (jsonl only)
     #[arg(long, env = "SPIKELENS_TRACE")]
     trace: bool,
     /// loihi1-paper or loihi1-cores
@@ -58,9 +58,13 @@ pub struct Embed {
 }
 
 impl Embed {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a file cannot be read or a picture cannot be run, or the output cannot be written.
     pub fn run(self) -> Result<()> {
         if self.trace && self.format == EmbedFormat::Npy {
-            bail!("--trace has no place in a .npy file; use --format jsonl");
+            bail!("--trace cannot be written to a .npy file; use --format jsonl");
         }
         let model = files::model(self.model.as_deref(), self.cost_model)?;
         let options = RunOptions {
@@ -129,7 +133,7 @@ enum Which {
     Reference,
 }
 
-/// How fast this machine emulates: one thread, model loaded once, emulation alone
+/// Measure how fast this machine emulates: one thread, without loading and decoding
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens bench pictures.npy --time-steps 16")]
@@ -137,21 +141,25 @@ pub struct Bench {
     /// Picture files, or .npy files of u8 pixels [c,h,w] or [n,c,h,w]
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
-    /// The SNN file [default: the shipped one]
+    /// The SNN file [default: the built-in one]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
     /// Time steps, 1 to 1024 [default: the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<TimeSteps>,
-    /// The event-driven emulator, or the slow reference that it is held against
+    /// The event-driven emulator, or the slow reference emulator that it is tested against
     #[arg(long, value_enum, default_value = "event-driven", env = "SPIKELENS_EMULATOR")]
     emulator: Which,
-    /// Median, p99 and pictures a second, or a line {"ms": x} per picture
+    /// Median, p99 and pictures per second, or one line {"ms": x} per picture
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: BenchFormat,
 }
 
 impl Bench {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If a file cannot be read or a picture cannot be run, or stdout cannot be written.
     pub fn run(self) -> Result<()> {
         let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
         let time_steps = self.time_steps.unwrap_or(model.snn.network.time_steps());
@@ -179,7 +187,7 @@ impl Bench {
             }
             Ok(start.elapsed())
         };
-        // The first pictures warm caches and buffers and are not counted.
+        // The first pictures warm up caches and buffers, and are run again for the measurement.
         for (name, picture) in all.iter().take(20) {
             emulate(name, picture)?;
         }
@@ -202,7 +210,7 @@ impl Bench {
         let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
         writeln!(
             out,
-            "{} pictures, T = {time_steps}, one thread: median {:.4} ms, p99 {:.4} ms, {:.0} pictures a second",
+            "{} pictures, T = {time_steps}, one thread: median {:.4} ms, p99 {:.4} ms, {:.0} pictures per second",
             times.len(),
             at(0.5),
             at(0.99),
@@ -212,7 +220,11 @@ impl Bench {
     }
 }
 
-/// The pictures of one file, each with a name: a `.npy` file is taken as it is, others are decoded and prepared.
+/// The pictures of one file, each with a name. Pictures in a `.npy` file are used as they are, others are decoded and
+/// prepared.
+///
+/// # Errors
+/// If the file cannot be read or decoded, or does not have the network's input shape.
 pub fn pictures(embedder: &Embedder, path: &Path, mode: Mode) -> Result<Vec<(String, Picture)>> {
     let name = path.display().to_string();
     let bytes = files::read(path)?;
@@ -223,7 +235,7 @@ pub fn pictures(embedder: &Embedder, path: &Path, mode: Mode) -> Result<Vec<(Str
     let wanted = embedder.model().snn.network.input;
     let pictures = npy::pictures(&bytes).with_context(|| name.clone())?;
     if pictures.is_empty() {
-        bail!("{name} holds no pictures");
+        bail!("{name} contains no pictures");
     }
     let single = pictures.len() == 1;
     pictures

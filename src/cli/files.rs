@@ -1,4 +1,4 @@
-//! Files: read with a clear refusal, written whole or not at all.
+//! Reading and writing files: errors name the file, and a file is written completely or not at all.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,18 @@ use engine::chip::cost::CostModel;
 use engine::model::Model;
 use engine::picture::idx::{self, Labelled, Split};
 
-/// Reads a file, naming it in the refusal.
+/// Reads a file.
+///
+/// # Errors
+/// If it cannot be read; the error names the file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
-/// A name in a file's own folder to write it under first.
+/// A temporary path in the same directory, to write a file to before it is renamed.
+///
+/// # Errors
+/// If `path` does not end in a file name.
 pub fn beside(path: &Path) -> Result<PathBuf> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -23,13 +29,16 @@ pub fn beside(path: &Path) -> Result<PathBuf> {
     };
     let name = path
         .file_name()
-        .with_context(|| format!("{} names no file", path.display()))?;
+        .with_context(|| format!("{} does not end in a file name", path.display()))?;
     let mut fresh = name.to_owned();
     fresh.push(format!(".{}.new", std::process::id()));
     Ok(folder.join(fresh))
 }
 
-/// Writes a file beside its place and moves it there: nobody ever sees half of it.
+/// Writes a file under a temporary name and renames it, so that a partly written file is never visible.
+///
+/// # Errors
+/// If it cannot be written; an existing file is then unchanged.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let fresh = beside(path)?;
     let written = (|| {
@@ -39,16 +48,19 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         std::fs::rename(&fresh, path)
     })();
     if written.is_err() {
-        // The refusal below is what matters; a left-over file is only untidy.
+        // The error below matters more than a leftover file.
         let _ = std::fs::remove_file(&fresh);
     }
     written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Reads and places an SNN file, or the shipped one.
+/// Reads an SNN file, or the built-in one, and places it on the chip.
+///
+/// # Errors
+/// If the file cannot be read, or is not a network that fits the chip.
 pub fn model(path: Option<&Path>, cost_model: CostModel) -> Result<Arc<Model>> {
     let model = match path {
-        None => Model::read(Model::SHIPPED, cost_model).context("the model inside this program")?,
+        None => Model::read(Model::SHIPPED, cost_model).context("the built-in model")?,
         Some(path) => {
             Model::read(&read(path)?, cost_model).with_context(|| format!("{} is refused", path.display()))?
         }
@@ -68,7 +80,8 @@ pub fn fashion_mnist(folder: &Path, count: Option<usize>) -> Result<Labelled> {
     idx::labelled(&read(&pictures)?, &read(&labels)?, count).with_context(named)
 }
 
-/// How many threads to use where nobody says.
+/// The default number of threads: one per CPU.
+#[must_use]
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

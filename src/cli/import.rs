@@ -1,4 +1,4 @@
-//! `import`: a catalogue filled from files, without a server.
+//! `import`: fills a catalogue from files, without a server.
 
 mod beside;
 mod columns;
@@ -29,20 +29,21 @@ use engine::network::{Probe, TimeSteps};
 /// Fill a catalogue without a server
 #[derive(Debug, Args)]
 #[command(after_help = "SOURCE is one of
-  a folder with Fashion-MNIST's *-ubyte.gz files: its training pictures.
-  a folder of PNG, JPEG, WebP, GIF or BMP files: each is a product, whose id
-    and title are the file's name without its ending. Hidden files, other
-    files and folders inside it are skipped and counted.
-  a .ndjson or .jsonl manifest: a JSON object a line with id, title,
-    attributes, prepare, and image or, for several, images: a path beside the
-    manifest, base64 or a data: URL.
+  a directory with Fashion-MNIST's *-ubyte.gz files: the training pictures.
+  a directory of PNG, JPEG, WebP, GIF or BMP files: each is a product, and its
+    file name without the extension is the product's id and title. Hidden
+    files, other files and subdirectories are skipped and counted.
+  a .ndjson or .jsonl manifest: one JSON object per line with id, title,
+    attributes, prepare, and image (or images, for several). An image is a path
+    relative to the manifest, base64 or a data: URL.
   a .csv manifest: the columns id, title and image (as above); every other
-    column is an attribute. A cell that is true, false or a JSON number is
-    that, any other a string (007 is one, and a whole number beyond 64 bits);
-    an empty cell is no attribute.
-No path leads out of its folder, by links neither. What cannot be stored is
-named with its place, id and reason; all else is stored, and the exit code
-is 1. A product whose id is stored already is replaced.
+    column is an attribute. A cell that is true, false or a JSON number has
+    that type; any other cell is a string (also 007, and integers that need
+    more than 64 bits). An empty cell means no attribute.
+A path must not lead out of its directory, not even by a symbolic link. Each
+product that cannot be stored is reported with its place, id and reason; the
+others are stored, and the exit code is 1. A product whose id exists already
+is replaced.
 
 Examples:
   spikelens import dataset/fashion-mnist --data-dir data --resume
@@ -54,15 +55,15 @@ Examples:
     id,title,image,price,sold_out
     shoe-1,Shoe,photos/shoe-1.jpg,40,false")]
 pub struct Import {
-    /// A folder, or a .ndjson, .jsonl or .csv manifest
+    /// A directory, or a .ndjson, .jsonl or .csv manifest
     source: PathBuf,
-    /// The catalogue's folder; made if missing
+    /// The catalogue's directory; created if missing
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// Skip products that are already stored
+    /// Skip products that are stored already
     #[arg(long, env = "SPIKELENS_RESUME")]
     resume: bool,
-    /// The SNN file [default: the one that the catalogue keeps, else the shipped one]
+    /// The SNN file [default: the one stored in the catalogue, else the built-in one]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
     /// Time steps, 1 to 1024 [default: the catalogue's, else the model's]
@@ -71,7 +72,7 @@ pub struct Import {
     /// spike_count, membrane or integrated [default: the catalogue's, else the model's]
     #[arg(long, env = "SPIKELENS_PROBE")]
     probe: Option<Probe>,
-    /// Only the first N products
+    /// Import only the first N products
     #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
     limit: Option<usize>,
 }
@@ -89,8 +90,8 @@ fn open(path: &Path, limit: Option<usize>) -> Result<Source> {
             Some("ndjson" | "jsonl") => lines::source(path)?,
             Some("csv") => columns::source(path)?,
             _ => bail!(
-                "{} is no source: it is a folder of pictures or of Fashion-MNIST's *-ubyte.gz files, or a manifest \
-                 that ends in .ndjson, .jsonl or .csv",
+                "{} is not a valid source: expected a directory of pictures or of Fashion-MNIST's *-ubyte.gz files, or a \
+                 manifest named *.ndjson, *.jsonl or *.csv",
                 path.display()
             ),
         }
@@ -104,6 +105,10 @@ fn open(path: &Path, limit: Option<usize>) -> Result<Source> {
 }
 
 impl Import {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the source or the model cannot be read, the catalogue cannot be written, or a product could not be stored.
     pub fn run(self) -> Result<()> {
         let source = open(&self.source, self.limit)?;
         let given = match &self.model {
@@ -118,7 +123,9 @@ impl Import {
             (None, Some(before)) if runtime.block_on(catalogue.count())? > 0 => {
                 let own = model_of(&catalogue, &before.model_id, CostModel::Loihi1Paper);
                 let own = runtime.block_on(own)?;
-                own.context("the catalogue does not keep the model of its embeddings; name it with --model")?
+                own.context(
+                    "the catalogue does not contain the model of its embeddings; pass it with --model",
+                )?
             }
             (None, _) => files::model(None, CostModel::Loihi1Paper)?,
         };
@@ -130,14 +137,14 @@ impl Import {
         };
         let progress = Arc::new(Progress::default());
         let ingested = progress::follow(&progress, || {
-            let ingest = ingest(&catalogue, &maker, source.offered, options, &progress, tell);
+            let ingest = ingest(&catalogue, &maker, source.offered, options, &progress, report);
             runtime.block_on(ingest)
         })?;
         runtime.block_on(catalogue.close());
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{} stored, {} already there, {} failed; {} holds {} products",
+            "{} stored, {} skipped, {} failed; {} has {} products",
             ingested.stored,
             ingested.skipped,
             ingested.failed,
@@ -149,7 +156,7 @@ impl Import {
         }
         if ingested.failed > 0 {
             bail!(
-                "{} products of {} could not be stored; each is named above with its reason",
+                "{} products of {} could not be stored; the reasons are printed above",
                 ingested.failed,
                 self.source.display()
             );
@@ -158,12 +165,12 @@ impl Import {
     }
 }
 
-/// Tells of one that could not be stored, above the progress bar where there is one.
-fn tell(place: &str, refusal: &Refusal) {
+/// Reports a product that could not be stored, above the progress bar if there is one.
+fn report(place: &str, refusal: &Refusal) {
     let mut stderr = std::io::stderr().lock();
     let clear = if stderr.is_terminal() { "\r\x1b[2K" } else { "" };
     let id = refusal.id.as_ref().map(|id| format!(", id {id:?}"));
-    // Nobody may read it any more; the exit code says that there was something.
+    // stderr may be closed; the exit code still says that a product failed.
     let _ = writeln!(
         stderr,
         "{clear}{place}{}: {}",

@@ -1,4 +1,4 @@
-//! `inspect`: a network, its chip, and where the cost model's constants come from.
+//! `inspect`: a network, its placement on the chip, and the sources of the cost model's constants.
 
 mod text;
 
@@ -21,11 +21,11 @@ use engine::model::sample::{self, Membranes};
 enum InspectFormat {
     Text,
     Json,
-    /// The chip, core by core, as a drawing
+    /// A drawing of the chip, core by core
     Svg,
 }
 
-/// Show a spiking network: layers, sizes, thresholds, and the chip core by core
+/// Show a spiking network: layers, sizes, thresholds, and its placement on the chip
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens inspect snn.safetensors
@@ -34,9 +34,9 @@ enum InspectFormat {
   spikelens inspect --validate
   spikelens inspect tests/golden/paper-32-64-10/snn.safetensors --fit --dataset dataset/fashion-mnist")]
 pub struct Inspect {
-    /// The SNN file [default: the shipped one]
+    /// The SNN file [default: the built-in one]
     model: Option<PathBuf>,
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: InspectFormat,
     /// loihi1-paper or loihi1-cores
@@ -48,6 +48,10 @@ pub struct Inspect {
 }
 
 impl Inspect {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the model cannot be read, or stdout cannot be written.
     pub fn run(self) -> Result<()> {
         #[cfg(feature = "lab")]
         if self.costs.validate {
@@ -88,9 +92,9 @@ impl Inspect {
     }
 }
 
-/// How far the sample pictures' membranes go; none where they cannot be run, which the costs' place says.
+/// The range of the membranes over the sample pictures; `None` if they cannot be run, which the cost section reports.
 fn membranes(model: &Model) -> Option<Membranes> {
-    let bar = progress::bar("looking at membranes", sample::count());
+    let bar = progress::bar("running samples", sample::count());
     let found = sample::membranes(&model.snn, &model.placement, &|| bar.inc(1)).ok();
     bar.finish_and_clear();
     found

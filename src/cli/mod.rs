@@ -1,6 +1,11 @@
-//! The shell: subcommands, help with examples, files, progress, exit codes.
+//! The command line: subcommands, help with examples, files, progress, exit codes.
 //!
-//! Results go to stdout, progress and logs to stderr. Exit 0: done; 1: failed, with one plain sentence; 2: wrong usage.
+//! Results go to stdout, progress and logs to stderr. Exit codes: 0 for success, 1 for an error (one sentence on stderr), 2
+//! for wrong usage.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts write array shapes, like [c,h,w]"
+)]
 
 mod embed;
 mod files;
@@ -47,11 +52,12 @@ enum Command {
     Manual(shell::Manual),
 }
 
-/// Commands of a build with the laboratory.
+/// Commands that only a build with the laboratory has.
 #[cfg(not(feature = "lab"))]
 const LABORATORY: [&str; 4] = ["train", "tune", "convert", "evaluate"];
 
-/// Runs the program.
+/// Parses the arguments, runs the command, and returns the exit code.
+#[must_use]
 pub fn main() -> ExitCode {
     #[cfg(not(feature = "lab"))]
     if let Some(command) = std::env::args()
@@ -59,7 +65,7 @@ pub fn main() -> ExitCode {
         .filter(|name| LABORATORY.contains(&name.as_str()))
     {
         eprintln!(
-            "spikelens: this build has no `{command}`: it holds what serving needs; get one with: cargo build --release"
+            "spikelens: `{command}` is not in this build, which has only what serving needs; for the full program: cargo build --release"
         );
         return ExitCode::FAILURE;
     }
@@ -81,7 +87,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has had enough: `spikelens embed ... | head` is no failure.
+        // The reader of our output closed it, as in `spikelens embed ... | head`: not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("spikelens: {error:#}");

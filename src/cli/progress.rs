@@ -1,4 +1,4 @@
-//! Progress on stderr: bars where it is a terminal, nothing where it is not.
+//! Progress bars on stderr, if it is a terminal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,36 +9,39 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::progress::Progress;
 
-/// A bar over `total` steps.
+/// A bar of `total` steps.
+#[must_use]
 pub fn bar(what: &'static str, total: usize) -> ProgressBar {
     let total = u64::try_from(total).unwrap_or(u64::MAX);
     let bar = ProgressBar::new(total).with_message(what);
     bar.set_style(
         ProgressStyle::with_template("{msg:24} {wide_bar} {human_pos}/{human_len} {eta:>5}")
-            .expect("the template is sound"),
+            .expect("the template is valid"),
     );
     bar
 }
 
-/// A number of finished steps, as bars count them.
+/// Converts a number of steps to the bars' type.
+#[must_use]
 pub fn steps(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Does `work` while a bar shows its progress through its stages.
+/// Runs `work` while a bar shows its progress.
 pub fn follow<T>(progress: &Arc<Progress>, work: impl FnOnce() -> T) -> T {
     let _shown = shown(Arc::clone(progress));
     work()
 }
 
-/// A bar that is shown until this is dropped, by panics too.
+/// Shows a bar until it is dropped, also by a panic.
 #[derive(Debug)]
 pub struct Shown {
     done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Shows progress through stages.
+/// Shows the progress of work, with one bar per stage.
+#[must_use]
 pub fn shown(progress: Arc<Progress>) -> Shown {
     let done = Arc::new(AtomicBool::new(false));
     let ends = Arc::clone(&done);
@@ -73,7 +76,7 @@ impl Drop for Shown {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // The bar is on the screen or it is not: nothing depends on it.
+            // Nothing depends on the bar.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! `search`: one search of a catalogue without a server.
+//! `search`: one search in a catalogue, without a server.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,26 +33,26 @@ enum SearchFormat {
 pub struct Search {
     /// A picture file, or a .npy file of u8 pixels [c,h,w]
     picture: PathBuf,
-    /// The catalogue's folder
+    /// The catalogue's directory
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// How many products, 1 to 100
+    /// Number of products, 1 to 100
     #[arg(long, default_value_t = 10, env = "SPIKELENS_K",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
     k: usize,
-    /// The SNN file [default: the one that the catalogue keeps]
+    /// The SNN file [default: the one stored in the catalogue]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
-    /// Time steps, 1 to 1024, or auto: until the answer is settled [default: the catalogue's]
+    /// Time steps, 1 to 1024, or auto: run until the answer is settled [default: the catalogue's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<Length>,
-    /// Compare with every embedding instead of asking the graph
+    /// Compare with every embedding instead of searching the graph
     #[arg(long, env = "SPIKELENS_EXACT")]
     exact: bool,
-    /// Only products whose attributes pass, as JSON: {"category": "Bag"}
+    /// Only products whose attributes match this JSON filter: {"category": "Bag"}
     #[arg(long, value_name = "JSON", env = "SPIKELENS_FILTER", value_parser = filter)]
     filter: Option<Filter>,
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value = "table", env = "SPIKELENS_FORMAT")]
     format: SearchFormat,
     /// loihi1-paper or loihi1-cores
@@ -66,17 +66,21 @@ fn filter(text: &str) -> Result<Filter, String> {
 }
 
 impl Search {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the picture, the model or the catalogue cannot be read, or the picture cannot be run.
     pub fn run(self) -> Result<()> {
         if !self.data_dir.is_dir() {
             bail!(
-                "{} is not a directory; `spikelens import` makes a catalogue",
+                "{} is not a directory; create a catalogue with `spikelens import`",
                 self.data_dir.display()
             );
         }
         let runtime = runtime()?;
         let catalogue = Catalogue::open(&self.data_dir, 1)?;
         let origin = runtime.block_on(catalogue.origin())?;
-        let origin = origin.context("the catalogue is empty; `spikelens import` fills it")?;
+        let origin = origin.context("the catalogue is empty; fill it with `spikelens import`")?;
         let model = match &self.model {
             Some(path) => {
                 let given = files::model(Some(path), self.cost_model)?;
@@ -84,12 +88,14 @@ impl Search {
             }
             None => runtime.block_on(model_of(&catalogue, &origin.model_id, self.cost_model))?,
         };
-        let model = model.context("the catalogue was not made with this model; name its own with --model")?;
+        let model = model.context(
+            "the catalogue's embeddings are not by this model; pass the model that made them with --model",
+        )?;
         let mut embedder = Embedder::new(model, DecodeLimits::default());
         let named = embed::pictures(&embedder, &self.picture, Mode::Auto)?;
         let [(_, picture)] = named.as_slice() else {
             bail!(
-                "{} holds {} pictures; one is searched for",
+                "{} contains {} pictures; search takes one",
                 self.picture.display(),
                 named.len()
             );

@@ -1,4 +1,4 @@
-//! `serve`: its options, logging, and what is opened for them.
+//! `serve`: options, logging, and opening the catalogue and the model.
 
 mod run;
 
@@ -40,16 +40,16 @@ enum LogFormat {
   spikelens serve --data-dir data --listen 127.0.0.1:9000 --chips 4
   curl --data-binary @shoe.png -H 'Content-Type: image/png' 'http://127.0.0.1:8080/v1/search?k=5'")]
 pub struct Serve {
-    /// The SNN file [default: the shipped one]
+    /// The SNN file [default: the built-in one]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
-    /// The catalogue's folder; made if missing
+    /// The catalogue's directory; created if missing
     #[arg(long, value_name = "DIR", default_value = "data", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// Start a new data directory from this file of `spikelens backup`
+    /// Create the data directory from this file, written by `spikelens backup`
     #[arg(long, value_name = "FILE", env = "SPIKELENS_RESTORE")]
     restore: Option<PathBuf>,
-    /// Where to listen
+    /// Address to listen on
     #[arg(
         long,
         value_name = "ADDR:PORT",
@@ -57,38 +57,38 @@ pub struct Serve {
         env = "SPIKELENS_LISTEN"
     )]
     listen: SocketAddr,
-    /// Emulated chips, one OS thread each [default: one a CPU]
+    /// Emulated chips, one OS thread each [default: one per CPU]
     #[arg(long, value_name = "N", env = "SPIKELENS_CHIPS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     chips: Option<usize>,
-    /// Work that may wait for each chip, in ms, as estimated from the work done before
+    /// Longest queue of each chip, in milliseconds of estimated work
     #[arg(long, value_name = "MS", default_value_t = 100, env = "SPIKELENS_QUEUE_MS",
           value_parser = clap::value_parser!(u64).range(1..=60_000))]
     queue_ms: u64,
-    /// Time steps of the catalogue's embeddings, 1 to 1024 [default: as they are, else the model's]
+    /// Time steps of the catalogue's embeddings, 1 to 1024 [default: the catalogue's, else the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<TimeSteps>,
-    /// Probe of the catalogue's embeddings [default: as they are, else the model's]
+    /// Probe of the catalogue's embeddings [default: the catalogue's, else the model's]
     #[arg(long, env = "SPIKELENS_PROBE")]
     probe: Option<Probe>,
-    /// Largest body of a request, in bytes
+    /// Largest request body, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 20, env = "SPIKELENS_MAX_BODY_BYTES")]
     max_body_bytes: usize,
-    /// Bodies of all requests together, in bytes; what comes beyond is refused as overloaded
+    /// Largest total size of all request bodies at a time, in bytes; beyond it requests are refused as overloaded
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, env = "SPIKELENS_MAX_BODIES_BYTES")]
     max_bodies_bytes: usize,
-    /// Largest head of a request (its line and headers), in bytes
+    /// Largest request head (request line and headers), in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 10, env = "SPIKELENS_MAX_HEADER_BYTES",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8192..=16 << 20))]
     max_header_bytes: usize,
-    /// Open connections; what comes beyond is refused as overloaded
+    /// Most open connections; further ones are refused as overloaded
     #[arg(long, value_name = "N", default_value_t = 1024, env = "SPIKELENS_MAX_CONNECTIONS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_connections: usize,
-    /// Requests a second for each name of a key, or for each address where there are no keys [default: any number]
+    /// Requests per second for each key name, or for each client address if there are no keys [default: unlimited]
     #[arg(long, value_name = "N", env = "SPIKELENS_RATE_LIMIT")]
     rate_limit: Option<NonZeroU32>,
-    /// Origins whose web pages may ask, `https://shop.example` or `*`, joined by commas [default: none]
+    /// Origins whose web pages may send requests, `https://shop.example` or `*`, separated by commas [default: none]
     #[arg(
         long,
         value_name = "ORIGIN",
@@ -100,11 +100,11 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = 40, env = "SPIKELENS_MAX_MEGAPIXELS",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     max_megapixels: u64,
-    /// How long one request may take, in milliseconds
+    /// Time limit of a request, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000, env = "SPIKELENS_REQUEST_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     request_timeout_ms: u64,
-    /// File of keys, one a line: `read KEY name` or `write KEY name`; read again on SIGHUP
+    /// File of API keys, one per line: `read KEY name` or `write KEY name`; reloaded on SIGHUP
     #[arg(
         long,
         value_name = "FILE",
@@ -112,10 +112,10 @@ pub struct Serve {
         conflicts_with = "no_auth"
     )]
     api_keys: Option<PathBuf>,
-    /// Serve on an address that others reach although there are no keys
+    /// Allow listening on an address that is not loopback without keys
     #[arg(long, env = "SPIKELENS_NO_AUTH")]
     no_auth: bool,
-    /// text, or json: one object a line
+    /// text, or json: one object per line
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_LOG_FORMAT")]
     log_format: LogFormat,
     /// error, warn, info, debug or trace
@@ -127,20 +127,24 @@ pub struct Serve {
 }
 
 impl Serve {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If an option is invalid, the model, the keys or the catalogue cannot be read, or the address cannot be used.
     pub fn run(self) -> Result<()> {
         self.start_logging();
         let keys = match &self.api_keys {
             Some(path) => Some(Arc::new(Keys::read(path)?)),
             None if self.listen.ip().is_loopback() || self.no_auth => None,
             None => bail!(
-                "{} can be reached by others, and there are no keys: name a file with --api-keys, listen on \
-                 127.0.0.1, or say --no-auth",
+                "{} is not a loopback address and there are no keys: pass a file with --api-keys, listen on 127.0.0.1, \
+                 or pass --no-auth",
                 self.listen
             ),
         };
         if self.max_bodies_bytes < self.max_body_bytes {
             bail!(
-                "--max-bodies-bytes {} has no room for one body of --max-body-bytes {}: raise it, or lower the other",
+                "--max-bodies-bytes {} is less than --max-body-bytes {}: raise the first or lower the second",
                 self.max_bodies_bytes,
                 self.max_body_bytes
             );
@@ -174,7 +178,7 @@ impl Serve {
             if catalogue.count().await? == 0 {
                 tracing::warn!(
                     data_dir = %self.data_dir.display(),
-                    "the catalogue is empty; `spikelens import` fills it"
+                    "the catalogue is empty; fill it with `spikelens import`"
                 );
             }
             let service = Service::open(catalogue, wanted, options).await?;
@@ -191,20 +195,21 @@ impl Serve {
         })
     }
 
-    /// Opens the catalogue, with the contents of a backup where one is named.
+    /// Opens the catalogue, restored from the backup if one is given.
     fn catalogue(&self, connections: usize) -> Result<Catalogue> {
         let Some(backup) = &self.restore else {
             return Ok(Catalogue::open(&self.data_dir, connections)?);
         };
         if Sqlite::exists(&self.data_dir) {
             bail!(
-                "{} holds a catalogue already: restore into a new data directory, or leave --restore out",
+                "{} already contains a catalogue: restore into a new data directory, or omit --restore",
                 self.data_dir.display()
             );
         }
-        // The clock has moved on since any earlier restore, and numbers grow slower than milliseconds pass.
+        // Picture numbers continue from the current time in milliseconds. They grow slower than that, so that no number of
+        // an earlier restore is used again.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).context("the clock is far from today")?;
+        let now = i64::try_from(now.as_millis()).context("the system clock is out of range")?;
         let restored = Sqlite::restore(&self.data_dir, backup, now, connections);
         let restored = restored.with_context(|| format!("{} cannot be restored", backup.display()))?;
         Ok(Catalogue::Sqlite(restored))
@@ -233,7 +238,7 @@ impl Serve {
     }
 
     fn start_logging(&self) {
-        // The graph library logs every layer that it allocates.
+        // The graph library logs every layer it allocates.
         let filter = Targets::new()
             .with_default(self.log_level)
             .with_target("hnsw_rs", self.log_level.min(tracing::Level::WARN));

@@ -1,4 +1,4 @@
-//! `check` and `backup`: is everything as it was written, and a copy of it all in one file.
+//! `check` and `backup`: verify a catalogue, and copy it into one file.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,23 +16,27 @@ use crate::service::check::check;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
 
-/// Verify every sum, embedding and index entry of a catalogue
+/// Verify every checksum, embedding and index entry of a catalogue
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens check --data-dir data")]
 pub struct Check {
-    /// The catalogue's folder
+    /// The catalogue's directory
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// The SNN file that made the embeddings [default: the one that the catalogue keeps]
+    /// The SNN file that made the embeddings [default: the one stored in the catalogue]
     #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
     model: Option<PathBuf>,
 }
 
-/// Findings that are named; the others are only counted.
+/// Findings that are printed; the others are only counted.
 const NAMED: usize = 100;
 
 impl Check {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the catalogue cannot be read, or anything in it is damaged.
     pub fn run(self) -> Result<()> {
         let given = match &self.model {
             Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
@@ -69,7 +73,7 @@ impl Check {
             )
         });
         if survey.origin()? != origin {
-            bail!("a server adopted other embeddings while these were checked; check again");
+            bail!("a server adopted new embeddings during the check; run the check again");
         }
         for finding in findings.iter().take(NAMED) {
             writeln!(out, "{finding}")?;
@@ -84,24 +88,24 @@ impl Check {
         };
         if !findings.is_empty() {
             bail!(
-                "{} things in {} are not as they were written; the first are named above",
+                "{} findings in {}; the first are printed above",
                 findings.len(),
                 self.data_dir.display()
             );
         }
         let rows = checkup.rows;
         let index = match checkup.index {
-            Some(entries) => format!("{entries} entries of the kept index"),
-            None => "no index is kept".to_owned(),
+            Some(entries) => format!("{entries} entries of the stored index"),
+            None => "no stored index".to_owned(),
         };
         let embedded = match (checkup.embedded, origin) {
-            (Some(embedded), _) => format!("{embedded} embeddings made once more are the same"),
-            (None, None) => "nothing was embedded yet".to_owned(),
+            (Some(embedded), _) => format!("{embedded} embeddings recomputed and equal"),
+            (None, None) => "no embeddings yet".to_owned(),
             (None, Some(origin)) => format!(
-                "embeddings were not made once more: {} {}",
+                "embeddings were not recomputed: {} {}",
                 match given {
-                    Some(_) => "--model names another than theirs,",
-                    None => "name their model with --model, the catalogue does not keep",
+                    Some(_) => "--model is not the model that made them,",
+                    None => "the catalogue does not contain their model, pass it with --model:",
                 },
                 origin.model_id
             ),
@@ -109,42 +113,46 @@ impl Check {
         let next = match rows.next {
             0 => String::new(),
             next => format!(
-                "; {next} embeddings by the next model, probe or T, made once more where it can be had"
+                "; {next} embeddings by the next model, probe or T, recomputed if that model is available"
             ),
         };
         writeln!(
             out,
-            "all as written: {} products, {} pictures, {} embeddings; {index}; {embedded}{next}",
+            "no damage found: {} products, {} pictures, {} embeddings; {index}; {embedded}{next}",
             rows.products, rows.pictures, rows.embeddings
         )?;
         Ok(())
     }
 }
 
-/// Write a catalogue into one file, also while a server runs over it
+/// Write a catalogue to one file; a server may be running on it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens backup --data-dir data --out shop.backup
   spikelens serve --data-dir fresh --restore shop.backup")]
 pub struct Backup {
-    /// The catalogue's folder
+    /// The catalogue's directory
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// The file, which must not be there yet
+    /// The file to write, which must not exist
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
     out: PathBuf,
 }
 
 impl Backup {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the catalogue cannot be read, or the backup exists or cannot be written.
     pub fn run(self) -> Result<()> {
         if self.out.exists() {
-            bail!("{} is there already; name a file that is not", self.out.display());
+            bail!("{} already exists; choose another file name", self.out.display());
         }
         let survey = survey(&self.data_dir)?;
         let fresh = files::beside(&self.out)?;
         let written = survey.back_up(&fresh);
         if written.is_err() {
-            // The refusal below is what matters; a left-over file is only untidy.
+            // The error below matters more than a leftover file.
             let _ = std::fs::remove_file(&fresh);
         }
         written.with_context(|| format!("{} cannot be written", self.out.display()))?;
@@ -153,7 +161,7 @@ impl Backup {
         let bytes = std::fs::metadata(&self.out)?.len();
         writeln!(
             std::io::stdout().lock(),
-            "{} holds {} as of this moment, {bytes} bytes",
+            "{} is a backup of {}, {bytes} bytes",
             self.out.display(),
             self.data_dir.display()
         )?;
@@ -161,11 +169,11 @@ impl Backup {
     }
 }
 
-/// Opens a catalogue, whether a server runs over it or not.
+/// Opens a catalogue for reading, even while a server runs on it.
 fn survey(data_dir: &Path) -> Result<Survey> {
     if !Sqlite::exists(data_dir) {
         bail!(
-            "{} holds no catalogue; `spikelens import` makes one",
+            "{} contains no catalogue; create one with `spikelens import`",
             data_dir.display()
         );
     }

@@ -1,4 +1,4 @@
-//! A whole catalogue checked: rows, checksums, the kept index, and every embedding made again.
+//! Checks a whole catalogue: rows, checksums, the stored index, and every embedding, recomputed.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::catalogue::sqlite::{Batch, Checked, Survey, Which};
 use crate::chips::{Embedder, Maker, STORED};
 use crate::progress::{Progress, Stage};
 
-/// What was checked.
+/// The results of a check.
 #[derive(Debug, Default)]
 pub struct Checkup {
     pub rows: Checked,
-    /// Entries of the kept index; none where none is kept, which is no fault.
+    /// Entries of the stored index; `None` if there is no stored index, which is not an error.
     pub index: Option<usize>,
-    /// Embeddings that were made again and compared; none without their model.
+    /// Embeddings that were recomputed and are equal; `None` if their model is not available.
     pub embedded: Option<usize>,
 }
 
@@ -23,8 +23,8 @@ pub struct Checkup {
 const PICTURES: usize = 2000;
 const BYTES: usize = 64 << 20;
 
-/// Checks everything; `wrong` is called with whatever is not as it was written. Every picture is embedded again by what
-/// made the catalogue's embeddings, and by what makes the next ones, where their models are given.
+/// Checks everything; `wrong` is called with each finding. Every picture is embedded again by the makers of the catalogue's
+/// present and next embeddings, if they are given.
 ///
 /// # Errors
 /// If the catalogue cannot be read.
@@ -44,7 +44,7 @@ pub fn check(
         return Ok(checkup);
     };
     checkup.index = survey.check_index(&origin, &mut wrong)?;
-    let again = |maker, which| Again {
+    let recomputed = |maker, which| Recomputed {
         survey,
         maker,
         which,
@@ -53,17 +53,17 @@ pub fn check(
     };
     if let Some(maker) = maker {
         progress.enter(Stage::Embedding, checkup.rows.embeddings);
-        checkup.embedded = Some(again(maker, Which::Present).compare(&mut wrong)?);
+        checkup.embedded = Some(recomputed(maker, Which::Present).compare(&mut wrong)?);
     }
     if let Some(maker) = next.filter(|_| checkup.rows.next > 0) {
         progress.enter(Stage::Embedding, checkup.rows.next);
-        again(maker, Which::Next).compare(&mut wrong)?;
+        recomputed(maker, Which::Next).compare(&mut wrong)?;
     }
     Ok(checkup)
 }
 
-/// Every picture embedded again.
-struct Again<'a> {
+/// Recomputes every embedding.
+struct Recomputed<'a> {
     survey: &'a Survey,
     maker: &'a Maker,
     which: Which,
@@ -71,8 +71,8 @@ struct Again<'a> {
     progress: &'a Progress,
 }
 
-impl Again<'_> {
-    /// Compares with what is stored, where something is; gives how many are the same.
+impl Recomputed<'_> {
+    /// Compares the embeddings with the stored ones; returns how many are equal.
     fn compare(&self, wrong: &mut impl FnMut(String)) -> Result<usize, ServiceError> {
         let Self { maker, which, .. } = *self;
         let what = match which {
@@ -97,7 +97,7 @@ impl Again<'_> {
                 match made {
                     Ok(made) if made == *stored => same += 1,
                     Ok(_) => wrong(format!(
-                        "picture number {number}: the network makes another {what} of it than is stored"
+                        "picture number {number}: the stored {what} differs from the recomputed one"
                     )),
                     // A picture without an embedding is stored with zeros.
                     Err(_) if stored.iter().all(|value| *value == 0) => same += 1,

@@ -10,7 +10,7 @@ pub struct Counters {
     pictures: AtomicU64,
     spikes: AtomicU64,
     synaptic_operations: AtomicU64,
-    /// Whole nanojoules: a large sum of floats would lose small pictures.
+    /// Whole nanojoules, because a large sum of floats would lose the energy of single pictures.
     energy_nj: AtomicU64,
 }
 
@@ -20,7 +20,7 @@ pub struct Counted {
     pub pictures: u64,
     pub spikes: u64,
     pub synaptic_operations: u64,
-    /// Modelled.
+    /// Modelled, in joules.
     pub energy_j: f64,
 }
 
@@ -37,6 +37,7 @@ impl Counters {
     }
 
     /// The sums so far.
+    #[must_use]
     pub fn now(&self) -> Counted {
         Counted {
             pictures: self.pictures.load(Ordering::Relaxed),

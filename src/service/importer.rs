@@ -1,6 +1,6 @@
-//! The thread that makes products of imported lines, with a chip of its own so that searches keep theirs.
+//! The thread that turns imported lines into products, with a chip of its own, so that searches keep theirs.
 //!
-//! A line becomes a product, or an error by its number, in the transaction that takes it out of those that wait: an import
+//! The transaction that stores a line's product, or its error, also removes the line from the waiting ones: an import
 //! survives a restart.
 
 use std::panic::AssertUnwindSafe;
@@ -23,38 +23,38 @@ use crate::chips::Embedder;
 /// Lines that are claimed at a time, and about how many bytes of them.
 const LINES: usize = 64;
 const BYTES: usize = 8 << 20;
-/// Lines that are written together, while the next ones are embedded.
+/// Lines that are written in one transaction, while the next ones are embedded.
 const GROUP: usize = 16;
-/// After a failure, as of a full disk, it is tried again.
+/// The pause after a failure, for instance a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Wakes the thread, and stops it.
+/// A handle to the importer's thread.
 #[derive(Debug)]
 pub struct Importer {
     wake: SyncSender<()>,
     stop: Arc<AtomicBool>,
-    /// Nanoseconds that a line took lately; 0 before the first.
+    /// Nanoseconds per line in the last batch; 0 before the first.
     pace: Arc<AtomicU64>,
 }
 
-/// What the thread works with.
+/// The thread's resources.
 #[derive(Debug)]
 pub struct Job {
     pub catalogue: Catalogue,
     pub embedder: Embedder,
     pub limits: DecodeLimits,
-    /// Says what the catalogue's embeddings are made by.
+    /// The makers of the catalogue's embeddings.
     pub makers: Makers,
     pub counters: Arc<Counters>,
 }
 
 impl Importer {
-    /// Starts the thread, which first continues what an earlier server left. Must be called on a tokio runtime.
+    /// Starts the thread, which first continues the unfinished imports. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// If the system starts no thread.
+    /// If the thread cannot be started.
     pub fn start(job: Job) -> std::io::Result<Self> {
-        // One waking is enough, however many imports wait.
+        // One wake-up is enough, however many imports wait.
         let (wake, woken) = sync_channel(1);
         let importer = Self {
             wake,
@@ -73,25 +73,25 @@ impl Importer {
         Ok(importer)
     }
 
-    /// Lets the thread look for lines that wait.
+    /// Wakes the thread to look for waiting lines.
     pub fn wake(&self) {
-        // Full: it has been woken and has not looked yet. Disconnected: it was stopped.
+        // Full: a wake-up is pending. Disconnected: the thread has stopped.
         let _ = self.wake.try_send(());
     }
 
-    /// Stops the thread after the line that it works on; the next server continues.
+    /// Stops the thread after its current line; the next start continues.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Set once the thread is to stop.
+    /// Set when the thread must stop.
     #[must_use]
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
-    /// How long so many lines take at the pace of the last ones; none before the first.
+    /// The time for `lines` at the current pace; `None` before the first line.
     #[must_use]
     pub fn seconds_for(&self, lines: u64) -> Option<f64> {
         let pace = self.pace.load(Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl Worker {
                 }
                 Err(_) if self.stops() => return,
                 Err(error) => {
-                    tracing::error!(%error, "an import cannot go on; it is tried again in a second");
+                    tracing::error!(%error, "an import failed; retrying in a second");
                     std::thread::sleep(RETRY);
                 }
             }
@@ -134,7 +134,7 @@ impl Worker {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Works on the next lines; false where none wait.
+    /// Processes the next lines; false if none are waiting.
     fn step(&mut self) -> Result<bool, CatalogueError> {
         let lease = self.runtime.block_on(self.job.catalogue.claim(LINES, BYTES))?;
         let Some(lease) = lease else { return Ok(false) };
@@ -143,13 +143,13 @@ impl Worker {
             let step = ImportStep::Done;
             let done = Write::Import { id: id.clone(), step };
             settled(self.runtime.block_on(self.job.catalogue.write_many(vec![done])))?;
-            tracing::info!(import = id, "an import is done");
+            tracing::info!(import = id, "import done");
             return Ok(true);
         }
         let start = Instant::now();
         let count = lease.lines.len();
         let mut group = Vec::with_capacity(GROUP);
-        // One group is written while the next one is embedded; lines keep their order.
+        // One group is written while the next is embedded; lines keep their order.
         let mut writing: Option<JoinHandle<Answers>> = None;
         for (line, data) in lease.lines {
             if self.stops() {
@@ -170,7 +170,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Waits for the group before, then lets this one be written.
+    /// Waits for the previous group, then starts writing this one.
     fn write(
         &self,
         writing: &mut Option<JoinHandle<Answers>>,
@@ -194,13 +194,17 @@ impl Worker {
         let job = &mut self.job;
         let step = std::panic::catch_unwind(AssertUnwindSafe(|| job.product(line, data)));
         step.unwrap_or_else(|_| {
-            tracing::error!(import, line, "a line made its chip panic; the chip is replaced");
+            tracing::error!(
+                import,
+                line,
+                "a line made the emulated chip panic; the chip is replaced"
+            );
             let model = &self.job.makers.present().model;
             self.job.embedder = Embedder::new(Arc::clone(model), self.job.limits);
             ImportStep::Refused {
                 line,
                 product: None,
-                detail: "the server failed on this line; the cause is in its log".to_owned(),
+                detail: "the server failed on this line; see its log".to_owned(),
             }
         })
     }
@@ -248,11 +252,11 @@ impl Job {
     }
 }
 
-/// Whether every write of a group is done.
+/// Returns the first error of a group of writes.
 fn settled(answers: Answers) -> Result<(), CatalogueError> {
     for answer in answers? {
         match answer {
-            // Other embeddings were adopted in the meantime: the line still waits, and is embedded again.
+            // New embeddings were adopted in the meantime: the line is still waiting, and is embedded again.
             Ok(_) | Err(CatalogueError::OtherOrigin) => {}
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Imports over the wire: lines are stored as they come, then become products one after the other.
+//! Imports over HTTP: lines are stored as they arrive, then turned into products in order.
 
 use super::error::ServiceError;
 use super::state::Service;
@@ -7,10 +7,10 @@ use crate::catalogue::Catalogue;
 use crate::catalogue::import::{Import, ImportState, ImportStep, OpenImport};
 use crate::catalogue::write::Write;
 
-/// Open imports that are listed at once.
+/// The most open imports that are listed.
 pub const OPEN_IMPORTS: usize = 100;
 
-/// An import whose lines are coming in. Dropped before it is whole, it has failed.
+/// An import whose lines are being received. If it is dropped before [`whole`](Self::whole), the import has failed.
 #[derive(Debug)]
 pub struct Receiving {
     catalogue: Catalogue,
@@ -18,19 +18,19 @@ pub struct Receiving {
     whole: bool,
 }
 
-/// An import with the time that it will take.
+/// An import, and the time until it is done.
 #[derive(Debug)]
 pub struct ImportStatus {
     pub import: Import,
-    /// At the pace of the last lines; none before the first.
+    /// At the current pace; `None` before the first line.
     pub seconds_left: Option<f64>,
 }
 
-/// An import that is not done, with the time that it will take.
+/// An open import, and the time until it is done.
 #[derive(Debug)]
 pub struct OpenImportStatus {
     pub import: OpenImport,
-    /// Until its last line is done, earlier imports first; none before the first line.
+    /// Includes the time for earlier imports; `None` before the first line.
     pub seconds_left: Option<f64>,
 }
 
@@ -38,7 +38,7 @@ impl Service {
     /// Opens an import under a new id.
     ///
     /// # Errors
-    /// If the catalogue is not ready or refuses it.
+    /// If the catalogue is not ready or the import cannot be stored.
     pub async fn begin_import(&self, id: String, clock: Clock) -> Result<Receiving, ServiceError> {
         self.ready()?;
         let receiving = Receiving {
@@ -50,7 +50,7 @@ impl Service {
         Ok(receiving)
     }
 
-    /// Lets the importer look for imports that are whole.
+    /// Wakes the importer to look for complete imports.
     pub fn wake_importer(&self) {
         if let Some(importer) = self.importer.get() {
             importer.wake();
@@ -66,7 +66,7 @@ impl Service {
     /// The state of an import.
     ///
     /// # Errors
-    /// If there is none of this id.
+    /// If there is no import with this id, or the catalogue is not ready.
     pub async fn import(&self, id: String) -> Result<ImportStatus, ServiceError> {
         self.ready()?;
         let import = self.catalogue.import(id).await?;
@@ -79,7 +79,7 @@ impl Service {
         Ok(ImportStatus { import, seconds_left })
     }
 
-    /// The imports that are not done, the oldest first, at most [`OPEN_IMPORTS`] of them.
+    /// The open imports, oldest first, at most [`OPEN_IMPORTS`].
     ///
     /// # Errors
     /// If the catalogue is not ready.
@@ -88,7 +88,7 @@ impl Service {
         let mut before = 0;
         let open = self.catalogue.open_imports(OPEN_IMPORTS).await?;
         let statuses = open.into_iter().map(|import| {
-            // They are worked on one after the other.
+            // Imports are processed one after the other.
             before += import.received - import.stored - import.failed;
             let seconds_left = self.seconds_for(before);
             OpenImportStatus { import, seconds_left }
@@ -98,7 +98,7 @@ impl Service {
 }
 
 impl Receiving {
-    /// Stores some lines, durably.
+    /// Stores some lines durably.
     ///
     /// # Errors
     /// If they cannot be stored.
@@ -106,7 +106,7 @@ impl Receiving {
         self.step(ImportStep::Received(lines), clock).await
     }
 
-    /// All lines are there: they become products once the importer looks.
+    /// Marks the import as complete, so that the importer may start on it.
     ///
     /// # Errors
     /// If that cannot be stored.
@@ -126,7 +126,7 @@ impl Receiving {
 impl Drop for Receiving {
     fn drop(&mut self) {
         if !self.whole {
-            // Where there is no room for this either, the next start drops the lines.
+            // If this write fails too, the next start removes the lines.
             self.catalogue.write_unobserved(Write::Import {
                 id: self.id.clone(),
                 step: ImportStep::Broken,

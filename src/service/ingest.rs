@@ -15,12 +15,12 @@ use crate::catalogue::{Catalogue, NewProduct};
 use crate::chips::{Embedder, Maker};
 use crate::progress::{Progress, Stage};
 
-/// Products of one commit, and about how many bytes of pictures: few enough that little work is lost to a kill and
-/// little memory is held, many enough that commits cost nothing.
+/// The most products in a commit, and about the most bytes of pictures: few enough to bound memory and the work lost to a
+/// kill, many enough that commits take almost no time.
 const BATCH: usize = 2000;
 const BATCH_BYTES: u64 = 64 << 20;
 
-/// A picture of a source: its bytes, or a file that is read when it is needed.
+/// A picture of a source: its bytes, or a file that is read when needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
     Bytes(Vec<u8>),

@@ -1,4 +1,4 @@
-//! What makes embeddings now, and what is to make them next.
+//! The makers of the catalogue's present and next embeddings.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ pub struct Reembedding {
     pub progress: Arc<Progress>,
 }
 
-/// The makers of a catalogue's embeddings. The catalogue decides which one is present: its embeddings are of one origin at
-/// a time. Clones share them.
+/// The makers of a catalogue's embeddings. Which one is present depends on the origin of the catalogue's embeddings, which
+/// is one at a time. Clones share the makers.
 #[derive(Debug, Clone)]
 pub struct Makers {
     catalogue: Catalogue,
@@ -30,7 +30,7 @@ struct Both {
 }
 
 impl Makers {
-    /// `present` makes the embeddings of the catalogue, `next` those that replace them.
+    /// `present` is the maker of the catalogue's embeddings, `next` of those that will replace them.
     #[must_use]
     pub fn new(catalogue: Catalogue, present: Maker, next: Option<Maker>) -> Self {
         let next = next.map(|next| {
@@ -48,7 +48,7 @@ impl Makers {
         }
     }
 
-    /// What makes embeddings now.
+    /// The maker of the embeddings that answer now.
     #[must_use]
     pub fn present(&self) -> Arc<Maker> {
         let origin = self.catalogue.current_origin();
@@ -59,13 +59,13 @@ impl Makers {
         }
     }
 
-    /// Re-embedding, while it goes on.
+    /// The re-embedding in progress, if any.
     #[must_use]
     pub fn next(&self) -> Option<Arc<Reembedding>> {
         self.both.read().next.clone()
     }
 
-    /// The catalogue has adopted the next embeddings.
+    /// Called after the catalogue has adopted the next embeddings.
     pub fn adopted(&self) {
         let mut both = self.both.write();
         if let Some(next) = both.next.take() {

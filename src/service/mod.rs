@@ -1,7 +1,7 @@
 //! What a server does, a file for each use case: search, recommend, products, writes, imports, re-embedding, stats.
 //!
-//! Time, threads and the queue are here. In: a catalogue, a network and requests. Out: answers. Absent: HTTP and its status
-//! codes.
+//! Deadlines, background threads and the queue are handled here. In: a catalogue, a network and requests. Out: answers.
+//! Absent: HTTP and its status codes.
 
 pub mod check;
 pub mod counters;

@@ -1,4 +1,4 @@
-//! Start and end: the makers are chosen, the catalogue is loaded, the background threads begin; and all of it stops.
+//! Starting and stopping the service: choosing the makers, loading the catalogue, running the background threads.
 
 use std::sync::Arc;
 
@@ -20,27 +20,27 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::chips::{Embedder, Maker, Pool, Rates, STORED};
 use crate::progress::{Progress, Stage};
 
-/// Pictures that are held at a time while all threads embed them, and about how many bytes of them.
+/// The most pictures in memory while all threads embed them, and about the most bytes of them.
 const PICTURES: usize = 2000;
 const BYTES: usize = 32 << 20;
 
-/// The network that a catalogue is to be served with.
+/// The network to serve a catalogue with.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub model: Arc<Model>,
-    /// Else as before, or the model's own.
+    /// By default the catalogue's, else the model's.
     pub probe: Option<Probe>,
-    /// Else as before, or the model's own.
+    /// By default the catalogue's, else the model's.
     pub time_steps: Option<TimeSteps>,
 }
 
 impl Service {
-    /// Starts the emulators over a catalogue; embeddings are answered at once, everything else once it is
-    /// [loaded](Self::load). If another network is wanted than made the embeddings, the old one answers while the stored
-    /// pictures are re-embedded, provided that its model can be found.
+    /// Starts the emulated chips for a catalogue. Requests for embeddings are answered at once, all others after
+    /// [`load`](Self::load). If `wanted` is not what made the catalogue's embeddings, the old network answers while the
+    /// stored pictures are re-embedded, provided that its model is available.
     ///
     /// # Errors
-    /// If the catalogue cannot be read or no thread can be started.
+    /// If the catalogue cannot be read or a thread cannot be started.
     pub async fn open(
         catalogue: Catalogue,
         wanted: Wanted,
@@ -73,10 +73,10 @@ impl Service {
         }))
     }
 
-    /// Loads the catalogue, however long it takes.
+    /// Loads the catalogue, which may take long.
     ///
     /// # Errors
-    /// If it cannot be loaded; the service then refuses what needs it.
+    /// If it cannot be loaded; the service then refuses requests that need it.
     pub async fn load(&self) -> Result<(), ServiceError> {
         let result = self.try_load().await;
         if let Err(error) = &result {
@@ -87,10 +87,10 @@ impl Service {
 
     async fn try_load(&self) -> Result<(), ServiceError> {
         let maker = self.maker();
-        // Measured once here, so that no request for the chip's description waits for it.
+        // Computed here once, so that no request for the chip's description waits for it.
         let sampled = Arc::clone(&maker.model);
         blocking(move || {
-            // A failure is told to whoever asks for the description.
+            // A failure is reported in the description.
             let _ = sampled.sample();
             Ok(())
         })
@@ -131,7 +131,7 @@ impl Service {
         let importer = self.importer.get_or_init(|| importer);
         {
             let mut phase = self.phase.write();
-            // A signal may have come first.
+            // A signal may have arrived first.
             if matches!(*phase, Phase::Draining) {
                 importer.stop();
                 return Ok(());
@@ -151,7 +151,7 @@ impl Service {
         Ok(())
     }
 
-    /// Refuses new requests from now on, and stops the work in the background.
+    /// Refuses new requests from now on, and stops the background threads.
     pub fn drain(&self) {
         *self.phase.write() = Phase::Draining;
         if let Some(importer) = self.importer.get() {
@@ -159,14 +159,14 @@ impl Service {
         }
     }
 
-    /// Does the writes that wait and keeps the index for the next start.
+    /// Finishes the waiting writes and saves the index for the next start.
     pub async fn close(&self) {
         self.catalogue.close().await;
     }
 }
 
-/// What makes a catalogue's embeddings at first, and what replaces it: if another is `wanted` than made them, and the
-/// model that made them can be found.
+/// The makers of a catalogue's present and next embeddings. There is a next one if `wanted` is not what made the present
+/// embeddings and the model that did is available.
 async fn makers(catalogue: &Catalogue, wanted: Maker) -> Result<(Maker, Option<Maker>), CatalogueError> {
     let found = catalogue.origin().await?;
     let Some(found) = found.filter(|found| *found != *wanted.origin) else {
@@ -188,14 +188,14 @@ async fn makers(catalogue: &Catalogue, wanted: Maker) -> Result<(Maker, Option<M
         None => {
             tracing::warn!(
                 model_id = found.model_id,
-                "the model of the catalogue's embeddings was not found: nothing is answered until all are re-embedded"
+                "the model of the catalogue's embeddings is not available: not ready until all pictures are re-embedded"
             );
             (wanted, None)
         }
     })
 }
 
-/// The model of this id: one that the catalogue keeps, or a built-in one.
+/// The model with this id: stored in the catalogue, or built in.
 ///
 /// # Errors
 /// If the catalogue cannot be read.
@@ -208,7 +208,7 @@ pub async fn model_of(
     Ok(Model::of_id(id, kept.as_deref(), cost_model))
 }
 
-/// Makes every embedding before anything is answered: for a catalogue whose old model was not found.
+/// Re-embeds everything before the service is ready: for a catalogue whose old model is not available.
 async fn embed_all(
     catalogue: &Catalogue,
     maker: &Arc<Maker>,
@@ -240,7 +240,7 @@ async fn embed_all(
         let made = pairs.map(|(picture, made)| (picture.key, unembedded.or_zeros(picture, made, maker)));
         catalogue.add_embeddings(made.collect()).await?;
     }
-    // Nothing is loaded, nothing is written: all have one.
+    // Nothing can be written before the catalogue is loaded: every picture has its embedding.
     let embed_last = Box::new(|_: &_| Vec::new());
     let background = Background {
         progress: Arc::clone(progress),
@@ -253,7 +253,7 @@ async fn embed_all(
     Ok(())
 }
 
-/// Long work on a thread that may block.
+/// Runs long work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
 ) -> Result<T, ServiceError> {

@@ -1,4 +1,4 @@
-//! Stored products: one, a page of them, and their pictures.
+//! Reading stored products: one, a page of them, and their pictures.
 
 use super::error::ServiceError;
 use super::state::Service;
@@ -6,16 +6,16 @@ use crate::catalogue::filter::Filter;
 use crate::catalogue::{Cursor, Page, PictureFile, Product};
 
 impl Service {
-    /// The product of this id.
+    /// The product with this id.
     ///
     /// # Errors
-    /// If there is none, or the catalogue is not ready.
+    /// If it does not exist, or the catalogue is not ready.
     pub async fn product(&self, id: String) -> Result<Product, ServiceError> {
         self.ready()?;
         Ok(self.catalogue.product(id).await?)
     }
 
-    /// Up to `limit` products behind `after` that pass.
+    /// Up to `limit` products after the cursor that pass the filter.
     ///
     /// # Errors
     /// If the cursor is invalid, or the catalogue is not ready.
@@ -32,7 +32,7 @@ impl Service {
     /// The file of one of a product's pictures.
     ///
     /// # Errors
-    /// If there is none, or the catalogue is not ready.
+    /// If it does not exist, or the catalogue is not ready.
     pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, ServiceError> {
         self.ready()?;
         Ok(self.catalogue.picture(product, picture).await?)

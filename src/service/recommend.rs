@@ -1,8 +1,9 @@
 //! Recommendations: products that are similar to some products and unlike others, with optional variety.
 //!
-//! Every picture counts in its product, every product in its list, by direction alone: a product's embedding is the sum
-//! of its pictures' embeddings at length one, brought to length one, and so is a list's. What is searched for is the
-//! direction of the liked ones; with disliked ones twice that less theirs, as if reflected away from them.
+//! The query is computed from normalised vectors, so that every picture of a product and every product of a list has the
+//! same weight: a product's vector is the normalised sum of its pictures' normalised embeddings, and a list's is the
+//! normalised sum of its products' vectors. The query is the liked list's vector L, or 2 L - D if there is a disliked list's
+//! vector D: L reflected away from D.
 
 use engine::embedding::is_zero;
 
@@ -20,14 +21,14 @@ pub struct Taste {
     /// Product ids, at least one.
     pub positive: Vec<String>,
     pub negative: Vec<String>,
-    /// 0: the nearest; 1: as different from one another as the nearest candidates allow.
+    /// From 0, the nearest products, to 1, those among the candidates that differ most from one another.
     pub diversity: f64,
 }
 
 /// With diversity, `k` products are chosen from `CHOICE * k` candidates.
 const CHOICE: usize = 5;
 
-/// The largest magnitude in a direction of whole numbers: 15 bits keep a cosine to about 1 in 10,000.
+/// The largest magnitude in an integer query vector: with 15 bits a cosine is exact to about 1 in 10,000.
 const LARGEST: f64 = 32_767.0;
 
 impl Taste {
@@ -36,7 +37,7 @@ impl Taste {
 }
 
 impl Service {
-    /// The products nearest to what is liked and away from what is not; those given are left out.
+    /// The products most like the liked ones and unlike the disliked ones, without those given.
     ///
     /// # Errors
     /// If a product does not exist, the directions cancel out, or the catalogue is not ready.
@@ -66,7 +67,7 @@ impl Service {
         Ok(found)
     }
 
-    /// The products that look like a stored one, itself left out; its own embeddings are searched for.
+    /// The products most like a stored one, by its stored embeddings, without itself.
     ///
     /// # Errors
     /// If it does not exist, it has no embedding, or the catalogue is not ready.
@@ -78,7 +79,7 @@ impl Service {
     ) -> Result<Found, ServiceError> {
         let query = |embeddings: &[Vec<Vec<i32>>]| {
             let mut embeddings = embeddings.concat();
-            // A view without an embedding does not keep the others from being searched for.
+            // Pictures without an embedding (all zeros) are ignored if another picture has one.
             if embeddings.iter().any(|values| !is_zero(values)) {
                 embeddings.retain(|values| !is_zero(values));
             }
@@ -87,8 +88,8 @@ impl Service {
         self.search_stored(vec![id], query, options, clock).await
     }
 
-    /// Searches by what `query` makes of the embeddings of the products `ids`, which are left out; in the same queue as
-    /// pictures, without running one.
+    /// Searches with the vectors that `query` computes from the embeddings of the products `ids`, which are excluded from
+    /// the matches. Uses the same queue as pictures, but runs none.
     async fn search_stored(
         &self,
         ids: Vec<String>,
@@ -113,7 +114,7 @@ impl Service {
             Ok((matches, spent))
         };
         let (matches, spent) = match once().await {
-            // The next embeddings were adopted in between, which happens once in the life of a server.
+            // The next embeddings were adopted in between, which happens at most once while a server runs.
             Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => once().await?,
             found => found?,
         };
@@ -126,8 +127,8 @@ impl Service {
     }
 }
 
-/// Towards the liked products, away from the disliked ones; zeros where they cancel out. A product is the embeddings of its
-/// pictures.
+/// The query vector for liked and disliked products, each given as the embeddings of its pictures; all zeros if they cancel
+/// out.
 fn direction(liked: &[Vec<Vec<i32>>], disliked: &[Vec<Vec<i32>>]) -> Vec<i32> {
     let list = |products: &[Vec<Vec<i32>>]| {
         let products = products.iter().map(|pictures| {
@@ -152,7 +153,7 @@ fn direction(liked: &[Vec<Vec<i32>>], disliked: &[Vec<Vec<i32>>]) -> Vec<i32> {
     whole.collect()
 }
 
-/// The sum of vectors that are scaled to length one; empty without vectors.
+/// The sum of the normalised vectors; empty without vectors.
 fn sum(vectors: impl Iterator<Item = Vec<f64>>) -> Vec<f64> {
     vectors.map(unit).fold(Vec::new(), |mut sum, vector| {
         sum.resize(vector.len(), 0.0);
@@ -171,8 +172,8 @@ fn unit(mut vector: Vec<f64>) -> Vec<f64> {
     vector
 }
 
-/// Maximal marginal relevance (Carbonell and Goldstein 1998): each choice is near what is wanted and, as much as
-/// diversity weighs, unlike those chosen before it.
+/// Maximal marginal relevance (Carbonell and Goldstein 1998): each choice has the best score less `diversity` times its
+/// similarity to those chosen before it.
 fn varied(mut found: Vec<Match>, k: usize, diversity: f64) -> Vec<Match> {
     if diversity == 0.0 {
         found.truncate(k);
@@ -186,7 +187,7 @@ fn varied(mut found: Vec<Match>, k: usize, diversity: f64) -> Vec<Match> {
             let unlike = if chosen.is_empty() { 0.0 } else { alike[place] };
             (1.0 - diversity) * found[place].score - diversity * unlike
         };
-        // The first of equals.
+        // The first of equal candidates.
         let best = (0..found.len())
             .rev()
             .max_by(|a, b| worth(*a).total_cmp(&worth(*b)));
@@ -201,7 +202,7 @@ fn varied(mut found: Vec<Match>, k: usize, diversity: f64) -> Vec<Match> {
     chosen
 }
 
-/// Cosine similarity of two embeddings of one width; 0 where one is all zeros.
+/// Cosine similarity of two embeddings of equal length; 0 if one is all zeros.
 fn cosine(a: &[i32], b: &[i32]) -> f64 {
     let product = |a: &[i32], b: &[i32]| -> f64 {
         let products = a.iter().zip(b);

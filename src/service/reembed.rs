@@ -1,7 +1,7 @@
-//! Re-embedding: another model, probe or T for a catalogue that has embeddings already.
+//! Re-embedding a catalogue for another model, probe or T.
 //!
-//! The old embeddings answer while a thread makes the new ones, gives way to requests, and continues after a restart. Then
-//! the catalogue adopts them all at one moment. Absent: how embeddings are kept, and how they are adopted (`catalogue`).
+//! The old embeddings answer while a thread computes the new ones. It yields to requests and continues after a restart. The
+//! catalogue then adopts all new embeddings in one transaction. Absent: how embeddings are stored and adopted (`catalogue`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,27 @@ use crate::catalogue::{Catalogue, StoredPicture};
 use crate::chips::{Backlog, Embedder, STORED};
 use crate::progress::Stage;
 
-/// Pictures that are held at a time, and about how many bytes of them.
+/// The most pictures in memory at a time, and about the most bytes of them.
 const PICTURES: usize = 64;
 const BYTES: usize = 32 << 20;
 /// The most work that a kill costs, approximately.
 const COMMIT: Duration = Duration::from_millis(500);
-/// With requests waiting, the thread sleeps up to so many times as long as it worked: they come first, and yet it
-/// finishes under any load.
+/// While requests are waiting, the thread sleeps for up to this many times as long as it worked: requests come first, but
+/// it makes progress under any load.
 const GIVE_WAY: u32 = 4;
-/// How often a sleeping thread looks whether requests still wait.
+/// How often the sleeping thread checks whether requests are still waiting.
 const LOOK: Duration = Duration::from_micros(200);
-/// After a failure, as of a full disk, it is tried again.
+/// The pause after a failure, for instance a full disk.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What the thread works with.
+/// The thread's resources.
 #[derive(Debug)]
 pub struct Reembedder {
     pub catalogue: Catalogue,
     pub makers: Makers,
     pub reembedding: Arc<Reembedding>,
     pub backlog: Backlog,
-    /// Set once the service drains.
+    /// Set when the service drains.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -46,7 +46,7 @@ pub struct Reembedder {
 /// runtime.
 ///
 /// # Errors
-/// If the system starts no thread.
+/// If the thread cannot be started.
 pub fn start(job: Reembedder) -> std::io::Result<()> {
     let runtime = Handle::current();
     std::thread::Builder::new()
@@ -57,13 +57,13 @@ pub fn start(job: Reembedder) -> std::io::Result<()> {
 
 /// Why a round of work ended.
 enum Ended {
-    /// The new embeddings answer.
+    /// The new embeddings have been adopted.
     Done,
-    /// The service drains: the rest is for the next start.
+    /// The service is draining; the next start continues.
     Draining,
 }
 
-/// The chip of the thread, and what it has not embedded.
+/// The thread's chip, and the pictures that it could not embed.
 struct Chip {
     embedder: Embedder,
     unembedded: Unembedded,
@@ -73,19 +73,19 @@ impl Reembedder {
     fn run(self, runtime: &Handle) {
         let origin = &self.reembedding.maker.origin;
         let (model_id, probe, time_steps) = (&origin.model_id, origin.probe, origin.time_steps.get());
-        tracing::info!(model_id, %probe, time_steps, "the stored pictures are re-embedded; the old embeddings answer meanwhile");
-        // Measured once here, so that no request for the chip's description waits for it.
+        tracing::info!(model_id, %probe, time_steps, "re-embedding the stored pictures; the old embeddings answer until it is done");
+        // Computed here once, so that no request for the chip's description waits for it.
         let _ = self.reembedding.maker.model.sample();
         loop {
             match self.round(runtime) {
                 Ok(Ended::Done) => {
-                    tracing::info!(model_id, %probe, time_steps, "the new embeddings answer");
+                    tracing::info!(model_id, %probe, time_steps, "re-embedding done; the new embeddings answer");
                     return;
                 }
                 Ok(Ended::Draining) => return,
                 Err(_) if self.stops() => return,
                 Err(error) => {
-                    tracing::error!(%error, "re-embedding cannot go on; it is tried again in some seconds");
+                    tracing::error!(%error, "re-embedding failed; retrying in a few seconds");
                     std::thread::sleep(RETRY);
                 }
             }
@@ -128,7 +128,7 @@ impl Reembedder {
         }
     }
 
-    /// Embeds the pictures that have no next embedding; false once the service drains.
+    /// Embeds the pictures that have no next embedding; false if the service drains first.
     fn embed(&self, runtime: &Handle, chip: &Mutex<Chip>) -> Result<bool, ServiceError> {
         let Reembedding { maker, progress } = &*self.reembedding;
         loop {
@@ -159,7 +159,7 @@ impl Reembedder {
     }
 }
 
-/// Lets requests go first, after `worked`.
+/// Lets waiting requests go first, after `worked` of work.
 fn give_way(backlog: &Backlog, worked: Duration) {
     let start = Instant::now();
     while backlog.queued() > Duration::ZERO && start.elapsed() < worked * GIVE_WAY {

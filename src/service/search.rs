@@ -1,4 +1,4 @@
-//! Picture → embedding → products; and embedding → products.
+//! From a picture to its embedding, and from a picture or an embedding to products.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
 use crate::chips::{Embedded, Embedder, Maker, RunChoice, Took, Work};
 
-/// What is searched for.
+/// What to search for.
 #[derive(Debug, Clone)]
 pub enum Query<B> {
-    /// An image file, and how it is run.
+    /// An image file, and how to run it.
     Picture(B, RunChoice),
     Embedding(Vec<i32>),
 }
 
-/// An embedding, and what made it.
+/// An embedding, and its maker.
 #[derive(Debug)]
 pub struct EmbeddedBy {
     pub embedded: Embedded,
@@ -26,21 +26,21 @@ pub struct EmbeddedBy {
     pub times: Times,
 }
 
-/// What a search found, and what made the embeddings that were compared.
+/// The result of a search, and the maker of the embeddings that were compared.
 #[derive(Debug)]
 pub struct Found {
     pub matches: Vec<Match>,
-    /// None where the query was not a picture.
+    /// `None` if the query was not a picture.
     pub embedded: Option<Embedded>,
     pub maker: Arc<Maker>,
     pub times: Times,
 }
 
 impl Service {
-    /// Runs one picture on the present network.
+    /// Runs one picture on the network that answers now.
     ///
     /// # Errors
-    /// Of the picture; of the queue.
+    /// If the picture cannot be run, the queue is full, or the time limit is exceeded.
     pub async fn embed<B: AsRef<[u8]> + Send + 'static>(
         &self,
         picture: B,
@@ -72,7 +72,7 @@ impl Service {
     /// The products nearest to a picture or an embedding.
     ///
     /// # Errors
-    /// Of the query; of the queue; if the catalogue is not ready.
+    /// If the query is invalid, the queue is full, the time limit is exceeded, or the catalogue is not ready.
     pub async fn search<B: AsRef<[u8]> + Clone + Send + 'static>(
         &self,
         query: Query<B>,
@@ -81,7 +81,7 @@ impl Service {
     ) -> Result<Found, ServiceError> {
         self.ready()?;
         match self.search_once(query.clone(), options.clone(), clock).await {
-            // The next embeddings were adopted in between, which happens once in the life of a server.
+            // The next embeddings were adopted in between, which happens at most once while a server runs.
             Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => {
                 self.search_once(query, options, clock).await
             }
@@ -153,7 +153,7 @@ impl Service {
         })
     }
 
-    /// Searches the catalogue, within the deadline; adds the time to what is `spent`.
+    /// Searches the catalogue within the deadline, and records the time in `spent`.
     pub(super) async fn nearest(
         &self,
         search: Nearest,

@@ -1,4 +1,4 @@
-//! The running service: what its use cases share.
+//! The running service: the state that its use cases share.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -16,19 +16,19 @@ use crate::catalogue::{Catalogue, Origin};
 use crate::chips::{Embedder, Maker, Pool, Rates};
 use crate::progress::Progress;
 
-/// Choices of a running service.
+/// Options of a service.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
     /// Emulated chips, one OS thread each.
     pub chips: usize,
-    /// Estimated work that may wait for each chip.
+    /// Estimated work that may be queued for each chip.
     pub waiting: Duration,
-    /// Threads for embedding and indexing at start.
+    /// Threads for embedding and indexing while the catalogue is loaded.
     pub threads: usize,
     pub limits: DecodeLimits,
 }
 
-/// How far the service has come.
+/// The phase of the service's life.
 #[derive(Debug, Clone)]
 pub(super) enum Phase {
     Loading,
@@ -37,7 +37,7 @@ pub(super) enum Phase {
     Draining,
 }
 
-/// A recall that was measured: when, and of which embeddings.
+/// A measured recall: when, and for the embeddings of which origin.
 #[derive(Debug, Clone)]
 pub(super) struct KnownRecall {
     pub recall: Recall,
@@ -56,32 +56,32 @@ pub struct Service {
     pub(super) phase: RwLock<Phase>,
     pub(super) pool: Pool<Embedder>,
     pub(super) rates: Arc<Rates>,
-    /// Measured for those who watch.
+    /// The last recall measured for `/metrics`.
     pub(super) recall: Mutex<Option<KnownRecall>>,
     /// The thread that works on imports, once there is one.
     pub(super) importer: OnceLock<Importer>,
 }
 
 impl Service {
-    /// What makes embeddings now.
+    /// The maker of the embeddings that answer now.
     #[must_use]
     pub fn maker(&self) -> Arc<Maker> {
         self.makers.present()
     }
 
-    /// Re-embedding, while it goes on.
+    /// The re-embedding in progress, if any.
     #[must_use]
     pub fn reembedding(&self) -> Option<Arc<Reembedding>> {
         self.makers.next()
     }
 
-    /// How many emulated chips there are.
+    /// The number of emulated chips.
     #[must_use]
     pub fn chips(&self) -> usize {
         self.pool.chips()
     }
 
-    /// Estimated work that waits for the emulators or runs on them.
+    /// Estimated work that waits for the chips or runs on them.
     #[must_use]
     pub fn queued(&self) -> Duration {
         self.pool.queued()
@@ -93,16 +93,16 @@ impl Service {
         self.pool.limit()
     }
 
-    /// The number of pictures that are searched; none before the service is ready.
+    /// The number of pictures in the index; `None` before the service is ready.
     #[must_use]
     pub fn pictures(&self) -> Option<usize> {
         self.ready().ok().and_then(|()| self.catalogue.pictures())
     }
 
-    /// Whether requests for the catalogue are answered.
+    /// Succeeds if requests for the catalogue are answered.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason why they are not.
     pub fn ready(&self) -> Result<(), ServiceError> {
         match &*self.phase.read() {
             Phase::Ready => Ok(()),

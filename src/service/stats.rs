@@ -1,4 +1,4 @@
-//! What the catalogue holds, and how much of the exact answer its index finds.
+//! Statistics: what the catalogue contains, and the recall of its index.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use crate::chips::Maker;
 pub struct Stats {
     pub catalogue: CatalogueStats,
     pub recall: Recall,
-    /// What made the embeddings.
+    /// The maker of the embeddings.
     pub maker: Arc<Maker>,
 }
 
-/// A recall of this age is good enough for those who only watch.
+/// The age up to which a measured recall is used again for monitoring.
 const WATCHED: Duration = Duration::from_secs(60);
 
 impl Service {
-    /// Counts, and a recall that is at most a minute old: cheap to ask for again and again.
+    /// Counts, and a recall that is at most a minute old: cheap to poll.
     ///
     /// # Errors
     /// If the catalogue is not ready.
@@ -47,7 +47,7 @@ impl Service {
         Ok(stats)
     }
 
-    /// Counts, and the recall on a sample, measured now.
+    /// Counts, and the recall on a sample, measured by this call.
     ///
     /// # Errors
     /// If the catalogue is not ready.

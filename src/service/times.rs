@@ -1,4 +1,4 @@
-//! The time of a request: when it began, when it must end, and what it was spent on.
+//! The time of a request: its start, its deadline, and how long its parts took.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::ServiceError;
 
-/// The clock of a request, started when its head has been read: every time that is reported is measured from there.
+/// The clock of a request. It starts when the request's head has been read; reported times count from there.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
@@ -14,7 +14,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts the clock of a request that may take `limit`.
+    /// Starts the clock of a request with the time limit `limit`.
     #[must_use]
     pub fn start(limit: Duration) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Clock {
         Self::start(self.limit)
     }
 
-    /// When the answer is due.
+    /// When the time limit ends.
     #[must_use]
     pub fn deadline(self) -> Instant {
         self.start + self.limit
@@ -44,7 +44,7 @@ impl Clock {
     /// Waits for `work` until the deadline.
     ///
     /// # Errors
-    /// Of the work; [`ServiceError::DeadlineExceeded`] at the deadline, when the work is dropped.
+    /// The work's own; [`ServiceError::DeadlineExceeded`] at the deadline, when the work is dropped.
     pub async fn limit<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T, ServiceError>
     where
         ServiceError: From<E>,
@@ -55,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// What the request's time was spent on, up to now.
+    /// The times of the request's parts, and its total so far.
     #[must_use]
     pub fn times(self, spent: Spent) -> Times {
         Times {
@@ -68,7 +68,7 @@ impl Clock {
     }
 }
 
-/// What the parts of a request took.
+/// The time that each part of a request took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spent {
     pub decoding: Duration,
@@ -77,7 +77,8 @@ pub struct Spent {
     pub search: Duration,
 }
 
-/// How long this host took, in order of flow; the total includes what has no part of its own, such as reading the body.
+/// How long each part took on this host, in milliseconds. The total includes work that has no field of its own, such as
+/// reading the body.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Times {
     pub decode_ms: f64,

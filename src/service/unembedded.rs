@@ -1,20 +1,20 @@
-//! Stored pictures of which a network makes no embedding.
+//! Stored pictures for which a network yields no embedding.
 
 use engine::embedding::is_zero;
 
 use crate::catalogue::StoredPicture;
 use crate::chips::{ChipError, Maker};
 
-/// How many there are; the first ones are named in the log.
+/// Their number; the first ones are named in the log.
 #[derive(Debug, Default)]
 pub struct Unembedded(usize);
 
 impl Unembedded {
-    /// So many are named in the log; the others are counted.
+    /// How many are named in the log; the others are only counted.
     const NAMED: usize = 20;
 
-    /// The embedding, or all zeros, which match no search, where none can be made: the picture and its product stay, and
-    /// another network may make an embedding of it.
+    /// The embedding, or all zeros if there is none. Zeros match no search; the picture and its product stay, and another
+    /// network may yield an embedding.
     #[must_use]
     pub fn or_zeros(
         &mut self,

@@ -1,4 +1,4 @@
-//! Writes of products and pictures: a picture is embedded on a chip, then the catalogue stores it.
+//! Writing products and pictures: a picture is embedded on a chip, then stored in the catalogue.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Service {
     /// Creates a product or replaces it; returns whether it was created. With `only_new`, an existing one is not replaced.
     ///
     /// # Errors
-    /// Of the picture, of the queue, or of the catalogue.
+    /// If the picture cannot be run, the queue is full, or the catalogue refuses the product.
     pub async fn put<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         given: GivenProduct<B>,
@@ -37,7 +37,7 @@ impl Service {
     ) -> Result<(Product, bool), ServiceError> {
         let id = ProductId::new(&given.id)?;
         self.ready()?;
-        // Checked before the write as well, so that no picture is run in vain.
+        // The write checks this too; checking first avoids running the picture.
         if only_new && self.catalogue.holds(given.id.clone()).await? {
             return Err(CatalogueError::Exists { id: given.id }.into());
         }
@@ -59,7 +59,7 @@ impl Service {
     /// Changes title and attributes; null removes an attribute.
     ///
     /// # Errors
-    /// If there is no such product, or the result would break the catalogue's rules.
+    /// If the product does not exist, or the result would be invalid.
     pub async fn merge(
         &self,
         id: String,
@@ -78,7 +78,7 @@ impl Service {
     /// Removes a product; no later answer contains it.
     ///
     /// # Errors
-    /// If there is no such product.
+    /// If the product does not exist.
     pub async fn delete(&self, id: String, clock: Clock) -> Result<(), ServiceError> {
         self.write(Write::Delete { id }, clock).await.map(|_| ())
     }
@@ -86,7 +86,7 @@ impl Service {
     /// Adds a picture to a product.
     ///
     /// # Errors
-    /// Of the picture, of the queue, or if the product has no place for it.
+    /// If the picture cannot be run, the queue is full, or the product has the most pictures already.
     pub async fn add_picture<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         id: String,
@@ -114,7 +114,7 @@ impl Service {
     /// Removes a picture of a product, unless it is the only one.
     ///
     /// # Errors
-    /// If there is no such picture, or it is the only one.
+    /// If the picture does not exist, or it is the only one.
     pub async fn delete_picture(
         &self,
         id: String,
@@ -130,8 +130,8 @@ impl Service {
         clock.limit(self.catalogue.write(write)).await
     }
 
-    /// Embeds a picture and writes it. Where the next embeddings were adopted in between it is embedded again: that
-    /// happens once in the life of a server.
+    /// Embeds a picture and writes it; embeds it again if the next embeddings were adopted in between, which happens at
+    /// most once while a server runs.
     async fn write_picture<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         picture: B,

@@ -1,5 +1,5 @@
-"""What the description of the interface says in words, said to the fuzzer: which strings are pictures, JSON or ids of
-products, how an NDJSON body is written, how many values an embedding has."""
+"""Tells the fuzzer what the API description says only in words: which strings are pictures, JSON or product ids, the format of
+an NDJSON body, and the number of values in an embedding."""
 import base64
 import json
 import os

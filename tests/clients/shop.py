@@ -1,5 +1,5 @@
-"""A storefront's backend over the generated client: products, searches, an import, refusals. The server's address and
-the folder of pictures come as arguments; it ends with 0 if all was as it should be."""
+"""Uses the generated client as a shop's backend does: products, searches, an import, errors. Arguments: the server's address
+and the directory of pictures. Exits with 0 if everything is as expected."""
 import base64
 import io
 import pathlib
@@ -61,7 +61,7 @@ for number, (name, picture) in enumerate(pictures.items()):
     assert answer.parsed.attributes["price"] == 10 * number
 names = list(pictures)
 
-# Every product is its own nearest, by a form and by JSON.
+# Every product is its own nearest neighbour, by form and by JSON.
 for name, picture in pictures.items():
     form = SearchForm(image=File(payload=io.BytesIO(picture), file_name="query.png"), k=1)
     text = PictureSearch(image=base64.b64encode(picture).decode(), k=1)
@@ -71,7 +71,7 @@ for name, picture in pictures.items():
         assert found.matches[0].product_id == name and found.matches[0].score > 0.999, found
         assert found.emulation.energy_mj.total > 0
 
-# A filter, an embedding, products alike, a recommendation.
+# A filter, an embedding, similar products, a recommendation.
 cheap = Filter.from_dict({"price": {"lt": 15}})
 query = PictureSearch(image=base64.b64encode(pictures[names[3]]).decode(), filter_=cheap)
 assert {found.product_id for found in search.sync(client=client, body=query).matches} == set(names[:2])
@@ -96,7 +96,7 @@ stored = get_product.sync(names[1], client=client)
 file = get_picture.sync_detailed(names[1], stored.pictures[0].id, client=client)
 assert file.content == pictures[names[1]]
 
-# An import, and what becomes of it.
+# An import and its result.
 line = '{"id": "imported", "image": "%s"}\n{"id": "broken", "image": "!"}\n' % base64.b64encode(pictures[names[0]]).decode()
 taken = create_import.sync(client=client, body=File(payload=io.BytesIO(line.encode())))
 for _ in range(200):
@@ -106,7 +106,7 @@ for _ in range(200):
     time.sleep(0.05)
 assert (state.stored, state.failed, state.errors[0].line) == (1, 1, 2), state
 
-# Refusals are documents that say what was wrong.
+# Errors are problem documents that say what was wrong.
 refused = get_product.sync_detailed("nothing", client=client)
 assert refused.status_code == 404 and refused.parsed.code == "not_found", refused
 assert delete_product.sync_detailed("imported", client=client).status_code == 204

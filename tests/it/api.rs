@@ -1,4 +1,4 @@
-//! The HTTP interface, met as a client meets it: a real server, a real catalogue of real pictures.
+//! The HTTP API from a client's side: a real server over a catalogue of real pictures.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -199,7 +199,7 @@ fn what_is_wrong_is_refused_with_its_name() {
     assert_eq!(server.post("/v1/embeddings", "image/png", &black).status, 200);
 }
 
-/// A PNG whose header claims a size that it does not have.
+/// A PNG whose header claims a larger size than its data has.
 fn claiming(width: u32, height: u32) -> Vec<u8> {
     let mut header = b"IHDR".to_vec();
     header.extend(width.to_be_bytes());
@@ -234,7 +234,7 @@ fn what_the_framework_refuses_is_a_problem_too() {
         let allow = answer.header("allow").unwrap();
         assert!(!allow.contains(method) && !allow.is_empty(), "{allow}");
     }
-    // A search in an empty catalogue finds nothing, and says so without failing.
+    // A search in an empty catalogue returns no matches and is not an error.
     let answer = server.post("/v1/search", "image/png", &test_png(0));
     assert_eq!(answer.json()["matches"], json!([]));
 }
@@ -304,7 +304,7 @@ fn equal_requests_get_equal_answers_from_every_chip() {
 }
 
 #[test]
-fn a_second_start_takes_the_kept_index_and_a_damaged_one_is_built_anew() {
+fn a_second_start_loads_the_stored_index_and_rebuilds_a_damaged_one() {
     let folder = catalogue(2500, &[]);
     let png = test_png(8);
     let search = || {
@@ -326,7 +326,7 @@ fn a_second_start_takes_the_kept_index_and_a_damaged_one_is_built_anew() {
 }
 
 #[test]
-fn another_probe_or_t_embeds_the_catalogue_anew() {
+fn another_probe_or_t_re_embeds_the_catalogue() {
     let folder = catalogue(300, &["--probe", "spike_count", "--time-steps", "16"]);
     let png = test_png(1);
     let server = Server::start(folder.path(), &["--probe", "membrane", "--time-steps", "32"]).settled();

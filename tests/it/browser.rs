@@ -1,5 +1,5 @@
-//! A real Chromium without a window, driven by its DevTools protocol over a pipe: JSON, ended by a zero byte. It ends
-//! when the pipe does, which is when this process does.
+//! A real headless Chromium, driven by its DevTools protocol over a pipe: JSON messages, each ended by a zero byte.
+//! Chromium exits when the pipe is closed, at the latest when this process exits.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -14,24 +14,24 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// How long anything on a page may take.
+/// The time limit for anything on a page.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The one browser of all tests.
+/// The browser, shared by all tests.
 struct Browser {
     input: Mutex<ChildStdin>,
     next: AtomicU64,
     heard: Arc<Heard>,
 }
 
-/// What the browser said: answers to whoever waits for them, events by session.
+/// Messages from the browser: replies by request, events by session.
 #[derive(Default)]
 struct Heard {
     waiting: Mutex<HashMap<u64, Sender<Value>>>,
     events: Mutex<HashMap<String, Vec<Value>>>,
 }
 
-/// The program: the one that is named, else one of PATH, as `scripts/chromium.sh` looks for it.
+/// The executable: from `SPIKELENS_CHROMIUM`, else from PATH, in the same order as `scripts/chromium.sh`.
 fn program() -> PathBuf {
     if let Some(named) = std::env::var_os("SPIKELENS_CHROMIUM") {
         return PathBuf::from(named);
@@ -53,16 +53,16 @@ fn program() -> PathBuf {
 fn browser() -> &'static Browser {
     static BROWSER: OnceLock<Browser> = OnceLock::new();
     BROWSER.get_or_init(|| {
-        // A profile made anew: one of a few, so that old ones do not pile up and processes hardly meet.
+        // A fresh profile, with one of a few names: old profiles do not accumulate, and processes rarely collide.
         let profile =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", std::process::id() % 8));
         let _ = std::fs::remove_dir_all(&profile);
-        // The pipe is expected at descriptors 3 and 4, which a shell can move to.
+        // Chromium expects the pipe at file descriptors 3 and 4; a shell moves it there.
         let mut child = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"])
             .arg(program())
             .args(["--headless=new", "--remote-debugging-pipe", "--no-first-run"])
-            // It opens no page but ours, and root has no sandbox.
+            // It opens only our pages, and the sandbox does not work for root.
             .args(["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args([
                 "--disable-background-networking",
@@ -96,7 +96,7 @@ fn hear(output: impl BufRead, heard: &Heard) {
         let message: Value = serde_json::from_slice(&message).expect("JSON of the browser");
         if let Some(id) = message["id"].as_u64() {
             if let Some(asked) = heard.waiting.lock().unwrap().remove(&id) {
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 let _ = asked.send(message);
             }
         } else if let Some(session) = message["sessionId"].as_str() {
@@ -130,12 +130,12 @@ impl Browser {
     }
 }
 
-/// Starts the browser where it does not run yet, for tests that have no time to wait for it later.
+/// Starts the browser if it is not running, for tests that must not wait for it later.
 pub fn start() {
     browser().call(None, "Browser.getVersion", json!({}));
 }
 
-/// How a page is looked at.
+/// The size and settings of a page's window.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     pub width: u32,
@@ -151,14 +151,14 @@ pub const PHONE: Look = Look {
     dark: true,
 };
 
-/// A page in a browser context of its own: no cookies, caches or storage of others.
+/// A page in its own browser context: it shares no cookies, caches or storage.
 pub struct Page {
     session: String,
     context: String,
 }
 
 impl Page {
-    /// Opens an address and waits for its document alone.
+    /// Opens an address and waits only for its document.
     pub fn open(url: &str, look: Look) -> Self {
         let browser = browser();
         let text = |value: &Value| value.as_str().expect("an id").to_owned();
@@ -187,7 +187,7 @@ impl Page {
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]);
         page.call("Emulation.setEmulatedMedia", json!({"features": features}));
-        // It answers once the new document has begun.
+        // The reply comes once the new document has begun.
         page.call("Page.navigate", json!({"url": url}));
         page.until("document.readyState !== 'loading'");
         page
@@ -197,7 +197,7 @@ impl Page {
         browser().call(Some(&self.session), method, parameters)
     }
 
-    /// The value of an expression; a promise is waited for.
+    /// The value of an expression; a promise is awaited.
     pub fn run(&self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
         let mut answer = self.call("Runtime.evaluate", asked);
@@ -209,7 +209,7 @@ impl Page {
         answer["result"]["value"].take()
     }
 
-    /// The text of an expression.
+    /// The value of an expression, which must be a string.
     pub fn text(&self, expression: &str) -> String {
         let value = self.run(expression);
         value
@@ -218,7 +218,7 @@ impl Page {
             .to_owned()
     }
 
-    /// The number that an expression is.
+    /// The value of an expression, which must be a number.
     pub fn number(&self, expression: &str) -> f64 {
         let value = self.run(expression);
         value
@@ -241,7 +241,7 @@ impl Page {
         }
     }
 
-    /// Clicks what a selector finds, as a hand does: at its middle, once it is in view.
+    /// Scrolls to the element of a selector and clicks its centre.
     pub fn click(&self, selector: &str) {
         let (x, y) = self.middle(selector);
         self.mouse("mousePressed", x, y);
@@ -262,7 +262,7 @@ impl Page {
         self.call("Input.dispatchMouseEvent", event);
     }
 
-    /// Draws a line over an element; places are shares of its width and height.
+    /// Draws a line on an element; positions are fractions of its width and height.
     pub fn drag(&self, selector: &str, places: &[(f64, f64)]) {
         self.middle(selector);
         let r#box = self.run(&format!(
@@ -290,12 +290,12 @@ impl Page {
         }
     }
 
-    /// Types into what has the focus.
+    /// Types into the focused element.
     pub fn write(&self, text: &str) {
         self.call("Input.insertText", json!({"text": text}));
     }
 
-    /// Gives a file to a file field.
+    /// Selects a file in a file input.
     pub fn upload(&self, selector: &str, file: &Path) {
         let asked = json!({"expression": format!("document.querySelector({})", json!(selector))});
         let object = self.call("Runtime.evaluate", asked)["result"]["objectId"].take();
@@ -305,7 +305,7 @@ impl Page {
         );
     }
 
-    /// A picture of the whole page, as PNG.
+    /// A screenshot of the whole page, as PNG.
     pub fn screenshot(&self) -> Vec<u8> {
         let height = self.number("document.documentElement.scrollHeight");
         let width = self.number("innerWidth");
@@ -322,7 +322,7 @@ impl Page {
             .collect()
     }
 
-    /// Everything that came into the console: messages, exceptions, what the browser itself complains of.
+    /// Everything in the console: messages, exceptions and the browser's own warnings.
     pub fn said(&self) -> Vec<String> {
         self.events(|method, event| match method {
             "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" => Some(event.to_string()),
@@ -335,7 +335,7 @@ impl Page {
         })
     }
 
-    /// The address of everything that the page asked for.
+    /// The URL of every request of the page.
     pub fn requests(&self) -> Vec<String> {
         self.events(|method, event| match method {
             "Network.requestWillBeSent" => event["request"]["url"].as_str().map(str::to_owned),
@@ -346,7 +346,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // A test that failed need not fail again here.
+        // A failed test must not panic again here.
         if !std::thread::panicking() {
             let context = json!({"browserContextId": self.context});
             browser().call(None, "Target.disposeBrowserContext", context);

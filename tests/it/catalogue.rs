@@ -1,4 +1,4 @@
-//! What every store of a catalogue promises: these tests run over each of them.
+//! The contract of a catalogue's store: these tests run on every store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use spikelens::progress::Progress;
 const MODEL: &[u8] = b"a model's file";
 const DIMENSIONS: usize = 3;
 
-/// Opens a store in an empty place, or again.
+/// Opens a store in an empty directory, or one that exists.
 type Open = fn(&Path) -> Catalogue;
 
 const STORES: [(&str, Open); 1] = [("sqlite", |folder| Catalogue::open(folder, 2).unwrap())];
 
-/// Runs a test over every store, each in a folder of its own.
+/// Runs a test on every store, each in its own directory.
 fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
     for (name, open) in STORES {
         let folder = tempfile::tempdir().unwrap();
@@ -441,7 +441,7 @@ fn next_embeddings_gather_through_a_restart_and_are_adopted_at_one_moment() {
 fn the_graph_finds_what_the_exact_search_finds() {
     over_every_store(async |store| {
         let catalogue = store.loaded().await;
-        // Above the number of pictures from which there is a graph; no two of one direction.
+        // Enough pictures for a graph, no two of them in the same direction.
         let writes = (0..2500).map(|n| {
             put(
                 &n.to_string(),

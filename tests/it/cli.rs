@@ -1,4 +1,4 @@
-//! The commands, run as a user runs them: results on stdout, one plain sentence on stderr, exit codes.
+//! The commands as a user runs them: results on stdout, errors as one sentence on stderr, exit codes.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -245,10 +245,7 @@ fn an_import_goes_on_where_it_was_left() {
         "--resume",
     ]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        said.starts_with("200 stored, 300 already there, 0 failed;"),
-        "{said}"
-    );
+    assert!(said.starts_with("200 stored, 300 skipped, 0 failed;"), "{said}");
     let other = [
         "import",
         dataset.to_str().unwrap(),
@@ -323,7 +320,7 @@ fn inspect_tells_a_picture_alone_from_a_full_chip() {
     let text = String::from_utf8(run(&["inspect", paper]).stdout).unwrap();
     for part in [
         "alone on the chip",
-        "at once: a full chip",
+        "full chip: each of",
         "reached by samples",
         "conv2",
     ] {
@@ -374,7 +371,7 @@ fn what_is_missing_or_damaged_is_named() {
     assert!(failed(&run(&["embed", path])).contains(path));
     assert!(failed(&run(&["evaluate", "--dataset", "/no/such/folder"])).contains("make dataset"));
     assert!(failed(&run(&["search", path, "--data-dir", "/no/such/folder"])).contains("spikelens import"));
-    assert!(failed(&run(&["import", "/etc", "--data-dir", path])).contains("holds no picture"));
+    assert!(failed(&run(&["import", "/etc", "--data-dir", path])).contains("contains no pictures"));
 }
 
 #[test]
@@ -416,7 +413,7 @@ fn a_server_that_cannot_start_says_why() {
         "--log-level",
         "error",
     ]);
-    assert!(failed(&output).contains(&format!("{address} cannot be listened on")));
+    assert!(failed(&output).contains(&format!("cannot listen on {address}")));
     let output = run(&[
         "serve",
         "--data-dir",
@@ -429,7 +426,7 @@ fn a_server_that_cannot_start_says_why() {
     assert!(failed(&output).contains("--no-auth"));
 }
 
-/// Tuning names the converted network that it began with: the shipped float network is that one's.
+/// Tuning records the converted network that it started from, which must be that of the shipped float network.
 #[test]
 fn the_shipped_network_was_tuned_from_the_shipped_float_network() {
     let folder = tempfile::tempdir().unwrap();

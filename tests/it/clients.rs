@@ -1,5 +1,5 @@
-//! The description of the interface in the hands of others: a generated client that works as a shop does, and a fuzzer
-//! that asks everything in every way. `make test` installs both (scripts/clients.sh).
+//! The API description as other programs use it: a generated client that acts as a shop, and a fuzzer that sends valid and
+//! invalid requests to every route. `make test` installs both (scripts/clients.sh).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,7 +26,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs to the end; gives what was printed, and fails with it.
+/// Runs a command to its end and returns its output; panics with the output if it fails.
 fn ran(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let said = format!(
@@ -96,7 +96,7 @@ fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("PYTHONPATH", &clients)
         .env("PYTHONDONTWRITEBYTECODE", "1"));
-    // The description itself is not asked for once more.
+    // The route of the description itself is left out.
     let described = include_str!("../../openapi.yaml")
         .matches("\n      operationId:")
         .count()
@@ -105,18 +105,18 @@ fn a_fuzzer_finds_nothing_that_the_description_does_not_say() {
     assert!(server.get("/readyz").status == 200);
 }
 
-/// Ended when dropped.
+/// A process that is killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The whole answer to a GET; none while nobody listens.
+/// The whole answer to a GET; `None` if nothing listens there.
 fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nhost: shop\r\n\r\n").ok()?;
@@ -144,7 +144,7 @@ fn the_stack_s_storefront_shows_what_looks_alike_with_a_key_of_its_own() {
     let key = folder.path().join("storefront.key");
     std::fs::write(&key, "0123456789abcdef").unwrap();
     let server = Server::start(&data, &["--api-keys", keys.to_str().unwrap()]).ready();
-    // A port that was free a moment ago.
+    // A port that was free just now.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let shop = tool("python")
         .arg(root().join("docker/storefront/storefront.py"))

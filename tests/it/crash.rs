@@ -1,6 +1,6 @@
-//! The server killed at random moments under mixed writes: what it acknowledged is there, what it deleted is not.
+//! The server, killed at random moments under mixed writes: acknowledged writes are there, deleted products are not.
 //!
-//! `SPIKELENS_CRASH_ROUNDS` asks for more rounds than the few of every run.
+//! `SPIKELENS_CRASH_ROUNDS` sets the number of rounds, which is small by default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -14,11 +14,11 @@ use serde_json::Value;
 use crate::api::{catalogue, test_png};
 use crate::server::{Server, run};
 
-/// What a client knows of a product: every state that the store may be in. One entry: acknowledged. Several: the last
-/// write was not answered, and either holds.
+/// The states in which a product may be stored, as far as a client knows. One entry: the last write was acknowledged.
+/// Several: it was not answered, and any of them is valid.
 type Known = BTreeMap<String, BTreeSet<Option<String>>>;
 
-/// One request on a connection of its own; none if the server died before its answer was whole.
+/// One request on its own connection; `None` if the server died before the answer was complete.
 fn ask(address: SocketAddr, method: &str, path: &str, kind: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
@@ -36,7 +36,7 @@ fn ask(address: SocketAddr, method: &str, path: &str, kind: &str, body: &[u8]) -
     Some((status, bytes[end + 4..].to_vec()))
 }
 
-/// A small generator, so that a round can be told from its seed (Marsaglia's xorshift, 2003).
+/// A small random number generator, so that a seed reproduces a round (Marsaglia's xorshift, 2003).
 struct Dice(u64);
 
 impl Dice {
@@ -48,7 +48,7 @@ impl Dice {
     }
 }
 
-/// Writes to its own products until the server is gone.
+/// Writes to its own products until the server is killed.
 fn client(number: u64, address: SocketAddr, known: &Mutex<Known>, pictures: &[Vec<u8>], dice: &mut Dice) {
     let mut count = 0;
     loop {
@@ -75,7 +75,7 @@ fn client(number: u64, address: SocketAddr, known: &Mutex<Known>, pictures: &[Ve
         let states = known.get_mut(&id).unwrap();
         match answer {
             Some((200 | 201 | 204, _)) => *states = BTreeSet::from([after]),
-            // Not there: the delete that was not answered last round had been done.
+            // Not found: the delete that was not answered in the last round had been done.
             Some((404, _)) => *states = BTreeSet::from([None]),
             Some((503, _)) => {}
             Some((status, body)) => panic!("{status}: {}", String::from_utf8_lossy(&body)),
@@ -94,7 +94,7 @@ fn a_killed_server_has_lost_nothing_that_it_acknowledged() {
 
 #[test]
 fn a_server_killed_while_other_embeddings_are_made_and_take_over_has_lost_nothing() {
-    // Each round wants another T than the one before: some are killed before it takes over, some after.
+    // Each round starts with another T: some are killed before the new embeddings are adopted, some after.
     rounds_of_kills(&[
         &["--time-steps", "9"],
         &["--time-steps", "10"],
@@ -102,10 +102,10 @@ fn a_server_killed_while_other_embeddings_are_made_and_take_over_has_lost_nothin
     ]);
 }
 
-/// Kills servers that were started with these arguments in turn.
+/// Kills one server after the other, started with these arguments in turn.
 fn rounds_of_kills(arguments: &[&[&str]]) {
     let rounds: u64 = std::env::var("SPIKELENS_CRASH_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
-    // Time enough for other embeddings to take over now and then.
+    // Long enough for new embeddings to be adopted in some rounds.
     let longest = if arguments.len() > 1 { 6000 } else { 1500 };
     let folder = catalogue(2100, &[]);
     let pictures: Vec<Vec<u8>> = (0..20).map(test_png).collect();
@@ -141,7 +141,7 @@ fn rounds_of_kills(arguments: &[&[&str]]) {
             }
             std::thread::sleep(life);
             killed.store(true, Ordering::SeqCst);
-            // Dropped is killed: SIGKILL, nothing is flushed or closed.
+            // Dropping the server kills it by SIGKILL: nothing is flushed or closed.
             drop(server);
         });
         let checked = run(&["check", "--data-dir", folder.path().to_str().unwrap()]);
@@ -150,12 +150,12 @@ fn rounds_of_kills(arguments: &[&[&str]]) {
     let server = Server::start(folder.path(), &[]).ready();
     check(&server, &mut known.lock().unwrap(), &pictures, rounds);
     assert_eq!(server.signal("-TERM").0, Some(0));
-    // After an orderly end the index is kept; it must answer the same.
+    // A clean shutdown saves the index; it must give the same answers.
     let server = Server::start(folder.path(), &[]).ready();
     check(&server, &mut known.lock().unwrap(), &pictures, rounds);
 }
 
-/// Every product is in one of the states that it may be in, and searches agree with what is stored.
+/// Every product is in one of its valid states, and searches agree with what is stored.
 fn check(server: &Server, known: &mut Known, pictures: &[Vec<u8>], round: u64) {
     for (id, states) in known.iter_mut() {
         let answer = server.get(&format!("/v1/products/{id}"));

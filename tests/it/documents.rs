@@ -1,4 +1,4 @@
-//! The documentation says what the program says.
+//! The tables and figures in the documentation match the program.
 
 use engine::chip::cost::CostModel;
 use engine::picture::{idx, npy};
@@ -64,7 +64,7 @@ fn the_sample_pictures_are_the_first_test_picture_of_each_class() {
     assert_eq!(kept, firsts.map(|first| test[first].clone()).collect::<Vec<_>>());
 }
 
-/// The cells of a table's rows whose first is a name in backquotes that begins with `start`.
+/// The cells of the table rows whose first cell is a name in backquotes that starts with `start`.
 fn rows<'a>(document: &'a str, start: &str) -> Vec<Vec<&'a str>> {
     let start = format!("| `{start}");
     let rows = document.lines().filter(|line| line.starts_with(&start));

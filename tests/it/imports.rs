@@ -31,7 +31,7 @@ fn post(server: &Server, body: &str) -> String {
     id
 }
 
-/// Waits until an import is at its end.
+/// Waits until an import is done or failed.
 fn done(server: &Server, id: &str) -> Value {
     let start = Instant::now();
     loop {
@@ -95,7 +95,7 @@ fn lines_become_products_and_errors_are_told_by_line() {
     assert_eq!(server.post("/v1/imports?k=3", "text/plain", b"").problem().0, 400);
 }
 
-/// The files of the kept database, as a killed server left them, have this many lines waiting.
+/// The number of waiting lines in the database files that a killed server left.
 fn held(server: &Server, id: &str) -> u64 {
     let import = server.get(&format!("/v1/imports/{id}")).json();
     import["received"].as_u64().unwrap()
@@ -123,7 +123,7 @@ fn an_import_goes_on_after_a_kill_and_does_nothing_twice() {
     }
     let id = post(&server, &body);
     let waited = held(&server, &id);
-    // Killed in the middle of it.
+    // Killed in the middle of the import.
     drop(server);
     let server = start(folder.path());
     assert!(held(&server, &id) <= waited);
@@ -150,7 +150,7 @@ fn a_stream_that_breaks_off_imports_nothing() {
         "POST /v1/imports HTTP/1.1\r\nhost: x\r\ncontent-length: 99999\r\n\r\n{body}"
     )
     .unwrap();
-    // Nothing more comes: the piece after has its time limit.
+    // No more data: the next piece exceeds its time limit.
     let mut answer = [0; 12];
     std::io::Read::read_exact(&mut stream, &mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 504");

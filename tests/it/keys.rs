@@ -1,4 +1,4 @@
-//! Keys: without them the server keeps to itself; with them it tells readers from writers.
+//! API keys: without them the server listens on loopback only; with them it separates readers from writers.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -30,10 +30,10 @@ fn a_key_opens_what_its_role_may_and_the_file_is_read_again() {
         let answer = server.ask("GET", "/v1/model", &[("authorization", wrong)], b"");
         assert_eq!(answer.problem().0, 401, "{wrong}");
     }
-    // Nothing is said about what is there before a key is shown.
+    // Without a key, the answer does not reveal which routes and products exist.
     assert_eq!(server.get("/nowhere").problem().0, 401);
     assert_eq!(server.ask("GET", "/nowhere", &[READ], b"").problem().0, 404);
-    // What may change something needs a write key, also where there is nothing to change.
+    // Requests that may write need a write key, even for products that do not exist.
     for (method, path, with_write) in [
         ("POST", "/nowhere", 404),
         ("DELETE", "/v1/model", 405),
@@ -82,7 +82,7 @@ fn a_key_opens_what_its_role_may_and_the_file_is_read_again() {
 }
 
 #[test]
-fn nobody_else_reaches_a_server_without_keys_unless_it_is_said() {
+fn a_server_without_keys_listens_on_loopback_only_unless_no_auth_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let refused = run(&["serve", "--listen", "0.0.0.0:0", "--data-dir", data]);

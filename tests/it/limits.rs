@@ -1,4 +1,4 @@
-//! What keeps one client, or all together, from taking what the others need; and whose web pages may ask.
+//! Limits on what one client, or all clients together, may use; and the origins whose web pages may send requests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ fn a_caller_beyond_its_rate_is_told_when_to_come_again_and_others_are_not() {
         assert_eq!(
             server.get("/healthz").status,
             200,
-            "who looks after it may always look"
+            "health checks and metrics are not limited"
         );
     }
 }
@@ -71,7 +71,7 @@ fn only_named_origins_may_ask_from_a_browser() {
 }
 
 #[test]
-fn what_is_no_origin_or_leaves_no_room_for_a_body_is_refused_at_the_start() {
+fn invalid_origins_and_body_limits_are_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     for (arguments, expected) in [
@@ -80,7 +80,7 @@ fn what_is_no_origin_or_leaves_no_room_for_a_body_is_refused_at_the_start() {
             "is not an origin; write https://shop.example",
         ),
         (["--rate-limit", "0"], "rate-limit"),
-        (["--max-bodies-bytes", "1000"], "no room for one body"),
+        (["--max-bodies-bytes", "1000"], "is less than --max-body-bytes"),
     ] {
         let mut all = vec!["serve", "--data-dir", data, "--listen", "127.0.0.1:0"];
         all.extend(arguments);
@@ -93,7 +93,7 @@ fn what_is_no_origin_or_leaves_no_room_for_a_body_is_refused_at_the_start() {
 #[test]
 fn connections_beyond_their_number_are_refused_and_those_in_place_are_served() {
     let (_folder, server) = empty(&["--max-connections", "3"]);
-    // The connections that waited for it to be ready may still be closing.
+    // The connections of the readiness checks may still be closing.
     std::thread::sleep(Duration::from_millis(200));
     let mut held: Vec<TcpStream> = (0..3)
         .map(|_| TcpStream::connect(server.address()).unwrap())
@@ -113,7 +113,7 @@ fn connections_beyond_their_number_are_refused_and_those_in_place_are_served() {
     while server.get("/v1/model").status != 200 {
         assert!(
             start.elapsed() < Duration::from_secs(10),
-            "the place is not given back"
+            "the connection is not released"
         );
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -127,7 +127,7 @@ fn a_head_beyond_its_size_is_refused_and_the_server_lives() {
         "GET /healthz HTTP/1.1\r\nhost: test\r\nx-long: {}\r\n\r\n",
         "a".repeat(20_000)
     );
-    // The server may close before all of it is written.
+    // The server may close the connection before everything is written.
     let _ = stream.write_all(head.as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -160,7 +160,7 @@ fn bodies_share_one_room() {
     while server.post("/v1/search", "image/png", &[0; 90_000]).status != 422 {
         assert!(
             start.elapsed() < Duration::from_secs(10),
-            "the room is not given back"
+            "the bodies' bytes are not released"
         );
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -1,4 +1,4 @@
-//! The index while products come and go: the graph begins when there are enough, and is built anew without the removed.
+//! The index while products are added and removed: a graph is built once there are enough, and rebuilt without removed ones.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::api::{catalogue, test_png};
 use crate::server::Server;
 use crate::support::pictures;
 
-/// Waits until the index is as `wanted`, asking what it is all the while.
+/// Polls the index's state until it is as `wanted`.
 fn wait(server: &Server, wanted: impl Fn(&Value) -> bool) -> Value {
     let start = Instant::now();
     loop {
@@ -53,7 +53,7 @@ fn the_graph_comes_and_goes_with_the_number_of_products_and_answers_stay_right()
         let deleted = server.ask("DELETE", &format!("/v1/products/p-{number}"), &[], b"");
         assert_eq!(deleted.status, 204);
         if number % 100 == 0 {
-            // The deleted one is nobody's answer from now on, whatever the index is being made into.
+            // The deleted product is in no answer from now on, even while the index is being rebuilt.
             let name = format!("p-{number}");
             assert!(
                 found(number)
@@ -140,7 +140,7 @@ fn common_filters_go_through_the_graph_and_rare_ones_find_the_one_that_passes() 
         assert!(none.len() <= 1, "{none:?}");
     }
     assert!(hits * 100 >= all * 98, "{hits} of {all}");
-    // What passed is known until something is written, and no longer.
+    // The rows that pass a filter are cached until the next write.
     let rare = |value: &str| {
         let body = format!(r#"{{"attributes": {{"rare": {value}}}}}"#);
         let headers = [("content-type", "application/json")];

@@ -1,5 +1,4 @@
-//! One integration binary, a module a subject; everything here uses the library as a stranger would, or runs the
-//! real executable.
+//! One integration test binary, with a module per subject. The tests use the public API or run the real executable.
 
 mod api;
 mod browser;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::{catalogue, test_png};
 use crate::server::Server;
 
-/// Every series with its value; the format is checked line by line.
+/// Parses every series and its value, and checks the format line by line.
 fn scrape(server: &Server) -> BTreeMap<String, f64> {
     let answer = server.get("/metrics");
     assert_eq!(answer.status, 200);

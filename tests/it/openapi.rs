@@ -1,4 +1,4 @@
-//! The served description against the server, in both directions: every route and method, every code, every example.
+//! The served description and the server match in both directions: routes, methods, status codes, examples.
 
 use std::collections::BTreeSet;
 

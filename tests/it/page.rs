@@ -1,4 +1,4 @@
-//! The page, used as people use it, in a real browser against a real server.
+//! The web page in a real browser, on a real server.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use crate::api::{catalogue, test_png};
 use crate::browser::{DESK, Look, PHONE, Page};
 use crate::server::Server;
 
-/// The page of a server, once it shows an answer.
+/// Opens a server's page and waits until it shows an answer.
 pub fn opened(server: &Server, look: Look) -> Page {
     let page = Page::open(&format!("http://{}/", server.address()), look);
     page.until("performance.getEntriesByName('first-answer').length");
     page
 }
 
-/// Nothing went to another host, nothing came into the console, nothing is wider than the screen.
+/// Asserts that no request went to another host, the console is empty, and nothing is wider than the screen.
 pub fn check_manners(page: &Page, server: &Server) {
     let own = format!("http://{}/", server.address());
     for url in page.requests() {
@@ -39,7 +39,7 @@ pub fn shown(page: &Page) -> Vec<String> {
     ids.map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
-/// Does something to the page and waits for the answer that follows.
+/// Performs an action on the page and waits for the next answer.
 pub fn answered(page: &Page, act: impl FnOnce()) {
     let before = page.number("Number(document.body.dataset.answers)");
     act();
@@ -81,7 +81,7 @@ fn the_page_is_alive_at_once_and_searches_what_it_is_given() {
                 .starts_with("data:image/png")
         );
 
-        // Another product of the strip, by keyboard.
+        // Another product of the strip, selected by keyboard.
         page.run("document.querySelectorAll('#strip button')[1].focus()");
         answered(&page, || page.key("Enter", 13));
         assert_eq!(shown(&page)[0], "fashion-mnist-train-1");
@@ -96,7 +96,7 @@ fn the_page_is_alive_at_once_and_searches_what_it_is_given() {
             "photo.png"
         );
 
-        // The line for a shell gives what is on screen.
+        // The shown shell command gives the products on screen.
         let line = page.text("document.querySelector('#curl').textContent");
         let (options, url) = line.rsplit_once(" '").unwrap();
         assert!(
@@ -112,7 +112,7 @@ fn the_page_is_alive_at_once_and_searches_what_it_is_given() {
         let figures = page.text("document.querySelector('#figures').innerText");
         assert!(figures.contains(&format!("{energy:.2}")), "{figures}");
 
-        // Dropped and pasted, as a browser hands files over.
+        // Files that are dropped and pasted.
         for (event, index) in [("drop", 2), ("paste", 0)] {
             let image = STANDARD.encode(test_png(index));
             answered(&page, || {
@@ -147,7 +147,7 @@ fn products(answer: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Keeps a picture of the page for whoever wants to see what the test saw.
+/// Saves a screenshot of the page, to see what the test saw.
 pub fn keep(page: &Page, name: &str) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png"));
     std::fs::write(path, page.screenshot()).unwrap();
@@ -206,7 +206,7 @@ fn time_steps_change_quality_energy_and_latency() {
     for _ in 0..24 {
         page.key("ArrowRight", 39);
     }
-    // Those on the way may be left out; the last one is shown.
+    // Intermediate answers may be skipped; the last one is shown.
     page.until("document.querySelectorAll('.numbers span').length === 32");
     let said = page.text(figures);
     assert!(said.contains("of 15 matches as with T = 8"), "{said}");
@@ -227,7 +227,7 @@ fn time_steps_change_quality_energy_and_latency() {
         "T = 8"
     );
 
-    // The floor plan and the raster tell the same by keyboard, and as tables.
+    // The floor plan and the raster are also available by keyboard and as tables.
     page.run("document.querySelector('.floor').focus()");
     page.key("ArrowRight", 39);
     let core = page.text("document.querySelector('#floor .readout').textContent");
@@ -286,7 +286,7 @@ fn likes_dislikes_diversity_and_filters_narrow_what_is_found() {
         let titles = "[...document.querySelectorAll('.match .title')].map((one) => one.textContent)";
         let only_sandals = format!("{titles}.length > 0 && {titles}.every((title) => title === 'Sandal')");
         assert_eq!(page.run(&only_sandals), true, "{}", page.run(titles));
-        // Without anything liked the picture is searched for again, through the filter.
+        // With no liked product, the picture is searched again, with the filter.
         answered(&page, || page.click("#tastes .liked button"));
         assert!(
             page.text("document.querySelector('#found-title').textContent")
@@ -296,7 +296,7 @@ fn likes_dislikes_diversity_and_filters_narrow_what_is_found() {
         answered(&page, || page.click("#filter-clear"));
         assert_eq!(shown(&page), before);
 
-        // A dislike alone leaves the product that was searched with as what is liked.
+        // With only a disliked product, the product of the last search counts as liked.
         answered(&page, || page.click(&format!("[data-product='{liked}'] .unlike")));
         let line = page.text("document.querySelector('#curl').textContent");
         assert!(

@@ -1,4 +1,4 @@
-//! What the page says where something is refused, missing or not ready, and what guards it.
+//! What the page shows if something is refused, missing or not ready; and its security headers.
 
 use crate::api::catalogue;
 use crate::browser::{self, DESK, PHONE, Page};
@@ -7,7 +7,7 @@ use crate::server::Server;
 
 const NOTICE: &str = "document.querySelector('#notice').textContent";
 
-/// A browser itself notes every refused request in its console; nothing else may be there.
+/// The browser logs every refused request in its console; asserts that nothing else is there.
 fn only_refusals(page: &Page, status: u16) {
     for line in page.said() {
         let expected =
@@ -37,7 +37,7 @@ fn what_is_refused_is_said_in_words_where_it_can_be_mended() {
     page.upload("#file", &text);
     page.until("document.querySelector('#notice').textContent.startsWith('The Content-Type is')");
 
-    // What is good again takes the complaint away.
+    // A valid input clears the error message.
     answered(&page, || page.click("#strip button"));
     assert_eq!(shown(&page), before);
     assert_eq!(page.run("document.querySelector('#notice').hidden"), true);
@@ -99,13 +99,13 @@ fn a_key_is_asked_for_and_kept_in_the_tab_alone() {
 }
 
 #[test]
-fn a_catalogue_on_its_way_is_told_of_and_waited_for_and_an_empty_one_said() {
+fn the_page_waits_for_a_loading_catalogue_and_reports_an_empty_one() {
     let paper = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/models/paper-32-64-10.snn.safetensors"
     );
     let folder = catalogue(1000, &["--model", paper]);
-    // The catalogue's own model is not to be had: nothing answers until it is embedded anew, which takes a moment.
+    // The catalogue's model is not available: not ready until everything is re-embedded, which takes a moment.
     let database = rusqlite::Connection::open(folder.path().join("catalogue.sqlite3")).unwrap();
     assert_eq!(database.execute("DELETE FROM models", []).unwrap(), 1);
     drop(database);

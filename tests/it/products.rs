@@ -13,7 +13,7 @@ fn ids(products: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Where the first picture of a product is.
+/// The path of a product's first picture.
 fn first_picture(server: &Server, product: &str) -> String {
     let product = format!("/v1/products/{product}");
     let picture = server.get(&product).json()["pictures"][0]["id"].clone();
@@ -143,14 +143,14 @@ fn what_is_recommended_is_like_the_liked_unlike_the_disliked_and_as_varied_as_as
         "one product alone is what is similar to it"
     );
 
-    // Away from the second best: it is left out, and what is like it falls back.
+    // The second best is disliked: it is excluded, and similar products rank lower.
     let disliked = names(&alone)[1].clone();
     let away = recommend(json!({"positive": [one], "negative": [disliked], "k": 20}));
     assert_eq!(away.len(), 20);
     assert!(!names(&away).contains(&disliked) && !names(&away).contains(&one.to_owned()));
     assert_ne!(names(&away)[..9], names(&alone)[..9]);
 
-    // Varied: fewer alike, the nearest still first.
+    // With diversity: the matches are less alike, and the nearest is still first.
     let varied = recommend(json!({"positive": [one], "diversity": 0.7, "exact": true}));
     assert_eq!((varied.len(), &varied[0]), (10, &alone[0]));
     assert_ne!(names(&varied), names(&alone));

@@ -1,5 +1,5 @@
-//! Another model, probe or T over a catalogue: the old one answers until the new one takes over, through kills and
-//! writes, and nothing is ever mixed.
+//! Re-embedding a catalogue for another model, probe or T: the old embeddings answer until the new ones are adopted,
+//! through kills and writes, and no answer mixes the two.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ const PAPER: &str = concat!(
 );
 const PNG: (&str, &str) = ("content-type", "image/png");
 
-/// What a search says of itself: model, probe, T.
+/// The model, probe and T that a search's answer names.
 fn origin(answer: &Value) -> [Value; 3] {
     ["model", "probe", "time_steps"].map(|name| answer[name].clone())
 }
@@ -37,14 +37,14 @@ fn matches(answer: &Value) -> Vec<(String, f64)> {
             (id, found["score"].as_f64().unwrap())
         })
         .collect();
-    // Of equally near ones at the end of the list, either may be there.
+    // Of products with equal scores at the end of the list, any may be there.
     let last = matches.last().unwrap().1;
     matches.retain(|(_, score)| *score > last);
     matches.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     matches
 }
 
-/// Waits until some pictures are embedded anew, durably, but not all.
+/// Waits until some pictures, but not all, are re-embedded and durable.
 fn half_way(server: &Server) {
     let start = Instant::now();
     loop {
@@ -61,14 +61,14 @@ fn half_way(server: &Server) {
     }
 }
 
-/// `check` finds nothing wrong; gives what it says.
+/// Asserts that `check` finds no damage; returns its output.
 fn checked(data_dir: &Path) -> String {
     let output = run(&["check", "--data-dir", data_dir.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A number of time steps that takes long enough to look at it half-way.
+/// A number of time steps that takes long enough to observe re-embedding half-way.
 const SLOW: [&str; 6] = ["--model", PAPER, "--time-steps", "256", "--probe", "membrane"];
 
 #[test]
@@ -94,14 +94,17 @@ fn the_old_model_answers_until_the_new_one_takes_over_through_a_kill_and_writes(
     assert_eq!(origin(&stats), origin(&before));
     assert_eq!(stats["reembedding"]["model"], coming["model"]);
     assert_eq!(server.get("/v1/model").json()["id"], before["model"]["id"]);
-    // Killed: what was done is there, and nothing of it is searched.
+    // Killed: the finished embeddings are stored, and none of them is searched.
     drop(server);
     let said = checked(folder.path());
     assert!(said.contains("embeddings by the next model"), "{said}");
 
     let server = Server::start(folder.path(), &SLOW).ready();
     let gone_on = server.get("/readyz").json()["reembedding"]["done"].as_u64();
-    assert!(gone_on.is_none_or(|done| done >= 100), "begun anew: {gone_on:?}");
+    assert!(
+        gone_on.is_none_or(|done| done >= 100),
+        "started over: {gone_on:?}"
+    );
     // Writes of every kind while it runs.
     for (id, picture) in [("new", 5), ("fashion-mnist-train-3", 6), ("gone", 7)] {
         let path = format!("/v1/products/{id}?title={id}");
@@ -153,13 +156,10 @@ fn the_old_model_answers_until_the_new_one_takes_over_through_a_kill_and_writes(
     let nearest = similar(&server);
     assert_eq!(server.signal("-TERM").0, Some(0));
     let said = checked(folder.path());
-    assert!(
-        said.contains("2401 embeddings made once more are the same"),
-        "{said}"
-    );
-    assert!(said.contains("entries of the kept index"), "{said}");
+    assert!(said.contains("2401 embeddings recomputed and equal"), "{said}");
+    assert!(said.contains("entries of the stored index"), "{said}");
 
-    // The same products, embedded by the new model from the first.
+    // The same products in a catalogue that was embedded by the new model from the start.
     let fresh = catalogue(2400, &SLOW);
     let fresh = Server::start(fresh.path(), &SLOW).ready();
     for (id, picture) in [("new", 5), ("fashion-mnist-train-3", 6), ("late", 9)] {
@@ -199,14 +199,14 @@ fn the_old_model_answers_until_the_new_one_takes_over_through_a_kill_and_writes(
 }
 
 #[test]
-fn the_old_model_again_half_way_leaves_everything_as_it_was_and_a_third_begins_anew() {
+fn returning_to_the_old_model_half_way_changes_nothing_and_a_third_model_starts_over() {
     let folder = catalogue(2200, &[]);
     let server = Server::start(folder.path(), &[]).ready();
     let before = search(&server, 1);
     drop(server);
     let server = Server::start(folder.path(), &SLOW).ready();
     half_way(&server);
-    // A backup half-way is whole: it starts with the old one, and goes on to the new one if that is asked for.
+    // A backup taken half-way is complete: it starts with the old embeddings, and continues with the new ones if asked to.
     let place = tempfile::tempdir().unwrap();
     let backup = place.path().join("backup");
     let taken = run(&[
@@ -240,10 +240,7 @@ fn the_old_model_again_half_way_leaves_everything_as_it_was_and_a_third_begins_a
     assert_eq!(search(&server, 1)["probe"], "integrated");
     drop(server);
     let said = checked(&restored);
-    assert!(
-        said.contains("2200 embeddings made once more are the same"),
-        "{said}"
-    );
+    assert!(said.contains("2200 embeddings recomputed and equal"), "{said}");
 }
 
 #[test]
@@ -262,8 +259,8 @@ fn another_probe_alone_and_another_t_alone_take_over() {
 }
 
 #[test]
-fn a_picture_that_the_new_model_makes_nothing_of_stays_and_is_near_nothing() {
-    // One time step is too few for any spike to come through this network: every embedding is zeros.
+fn a_picture_without_an_embedding_by_the_new_model_stays_and_matches_no_search() {
+    // In one time step no spike reaches the embedding layer of this network: every embedding is all zeros.
     let folder = catalogue(30, &[]);
     let few = ["--model", PAPER, "--probe", "spike_count", "--time-steps"];
     let server = Server::start(folder.path(), &[&few[..], &["1"]].concat()).settled();
@@ -295,7 +292,7 @@ fn answers_and_writes_during_the_takeover_are_wholly_of_the_old_or_wholly_of_the
                 let answer = server.post(&path, "image/png", &stored[count % stored.len()]);
                 assert_eq!(answer.status, 200, "{answer:?}");
                 let answer = answer.json();
-                // The stored picture itself: its embedding and the index's are of one model.
+                // The stored picture itself: its embedding and the index's are by the same model.
                 assert_eq!(answer["matches"][0]["score"], 1.0, "{answer}");
                 let [model, _, time_steps] = origin(&answer);
                 if models.last() != Some(&(model.clone(), time_steps.clone())) {

@@ -1,4 +1,4 @@
-//! The real executable on port 0 in a folder of its own, and a small HTTP client to ask it.
+//! The real executable on port 0 with its own data directory, and a small HTTP client.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The executable with no `SPIKELENS_*` of the caller's.
+/// The executable, without the caller's `SPIKELENS_*` variables.
 pub fn spikelens(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spikelens"));
     for (name, _) in std::env::vars_os() {
@@ -31,7 +31,7 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// What a server answered.
+/// An answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -50,7 +50,7 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Status and code of a refusal, once it is a whole problem document.
+    /// Status and code of an error, after checking that it is a complete problem document.
     pub fn problem(&self) -> (u16, String) {
         assert_eq!(
             self.header("content-type"),
@@ -76,12 +76,12 @@ impl Answer {
 }
 
 impl Server {
-    /// Starts a server over `data_dir` and waits until it listens.
+    /// Starts a server on `data_dir` and waits until it listens.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         Self::start_by(spikelens(&[]), data_dir, arguments)
     }
 
-    /// As [`Server::start`], by a command that passes its arguments on to the executable.
+    /// Like [`Server::start`], through a command that passes its arguments to the executable.
     pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
         let data_dir = data_dir.to_str().unwrap();
         let mut child = command
@@ -103,7 +103,7 @@ impl Server {
                 break line["fields"]["address"].as_str().unwrap().parse().unwrap();
             }
         };
-        // Somebody must read on, or the server would wait for room in the pipe.
+        // The pipe must be drained, or the server would block on it.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, address }
     }
@@ -118,7 +118,7 @@ impl Server {
         self
     }
 
-    /// Waits until no other embeddings are on their way any more.
+    /// Waits until re-embedding is done.
     pub fn settled(self) -> Self {
         let server = self.ready();
         let start = Instant::now();
@@ -133,7 +133,7 @@ impl Server {
         self.address
     }
 
-    /// The process, for signals.
+    /// The process id, for signals.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -160,7 +160,7 @@ impl Server {
         read_answer(&mut stream)
     }
 
-    /// Sends a signal; gives the exit code and how long the server took to leave.
+    /// Sends a signal; returns the exit code and how long the server took to exit.
     pub fn signal(mut self, signal: &str) -> (Option<i32>, Duration) {
         let start = Instant::now();
         let id = self.child.id().to_string();
@@ -178,13 +178,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads one answer to its end; the server closes the connection behind it.
+/// Reads one answer to its end; the server closes the connection after it.
 fn read_answer(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

@@ -1,4 +1,4 @@
-//! What shells, manuals and containers want of the program.
+//! Shell completions, manual pages and the health check.
 
 use crate::server::{Server, run};
 

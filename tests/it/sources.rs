@@ -1,4 +1,4 @@
-//! `import` from a shop's own files: a folder of pictures, an NDJSON and a CSV manifest, with the rubbish that they have.
+//! `import` from a shop's own files: a directory of pictures, an NDJSON and a CSV manifest, with invalid entries in them.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::api::test_png;
 use crate::server::{Server, run};
 
-/// What an import said.
+/// The output of an import.
 #[derive(Debug)]
 struct Said {
     code: Option<i32>,
@@ -34,7 +34,7 @@ fn import(source: &Path, data_dir: &Path, arguments: &[&str]) -> Said {
     }
 }
 
-/// A folder with the first few test pictures.
+/// A directory with the first few test pictures.
 fn shop(count: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("photos")).unwrap();
@@ -71,13 +71,10 @@ fn a_folder_of_pictures_becomes_products_by_their_names() {
     std::fs::create_dir(photos.join("more.png")).unwrap();
     let said = import(&photos, data.path(), &["--limit", "2"]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(
-        said.out.starts_with("2 stored, 0 already there, 0 failed;"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("2 stored, 0 skipped, 0 failed;"), "{said:?}");
     assert!(
         said.out
-            .contains("1 hidden files and 2 that are no pictures were skipped"),
+            .contains("skipped 1 hidden files and 2 that are not pictures"),
         "{said:?}"
     );
 
@@ -86,15 +83,12 @@ fn a_folder_of_pictures_becomes_products_by_their_names() {
     std::os::unix::fs::symlink("/etc/hostname", photos.join("link.png")).unwrap();
     let said = import(&photos, data.path(), &["--resume"]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(
-        said.out.starts_with("2 stored, 2 already there, 3 failed;"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("2 stored, 2 skipped, 3 failed;"), "{said:?}");
     has(
         &said,
         &[
             "rubbish.JPG, id \"rubbish\": image: ",
-            "p-1.png, id \"p-1\": p-1.bmp has the same name before its ending",
+            "p-1.png, id \"p-1\": p-1.bmp has the same name without the extension",
             "link.png, id \"link\": image: link.png is a link that leads out of",
             "3 products of ",
         ],
@@ -130,17 +124,14 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
     std::fs::write(&manifest, format!("\u{feff}{}", lines.join("\r\n"))).unwrap();
     let said = import(&manifest, data.path(), &[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(
-        said.out.starts_with("4 stored, 0 already there, 8 failed;"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("4 stored, 0 skipped, 8 failed;"), "{said:?}");
     has(
         &said,
         &[
             "line 4: the line is not JSON",
-            "line 6, id \"out\": image: \"../secret.png\" leads out of the manifest's folder",
-            "line 7, id \"absolute\": image: \"/etc/hostname\" leads out of the manifest's folder",
-            "line 8, id \"gone\": image: \"photos/none.png\" is no file beside the manifest",
+            "line 6, id \"out\": image: \"../secret.png\" leads out of the manifest's directory",
+            "line 7, id \"absolute\": image: \"/etc/hostname\" leads out of the manifest's directory",
+            "line 8, id \"gone\": image: \"photos/none.png\" is not a file in the manifest's directory",
             "line 9, id \"both\": images: cannot be given together with image",
             "line 10, id \"many\": image: lists 17 pictures",
             "line 11, id \"nested\": attributes.x must be",
@@ -164,7 +155,7 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
     );
     drop(server);
 
-    // The same names again: other pictures and titles take their place, unless they are to stay.
+    // The same ids again: the products are replaced, except with `--resume`.
     let again = shop.path().join("again.jsonl");
     let line = json!({"id": "file", "title": "Another", "image": "photos/p-5.png"});
     std::fs::write(&again, format!("{line}\n")).unwrap();
@@ -173,16 +164,10 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
         server.get("/v1/products/file").json()["title"].clone()
     };
     let said = import(&again, data.path(), &["--resume"]);
-    assert!(
-        said.out.starts_with("0 stored, 1 already there, 0 failed;"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("0 stored, 1 skipped, 0 failed;"), "{said:?}");
     assert_eq!(title(), "A file");
     let said = import(&again, data.path(), &[]);
-    assert!(
-        said.out.starts_with("1 stored, 0 already there, 0 failed;"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("1 stored, 0 skipped, 0 failed;"), "{said:?}");
     assert_eq!(title(), "Another");
 }
 
@@ -211,17 +196,14 @@ fn a_csv_manifest_gives_attributes_in_columns() {
     std::fs::write(&manifest, rows).unwrap();
     let said = import(&manifest, data.path(), &[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(
-        said.out.starts_with("4 stored, 0 already there, 5 failed;"),
-        "{said:?}"
-    );
+    assert!(said.out.starts_with("4 stored, 0 skipped, 5 failed;"), "{said:?}");
     has(
         &said,
         &[
-            "line 7: the row has 2 cells, the first line names 7 columns",
+            "line 7: the row has 2 cells, but the first line names 7 columns",
             "line 8, id \"none\": image: is missing",
             "line 9, id \"out\": image: \"../x.png\" leads out",
-            "line 11: the row is no UTF-8",
+            "line 11: the row is not UTF-8",
             "line 12: the row has 3 cells",
         ],
     );
@@ -246,7 +228,7 @@ fn a_csv_manifest_gives_attributes_in_columns() {
 }
 
 #[test]
-fn what_is_no_source_is_refused_with_what_would_be_right() {
+fn an_invalid_source_is_refused_with_what_would_be_valid() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
     let write = |name: &str, text: &str| {
@@ -255,13 +237,16 @@ fn what_is_no_source_is_refused_with_what_would_be_right() {
         path
     };
     for (source, reason) in [
-        (write("a.xml", "<a/>"), "that ends in .ndjson, .jsonl or .csv"),
+        (
+            write("a.xml", "<a/>"),
+            "manifest named *.ndjson, *.jsonl or *.csv",
+        ),
         (place.path().join("none.csv"), "none.csv cannot be read"),
-        (place.path().join("none"), "is no source"),
-        (write("a.csv", "id;title;image\n1;2;3\n"), "with commas between"),
+        (place.path().join("none"), "is not a valid source"),
+        (write("a.csv", "id;title;image\n1;2;3\n"), "separated by commas"),
         (write("b.csv", "id,image,id\n"), "names the column \"id\" twice"),
         (write("c.csv", ""), "the first line must name the columns"),
-        (place.path().to_owned(), "holds no picture"),
+        (place.path().to_owned(), "contains no pictures"),
     ] {
         let said = import(&source, &data, &[]);
         assert_eq!(said.code, Some(1), "{said:?}");

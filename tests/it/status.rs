@@ -1,4 +1,4 @@
-//! The operator's page in a real browser, and the dashboard over the same figures.
+//! The status page in a real browser, and the Grafana dashboard of the same metrics.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn the_status_page_tells_what_the_server_does() {
     for look in [DESK, PHONE] {
         let page = Page::open(&format!("http://{}/status", server.address()), look);
         page.until("document.querySelector('#state').textContent.startsWith('Ready')");
-        // The first two scrapes make a rate.
+        // A rate needs two scrapes.
         page.until("/\\d a second/.test(document.querySelector('#traffic').textContent)");
         let text = |id: &str| page.text(&format!("document.querySelector('{id}').innerText"));
         assert!(text("#index").contains("60 pictures"), "{}", text("#index"));
@@ -55,7 +55,7 @@ fn the_status_page_tells_what_the_server_does() {
 }
 
 #[test]
-fn running_imports_are_told_of_in_the_stats_and_on_the_status_page() {
+fn running_imports_are_shown_in_the_stats_and_on_the_status_page() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[]).ready();
     assert_eq!(server.get("/v1/stats").json()["imports"], json!([]));
@@ -88,7 +88,7 @@ fn running_imports_are_told_of_in_the_stats_and_on_the_status_page() {
     page.until("document.querySelector('#imports').textContent === 'None is running.'");
 }
 
-/// Every word of a query that begins like one of our metrics.
+/// Every word of a query that starts like one of our metrics.
 fn queried(panel: &Value, found: &mut BTreeSet<String>) {
     match panel {
         Value::Object(fields) => {

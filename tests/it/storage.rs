@@ -1,4 +1,4 @@
-//! A full disk: refused whole, read on, written on once there is room.
+//! A full disk: writes are refused completely, reads continue, and writes work again once there is space.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 
 use crate::server::{Server, run, spikelens};
 
-/// A picture of noise that takes some hundred kilobytes, and another for each seed.
+/// A picture of noise of a few hundred kilobytes; another one for each seed.
 fn noise(seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(747_796_405) | 1;
     let picture = RgbImage::from_fn(400, 400, |_, _| {
@@ -24,7 +24,7 @@ fn noise(seed: u32) -> Vec<u8> {
 #[test]
 fn a_full_disk_is_refused_whole_and_writing_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
-    // A limit on file sizes stands for the disk: it needs no rights, and can be lifted while the server runs.
+    // A limit on file sizes stands in for a full disk: it needs no privileges and can be lifted while the server runs.
     let mut limited = Command::new("bash");
     let executable = spikelens(&[]);
     limited.args(["-c", "trap '' XFSZ; ulimit -S -f 6000; exec \"$0\" \"$@\""]);
@@ -49,7 +49,7 @@ fn a_full_disk_is_refused_whole_and_writing_goes_on_when_there_is_room() {
     };
     assert!(stored > 0);
     assert_eq!(refused.problem(), (507, "storage_full".to_owned()));
-    // Nothing of it is there; all before it is, and is found.
+    // Nothing of the refused write is stored; everything before it is, and is found.
     assert_eq!(server.get(&format!("/v1/products/p-{stored}")).problem().0, 404);
     assert_eq!(server.get("/readyz").json()["pictures"], stored);
     for number in 0..stored {

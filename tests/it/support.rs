@@ -1,4 +1,4 @@
-//! What several subjects need: the reference bundle, the data set, random networks.
+//! Shared by several modules: the reference bundle, the data set, random networks.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub fn shipped() -> Snn {
     read_snn(&std::fs::read(path).expect("the shipped model")).expect("a model")
 }
 
-/// The folder with the real Fashion-MNIST; `make test` names it.
+/// The directory of Fashion-MNIST, from `SPIKELENS_DATASET`, which `make test` sets.
 pub fn dataset() -> PathBuf {
     PathBuf::from(std::env::var_os("SPIKELENS_DATASET").expect(
         "SPIKELENS_DATASET must name the folder with Fashion-MNIST; run `make test`, which fetches it",

@@ -1,4 +1,4 @@
-//! `trace`: the run told from inside, in all the ways in which a picture can come.
+//! `trace`: spikes by step and counts by core, for all three ways to send a picture.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ fn sum<'a>(rows: impl IntoIterator<Item = &'a Value>, figure: &str) -> u64 {
     figures.sum()
 }
 
-/// Every count of the trace must be found again in the emulation.
+/// The counts of the trace must add up to those of the emulation.
 fn check(answer: &Value) {
     let (trace, emulation) = (&answer["trace"], &answer["emulation"]);
     let layers = trace["layers"].as_array().unwrap();

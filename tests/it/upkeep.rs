@@ -25,7 +25,7 @@ fn flip(path: &Path, place: usize) {
 fn a_flipped_bit_in_index_or_database_is_found_and_named() {
     let folder = catalogue(2100, &[]);
     let index = folder.path().join("index/graph.hnsw.data");
-    // The first start builds the index; an orderly end leaves the database in one file.
+    // The first start builds the index; a clean shutdown leaves the database in one file.
     assert_eq!(
         Server::start(folder.path(), &[]).ready().signal("-TERM").0,
         Some(0)
@@ -35,8 +35,8 @@ fn a_flipped_bit_in_index_or_database_is_found_and_named() {
     for part in [
         "2100 products",
         "2100 embeddings",
-        "2100 entries of the kept index",
-        "2100 embeddings made once more are the same",
+        "2100 entries of the stored index",
+        "2100 embeddings recomputed and equal",
     ] {
         assert!(said.contains(part), "{said}");
     }
@@ -45,7 +45,7 @@ fn a_flipped_bit_in_index_or_database_is_found_and_named() {
     let (code, said) = check(folder.path());
     assert!(code == Some(1) && said.contains("graph.hnsw.data"), "{said}");
 
-    // In the middle of a picture that is stored whole.
+    // In the middle of a stored picture.
     let database = folder.path().join("catalogue.sqlite3");
     let bytes = std::fs::read(&database).unwrap();
     let picture = bytes.windows(4).rposition(|four| four == b"IDAT").unwrap();
@@ -103,14 +103,14 @@ fn a_backup_is_taken_while_the_server_writes_and_a_new_one_starts_from_it() {
     assert_eq!(restored.get("/v1/products/after").status, 404);
     let found = restored.post("/v1/search?k=1", "image/png", &test_png(0)).json();
     assert_eq!(found["matches"][0]["product_id"], json!("before"));
-    // A number that the first server gave after the backup is not given to another picture.
+    // A picture id that the first server assigned after the backup is not assigned again.
     let other = restored
         .ask("PUT", "/v1/products/after", &[png], &test_png(3))
         .json();
     assert_ne!(other["pictures"][0]["id"], after["pictures"][0]["id"]);
     drop(restored);
     assert_eq!(check(&fresh).0, Some(0));
-    // What is no backup leaves nothing behind.
+    // A file that is not a backup leaves nothing behind.
     let empty = place.path().join("empty");
     for nonsense in [b"".as_slice(), b"nonsense, and more of it than a header has"] {
         std::fs::write(&file, nonsense).unwrap();
@@ -138,6 +138,6 @@ fn a_backup_is_taken_while_the_server_writes_and_a_new_one_starts_from_it() {
     assert!(
         String::from_utf8(again.stderr)
             .unwrap()
-            .contains("holds a catalogue already")
+            .contains("already contains a catalogue")
     );
 }

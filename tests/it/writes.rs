@@ -1,4 +1,4 @@
-//! Products and pictures written over HTTP: searchable and durable when it is answered, gone when it is gone.
+//! Writing products and pictures over HTTP: searchable and durable once answered, and in no answer once deleted.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -125,7 +125,7 @@ fn a_write_takes_all_three_ways_and_only_creates_where_it_shall() {
     assert_eq!(only_new("new").status, 201);
     assert_eq!(server.get("/v1/products/raw").json()["title"], "A boot");
     drop(server);
-    // Killed, not stopped: what was answered is there.
+    // Killed, not stopped: acknowledged writes are there.
     let server = Server::start(folder.path(), &[]).ready();
     let page = server.get("/v1/products").json();
     assert_eq!(page["products"].as_array().unwrap().len(), 4);
@@ -203,7 +203,7 @@ fn a_product_has_one_to_sixteen_pictures_and_the_score_of_its_best() {
     assert_eq!(delete(&last).problem().0, 404);
     let nobody = server.post("/v1/products/nobody/pictures", "image/png", &test_png(1));
     assert_eq!(nobody.problem().0, 404);
-    // Each product once, however many of its pictures are near.
+    // Each product appears once, however many of its pictures are near.
     let both = server.post("/v1/search?k=10", "image/png", &test_png(3)).json();
     assert_eq!(both["matches"].as_array().unwrap().len(), 2);
 }

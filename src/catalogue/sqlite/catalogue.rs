@@ -42,7 +42,7 @@ pub(super) struct Inner {
 }
 
 impl Sqlite {
-    /// Opens or creates a data directory; `connections` is how many reads may go on at a time.
+    /// Opens or creates a data directory; `connections` is how many reads may run at a time.
     ///
     /// # Errors
     /// If it is in use, damaged, of a newer version or cannot be written to.
@@ -271,7 +271,7 @@ impl Sqlite {
         self.0.writes.write_many(writes).await
     }
 
-    /// Hands over a write whose outcome nobody waits for; it may be left out.
+    /// Queues a write without waiting for its result; it may be dropped.
     pub fn write_unobserved(&self, write: Write) {
         self.0.writes.write_unobserved(write);
     }

@@ -21,7 +21,7 @@ pub struct Checked {
 }
 
 impl Reader {
-    /// Looks at every row; tells `wrong` of each that is not as it was written.
+    /// Checks every row; calls `wrong` for each that is damaged.
     pub fn check(
         &self,
         dimensions: Option<usize>,
@@ -43,7 +43,9 @@ impl Reader {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-            wrong(format!("database: a row of {table} belongs to none of {parent}"));
+            wrong(format!(
+                "database: a row of {table} refers to a missing row of {parent}"
+            ));
         }
         let mut statement = moment.prepare(
             "SELECT id, title, attributes, sum, (SELECT count(*) FROM pictures WHERE product = products.seq)

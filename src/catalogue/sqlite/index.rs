@@ -106,7 +106,7 @@ impl Index {
         let folder = kept::folder(data_dir);
         let kept = kept::read(&folder, origin);
         if let Kept::Damaged { why } = &kept {
-            tracing::warn!(why, "the kept index is rebuilt");
+            tracing::warn!(why, "rebuilding the stored index");
         }
         if let Kept::Whole(rows) = kept {
             let contents = Contents::read(reader, dimensions, progress, &rows)?;
@@ -121,8 +121,8 @@ impl Index {
                     return Ok(index);
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => tracing::warn!(%error, "the kept index is rebuilt"),
-                None => tracing::warn!("the kept index is of other embeddings and is rebuilt"),
+                Some(Err(error)) => tracing::warn!(%error, "rebuilding the stored index"),
+                None => tracing::warn!("the stored index is of other embeddings; rebuilding it"),
             }
         }
         let contents = Contents::read(reader, dimensions, progress, &[])?;

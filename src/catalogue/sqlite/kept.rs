@@ -70,7 +70,7 @@ pub fn adopt(data_dir: &Path) {
         && next.exists()
     {
         // It is a cache: the next start rebuilds it.
-        tracing::warn!(%error, "the new index could not be kept");
+        tracing::warn!(%error, "could not save the new index");
     }
 }
 
@@ -168,7 +168,7 @@ pub fn keep(
     });
     if let Err(error) = write(folder, origin, neighbours, rows) {
         // It is a cache: without it the next start is slower.
-        tracing::warn!(%error, "the index could not be kept");
+        tracing::warn!(%error, "could not save the index");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A catalogue in SQLite: one file in a data directory, opened by one process at a time, with an index beside it.
 //!
 //! The database is the truth; the index is a cache that is rebuilt whenever it is missing, outdated or damaged. Writes go
-//! through one thread ([`writer`]), reads through a bounded pool of connections ([`readers`]). Absent: how an embedding is
+//! through one thread (`writer`), reads through a bounded pool of connections (`readers`). Absent: how an embedding is
 //! made.
 
 mod apply;

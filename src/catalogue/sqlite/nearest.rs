@@ -1,4 +1,4 @@
-//! Embedding → neighbours → products.
+//! From embeddings to their neighbours, and from those to products.
 //!
 //! The index is locked only while it is searched, never while products are read from the database: a slow disk must not
 //! hold up writes.
@@ -47,7 +47,7 @@ pub fn nearest(
         (entries, share.filter(|share| *share >= COMMON))
     };
     if let Some(share) = common {
-        // With a few more than should do.
+        // Slightly more than should be needed.
         let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
         let look = round.look(Way::Visited { ahead }, options.k)?;
         if look.matches.len() == options.k || look.complete {
@@ -92,7 +92,7 @@ fn check(search: &Nearest, wanted: usize) -> Result<(), CatalogueError> {
     Ok(())
 }
 
-/// How the nearest are found.
+/// How the nearest rows are found.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     /// The `ahead` nearest by the graph; those are kept whose products are known to pass.

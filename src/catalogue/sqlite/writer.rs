@@ -71,7 +71,7 @@ enum Next {
     Task(Task),
     /// No task waits: the index is maintained.
     Idle,
-    /// Nobody can write any more.
+    /// The store is closed for writes.
     End,
 }
 
@@ -194,7 +194,7 @@ impl Writer {
     /// are in both, those after find the new ones.
     fn adopt(&mut self, adoption: Adoption) {
         let adopted = self.try_adopt(adoption.successor, adoption.embed);
-        // Whoever asked may have ended; what was done stays done.
+        // The caller may have given up; the work is done all the same.
         let _ = adoption.reply.send(adopted);
     }
 
@@ -265,11 +265,11 @@ impl Writer {
                     self.rebuilding = None;
                     let mut index = index.write();
                     index.replace(rebuilt);
-                    tracing::info!(pictures = index.neighbours.live(), "the index was rebuilt");
+                    tracing::info!(pictures = index.neighbours.live(), "index rebuilt");
                 }
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => {
-                    tracing::error!("rebuilding the index failed; it is tried again");
+                    tracing::error!("rebuilding the index failed; retrying");
                     self.rebuilding = None;
                 }
             },

@@ -25,7 +25,7 @@ pub type Answer = Result<Written, CatalogueError>;
 #[derive(Debug)]
 pub struct Job {
     pub write: Write,
-    /// None where nobody waits for the answer.
+    /// `None` if no caller waits for the answer.
     pub reply: Option<oneshot::Sender<Answer>>,
     /// Returned once the write is done.
     pub share: Share,
@@ -114,7 +114,7 @@ impl Writes {
         Ok(answers)
     }
 
-    /// Hands over a write that nobody waits for; without room it is not done.
+    /// Queues a write without waiting for its result; drops it if the queue is full.
     pub fn write_unobserved(&self, write: Write) {
         if let Some(share) = self.share(&write) {
             let reply = None;
@@ -130,7 +130,7 @@ impl Writes {
     ) -> Result<T, CatalogueError> {
         let (reply, answer) = oneshot::channel();
         let run = Box::new(move |store: &mut Store| {
-            // Whoever asked may have left; what was done stays done.
+            // The caller may have given up; the work is done all the same.
             let _ = reply.send(change(store));
         });
         self.send(Task::Run(run)).await?;

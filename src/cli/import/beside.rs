@@ -1,4 +1,4 @@
-//! Pictures as a manifest names them: a path beside it, base64 or a `data:` URL. No path leads out of its folder.
+//! Pictures of a manifest: a path relative to it, base64 or a `data:` URL. A path must not lead out of its directory.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,15 +7,18 @@ use anyhow::{Context, Result};
 use crate::catalogue::manifest;
 use crate::service::ingest::Image;
 
-/// Longer than any path that a system takes; such a text is base64.
+/// Longer than any valid path; a longer text can only be base64.
 const LONGEST_PATH: usize = 4096;
 
-/// The folder that a manifest's paths are beside.
+/// The directory that a manifest's paths are relative to.
 #[derive(Debug)]
 pub struct Beside(PathBuf);
 
 impl Beside {
-    /// The folder of a file.
+    /// The directory of a manifest.
+    ///
+    /// # Errors
+    /// If it cannot be read.
     pub fn of(manifest: &Path) -> Result<Self> {
         let folder = match manifest.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -24,7 +27,10 @@ impl Beside {
         Self::folder(folder)
     }
 
-    /// A folder itself.
+    /// The directory itself.
+    ///
+    /// # Errors
+    /// If it cannot be read.
     pub fn folder(folder: &Path) -> Result<Self> {
         let whole = folder.canonicalize();
         whole
@@ -32,8 +38,11 @@ impl Beside {
             .with_context(|| format!("{} cannot be read", folder.display()))
     }
 
-    /// What a text names. What is a file beside the manifest is that file; JPEGs in base64 begin with a slash, so that
-    /// a slash alone makes no path.
+    /// The picture that a text stands for: a file if one exists at that path, else base64. A leading slash does not make
+    /// it a path, because every JPEG in base64 begins with one.
+    ///
+    /// # Errors
+    /// Says why the text is not a picture.
     pub fn image(&self, text: &str) -> Result<Image, String> {
         if text.starts_with("data:") {
             return manifest::picture(text).map(Image::Bytes);
@@ -51,14 +60,17 @@ impl Beside {
         base64.map(Image::Bytes).ok_or_else(|| {
             let shown: String = text.chars().take(100).collect();
             if may_be_path && !inside && path.components().next().is_some() {
-                format!("{shown:?} leads out of the manifest's folder; name a file in it, without .. and not from /")
+                format!("{shown:?} leads out of the manifest's directory; use a relative path without ..")
             } else {
-                format!("{shown:?} is no file beside the manifest, no base64 and no data: URL")
+                format!("{shown:?} is not a file in the manifest's directory, base64 or a data: URL")
             }
         })
     }
 
-    /// A file of the folder, by links neither outside of it.
+    /// A file in the directory. A symbolic link must not lead out of it either.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not a regular file, or is outside the directory.
     pub fn file(&self, path: &Path) -> Result<Image, String> {
         let shown = path.display();
         let unread = |error: std::io::Error| format!("{shown} cannot be read: {error}");
@@ -71,7 +83,7 @@ impl Beside {
         }
         let metadata = whole.metadata().map_err(unread)?;
         if !metadata.is_file() {
-            return Err(format!("{shown} is no file"));
+            return Err(format!("{shown} is not a file"));
         }
         Ok(Image::File {
             path: whole,
@@ -107,13 +119,13 @@ mod tests {
         assert_eq!(bytes("data:image/png;base64,AAE="), Ok(Image::Bytes(vec![0, 1])));
         let secret = place.path().join("secret.png");
         for (text, reason) in [
-            ("../secret.png", "leads out of the manifest's folder"),
-            (secret.to_str().unwrap(), "leads out of the manifest's folder"),
-            ("photos/../../secret.png", "leads out of the manifest's folder"),
+            ("../secret.png", "leads out of the manifest's directory"),
+            (secret.to_str().unwrap(), "leads out of the manifest's directory"),
+            ("photos/../../secret.png", "leads out of the manifest's directory"),
             ("link.png", "is a link that leads out of"),
-            ("photos", "is no file"),
-            ("nothing.png", "is no file beside the manifest"),
-            ("", "is no file beside the manifest"),
+            ("photos", "is not a file"),
+            ("nothing.png", "is not a file in the manifest's directory"),
+            ("", "is not a file in the manifest's directory"),
         ] {
             let refusal = beside.image(text).unwrap_err();
             assert!(refusal.contains(reason), "{text}: {refusal}");

@@ -1,4 +1,4 @@
-//! A CSV manifest: a product a row, its attributes in columns.
+//! A CSV manifest: one product per row, attributes in columns.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -15,7 +15,10 @@ use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::service::ingest::{Image, Offered};
 use engine::picture::Mode;
 
-/// The rows of a file behind the first, which names the columns.
+/// The rows of a file after the header.
+///
+/// # Errors
+/// If the file cannot be read or its header is invalid.
 pub fn source(path: &Path) -> Result<Source> {
     let beside = Beside::of(path)?;
     let capped = Capped {
@@ -24,18 +27,18 @@ pub fn source(path: &Path) -> Result<Source> {
     };
     let mut reader = csv::ReaderBuilder::new().trim(Trim::Headers).from_reader(capped);
     let named = reader.headers();
-    let named = named.with_context(|| format!("the first line of {} names no columns", path.display()))?;
+    let named = named.with_context(|| format!("the first line of {} is not a header", path.display()))?;
     let columns = Columns::of(named).with_context(|| path.display().to_string())?;
     let mut rows = Rows { reader, ended: false };
     Ok(Source {
         offered: Box::new(std::iter::from_fn(move || rows.next_offered(&columns, &beside))),
-        // The first line is none.
+        // Without the header.
         expected: count_lines(path)?.saturating_sub(1),
         skipped: None,
     })
 }
 
-/// Which column is what.
+/// The position of each column.
 struct Columns {
     id: usize,
     title: Option<usize>,
@@ -49,8 +52,8 @@ impl Columns {
         let listed = || names.iter().take(20).collect::<Vec<_>>().join(", ");
         let (Some(id), Some(image)) = (place("id"), place("image")) else {
             bail!(
-                "the first line must name the columns id, image and, if there are titles, title, with commas between; \
-                 it names {:?}",
+                "the first line must name the columns id, image and, optionally, title, separated by commas; it names \
+                 {:?}",
                 listed()
             );
         };
@@ -94,13 +97,13 @@ impl Columns {
     }
 }
 
-/// What a cell is: true, false or a number where JSON reads it as that, else a string.
+/// The value of a cell: a boolean or number if it is one in JSON, else a string.
 fn value(cell: &str) -> Value {
     let plain = cell.trim() == cell;
     let read = serde_json::from_str(cell).ok().filter(|_| plain);
     let kept = read.filter(|value: &Value| match value {
         Value::Bool(_) => true,
-        // A whole number beyond 64 bits, as some codes are, would be rounded.
+        // An integer of more than 64 bits, such as a long product code, would be rounded.
         Value::Number(number) => number.is_i64() || number.is_u64() || cell.contains(['.', 'e', 'E']),
         _ => false,
     });
@@ -109,7 +112,7 @@ fn value(cell: &str) -> Value {
 
 struct Rows {
     reader: csv::Reader<Capped>,
-    /// Whether nothing can be read any more.
+    /// Whether reading has failed.
     ended: bool,
 }
 
@@ -134,12 +137,12 @@ impl Rows {
                     ErrorKind::UnequalLengths {
                         expected_len, len, ..
                     } => {
-                        format!("the row has {len} cells, the first line names {expected_len} columns")
+                        format!("the row has {len} cells, but the first line names {expected_len} columns")
                     }
-                    ErrorKind::Utf8 { .. } => "the row is no UTF-8".to_owned(),
+                    ErrorKind::Utf8 { .. } => "the row is not UTF-8".to_owned(),
                     ErrorKind::Io(error) => {
                         self.ended = true;
-                        format!("{error}; nothing behind it was read")
+                        format!("{error}; the rest of the file was not read")
                     }
                     _ => error.to_string(),
                 };
@@ -153,7 +156,8 @@ impl Rows {
     }
 }
 
-/// A file of which so much may be read for one row: a quote that is never closed would else take all of it.
+/// A file with a limit on the bytes read for one row, because a quote that is never closed would make the rest of the
+/// file one row.
 struct Capped {
     file: BufReader<File>,
     left: u64,
@@ -163,7 +167,7 @@ impl Read for Capped {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         if self.left == 0 {
             return Err(std::io::Error::other(format!(
-                "the row is longer than {LONGEST} bytes, as if a quote were not closed"
+                "the row is longer than {LONGEST} bytes; is a quote not closed?"
             )));
         }
         let read = self.file.read(into)?;
@@ -210,10 +214,7 @@ mod tests {
         let offered: Vec<Offered> = source(&path).unwrap().offered.collect();
         assert_eq!(offered[0].product.as_ref().unwrap().id.as_str(), "a");
         let refusal = offered[1].product.as_ref().unwrap_err();
-        assert!(
-            refusal.detail.contains("as if a quote were not closed"),
-            "{refusal:?}"
-        );
+        assert!(refusal.detail.contains("is a quote not closed?"), "{refusal:?}");
         assert_eq!((offered.len(), offered[1].place.as_str()), (2, "line 3"));
     }
 }

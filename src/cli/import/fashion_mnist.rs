@@ -1,4 +1,4 @@
-//! Fashion-MNIST's training pictures as products of their classes' names.
+//! Fashion-MNIST's training pictures as products, named after their classes.
 
 use std::path::Path;
 
@@ -12,6 +12,9 @@ use engine::picture::idx::{CLASS_NAMES, Split};
 use engine::picture::{Mode, Picture};
 
 /// The first `limit` training pictures.
+///
+/// # Errors
+/// If the files are missing or invalid.
 pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {
     let (pictures, labels) = files::fashion_mnist(folder, limit)?;
     let expected = pictures.len();
@@ -29,7 +32,7 @@ pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {
 fn product(picture: &Picture, label: u8, index: usize) -> Result<ManifestProduct<Image>, Refusal> {
     let id = format!("fashion-mnist-train-{index}");
     let class = CLASS_NAMES.get(usize::from(label));
-    let class = *class.ok_or_else(|| Refusal::of(&id, format!("label {label} is no class")))?;
+    let class = *class.ok_or_else(|| Refusal::of(&id, format!("label {label} is not a class")))?;
     let file = picture.to_png();
     let file = file.map_err(|error| Refusal::of(&id, error.to_string()))?;
     let mut attributes = serde_json::Map::new();

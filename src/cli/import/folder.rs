@@ -1,4 +1,4 @@
-//! A folder of pictures: each file a product, its name without the ending the id and the title.
+//! A directory of pictures: each file is a product, whose id and title are the file name without its extension.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -12,10 +12,13 @@ use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::service::ingest::{Image, Offered};
 use engine::picture::Mode;
 
-/// Endings of pictures that can be decoded.
+/// Extensions of files that can be decoded.
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
 
-/// The pictures of a folder in the order of their names.
+/// The pictures of a directory, ordered by file name.
+///
+/// # Errors
+/// If the directory cannot be read or contains no picture.
 pub fn source(folder: &Path) -> Result<Source> {
     let beside = Beside::folder(folder)?;
     let unread = || format!("{} cannot be read", folder.display());
@@ -37,9 +40,9 @@ pub fn source(folder: &Path) -> Result<Source> {
     }
     if names.is_empty() {
         bail!(
-            "{} holds no picture: files that end in {} are looked for, not in folders inside it",
+            "{} contains no pictures: expected files named {}; subdirectories are not searched",
             folder.display(),
-            ENDINGS.join(", ")
+            ENDINGS.map(|ending| format!("*.{ending}")).join(", ")
         );
     }
     names.sort_unstable();
@@ -52,7 +55,7 @@ pub fn source(folder: &Path) -> Result<Source> {
             Some(other) => {
                 let other = other.to_string_lossy();
                 let detail =
-                    format!("{other} has the same name before its ending, which is the id; rename one");
+                    format!("{other} has the same name without the extension, which is the product id; rename one of them");
                 Err(Refusal::of(&stem.to_string_lossy(), detail))
             }
         };
@@ -64,14 +67,14 @@ pub fn source(folder: &Path) -> Result<Source> {
         offered: Box::new(offered),
         expected,
         skipped: (hidden + others > 0)
-            .then(|| format!("{hidden} hidden files and {others} that are no pictures were skipped")),
+            .then(|| format!("skipped {hidden} hidden files and {others} that are not pictures")),
     })
 }
 
 fn product(beside: &Beside, name: &Path, stem: Option<&str>) -> Result<ManifestProduct<Image>, Refusal> {
     let id = stem.ok_or_else(|| Refusal {
         id: None,
-        detail: "the file's name is no UTF-8; a product's id is".to_owned(),
+        detail: "the file name is not UTF-8, which a product id must be".to_owned(),
     })?;
     let image = beside
         .file(name)

@@ -1,4 +1,4 @@
-//! An NDJSON manifest: a product a line.
+//! An NDJSON manifest: one product per line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -11,10 +11,13 @@ use super::source::Source;
 use crate::catalogue::manifest::{ManifestProduct, Refusal, product_with};
 use crate::service::ingest::{Image, Offered};
 
-/// The longest line, in bytes: one picture of the largest size in base64 has room, or many of the usual size.
+/// The longest line, in bytes: enough for one picture of the largest size in base64, or for many of the usual size.
 pub const LONGEST: u64 = 64 << 20;
 
-/// The lines of a file; blank ones are left out but counted.
+/// The lines of a file; blank lines are skipped, but count in line numbers.
+///
+/// # Errors
+/// If the file cannot be read.
 pub fn source(path: &Path) -> Result<Source> {
     let beside = Beside::of(path)?;
     let mut lines = Lines {
@@ -30,12 +33,18 @@ pub fn source(path: &Path) -> Result<Source> {
 }
 
 /// Opens a manifest.
+///
+/// # Errors
+/// If it cannot be read.
 pub fn open(path: &Path) -> Result<BufReader<File>> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(BufReader::new(file))
 }
 
-/// How many lines a file has, for the progress bar.
+/// The number of lines in a file, for the progress bar.
+///
+/// # Errors
+/// If it cannot be read.
 pub fn count_lines(path: &Path) -> Result<usize> {
     let mut file = open(path)?;
     let mut lines = 0;
@@ -55,7 +64,7 @@ pub fn count_lines(path: &Path) -> Result<usize> {
 struct Lines {
     file: BufReader<File>,
     number: u64,
-    /// Whether nothing can be read any more.
+    /// Whether reading has failed.
     ended: bool,
 }
 
@@ -74,7 +83,7 @@ impl Lines {
                 Ok(_) => {
                     self.number += 1;
                     if line.len() as u64 > LONGEST {
-                        self.pass_over(&line);
+                        self.skip_rest(&line);
                         Err(nameless(format!("the line is longer than {LONGEST} bytes")))
                     } else if line.trim_ascii().is_empty() {
                         continue;
@@ -91,17 +100,17 @@ impl Lines {
         None
     }
 
-    /// Reads to the end of a line whose beginning is too long, keeping none of it.
-    fn pass_over(&mut self, beginning: &[u8]) {
+    /// Skips the rest of a line that is too long.
+    fn skip_rest(&mut self, beginning: &[u8]) {
         if !beginning.ends_with(b"\n") {
-            // An error shows again at the next line.
+            // An error is reported with the next line.
             let _ = self.file.skip_until(b'\n');
         }
     }
 }
 
 fn product(line: &[u8], number: u64, beside: &Beside) -> Result<ManifestProduct<Image>, Refusal> {
-    // Editors of some systems put a byte order mark before the first line.
+    // Some editors put a byte order mark before the first line.
     let marked = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1);
     product_with(marked.unwrap_or(line), |text| beside.image(text))
 }

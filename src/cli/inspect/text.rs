@@ -1,4 +1,4 @@
-//! A model for people: layers, cost of a picture, widths, cores, prices.
+//! A model as text: layers, cost per picture, integer widths, cores, constants of the cost model.
 
 use std::io::Write;
 
@@ -12,7 +12,10 @@ use engine::model::Model;
 use engine::model::describe::{describe, describe_chip, describe_widths};
 use engine::model::sample::Membranes;
 
-/// Prints everything that is known of a model.
+/// Prints a model in full.
+///
+/// # Errors
+/// If `out` cannot be written.
 pub fn print(out: &mut impl Write, model: &Model, membranes: Option<&Membranes>) -> Result<()> {
     layers(out, model)?;
     cost(out, model)?;
@@ -71,7 +74,7 @@ fn layers(out: &mut impl Write, model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// Columns that hold every layer's name.
+/// The width of the column of layer names.
 fn name_width(model: &Model) -> usize {
     let names = model.snn.network.populations();
     names
@@ -85,12 +88,12 @@ fn copies(count: usize) -> String {
     format!("{count} {}", if count == 1 { "copy" } else { "copies" })
 }
 
-/// A picture alone and the chip full: two rows that are never one.
+/// The cost of a picture alone on the chip and of one on a full chip, in separate rows.
 fn cost(out: &mut impl Write, model: &Model) -> Result<()> {
     let chip = describe_chip(model, None);
     let (picture, occupancy) = match (model.sample(), chip.picture, chip.occupancy) {
         (Ok(_), Some(picture), Some(occupancy)) => (picture, occupancy),
-        (Err(why), ..) => return Ok(writeln!(out, "\ncost per picture: none; {why}")?),
+        (Err(why), ..) => return Ok(writeln!(out, "\ncost per picture: unknown; {why}")?),
         (Ok(_), ..) => unreachable!("a sample has its prices"),
     };
     writeln!(
@@ -107,7 +110,7 @@ fn cost(out: &mut impl Write, model: &Model) -> Result<()> {
     )?;
     let full = (occupancy.replicas > 1).then(|| {
         (
-            format!("each of {} at once: a full chip", occupancy.replicas),
+            format!("full chip: each of {} at once", occupancy.replicas),
             occupancy.pictures_per_second,
             occupancy.energy_mj_per_picture,
         )
@@ -127,14 +130,14 @@ fn cost(out: &mut impl Write, model: &Model) -> Result<()> {
     if occupancy.replicas > 1 {
         writeln!(
             out,
-            "  On a full chip copies share the static energy, not the dynamic.\n  {}.",
+            "  On a full chip the copies share the static energy, but not the dynamic energy.\n  {}.",
             occupancy.assumes
         )?;
     }
     if let Some(band) = chip.several_chips {
         writeln!(
             out,
-            "  This network needs {} chips. The figures above leave the traffic between chips out. Measured networks on \
+            "  This network needs {} chips. The figures above do not include traffic between chips. Networks measured on \
              several\n  chips took {} to {} us a step; at that pace (assumed) a picture takes {:.2} to {:.2} ms and \
              {:.2} to {:.2} mJ.",
             chip.chips,
@@ -149,7 +152,7 @@ fn cost(out: &mut impl Write, model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// The network's integers beside the chip's formats.
+/// The network's integers and the ranges of the chip's integer formats.
 fn widths(out: &mut impl Write, model: &Model, membranes: Option<&Membranes>) -> Result<()> {
     let name = name_width(model);
     let described = describe_widths(model, membranes);
@@ -179,11 +182,11 @@ fn widths(out: &mut impl Write, model: &Model, membranes: Option<&Membranes>) ->
             layer.widths.reset,
             layer.widths.bias,
             range(layer.widths.bound),
-            layer.reached.map_or("not known".to_owned(), range),
+            layer.reached.map_or("unknown".to_owned(), range),
             match layer.reached {
-                _ if layer.widths.proven => "always kept",
-                Some(reached) if !reached.fits() => "LEFT",
-                _ => "could be left",
+                _ if layer.widths.proven => "proven to be kept",
+                Some(reached) if !reached.fits() => "EXCEEDED",
+                _ => "could be exceeded",
             }
         )?;
     }

@@ -1,4 +1,4 @@
-//! The life of a server: it listens, loads its catalogue, answers until a signal comes, drains and ends.
+//! Running a server: listen, load the catalogue, answer until a signal arrives, drain, stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,27 +12,30 @@ use crate::http::keys::Keys;
 use crate::http::{App, listen, router};
 use crate::service::Service;
 
-/// How long requests may take to end after a signal.
+/// How long open requests may continue after a signal.
 const DRAIN: Duration = Duration::from_secs(9);
-/// The least time that is left for keeping the index.
+/// The minimum time for saving the index.
 const KEEP: Duration = Duration::from_millis(500);
 
-/// Serves until a signal comes or the catalogue cannot be loaded.
+/// Serves until a signal arrives.
+///
+/// # Errors
+/// If the address cannot be used or the catalogue cannot be loaded.
 pub async fn listen(listen: SocketAddr, app: Arc<App>) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
-        format!("{listen} cannot be listened on; is another server there? name another with --listen")
+        format!("cannot listen on {listen}; if another server uses it, choose another address with --listen")
     })?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "listening");
     if let Some(keys) = &app.keys {
-        tokio::spawn(reread_at_hangup(Arc::clone(keys))?);
+        tokio::spawn(reload_at_hangup(Arc::clone(keys))?);
     }
     let service = Arc::clone(&app.service);
     let (stop, stopped) = oneshot::channel::<()>();
     let limits = app.limits;
     let server = tokio::spawn(async move {
         let stopped = async {
-            // A dropped sender means the same: stop.
+            // A dropped sender also means stop.
             let _ = stopped.await;
         };
         listen::serve(listener, router(app), &limits, stopped).await;
@@ -41,7 +44,7 @@ pub async fn listen(listen: SocketAddr, app: Arc<App>) -> Result<()> {
     let mut loading = std::pin::pin!(async {
         loading
             .await
-            .context("loading the catalogue failed; the log says where")??;
+            .context("loading the catalogue panicked; see the log")??;
         tracing::info!(%address, pictures = service.pictures(), "ready");
         std::future::pending::<Result<()>>().await
     });
@@ -55,37 +58,37 @@ pub async fn listen(listen: SocketAddr, app: Arc<App>) -> Result<()> {
     drop(stop);
     match tokio::time::timeout(DRAIN, server).await {
         Ok(ended) => ended?,
-        Err(_) => tracing::warn!("some requests did not end in time"),
+        Err(_) => tracing::warn!("some requests did not finish in time"),
     }
-    // What is not kept in time is only rebuilt at the next start.
+    // An index that is not saved in time is rebuilt at the next start.
     let left = (started + DRAIN).saturating_duration_since(Instant::now());
     if tokio::time::timeout(left.max(KEEP), service.close())
         .await
         .is_err()
     {
-        tracing::warn!("the index could not be kept in time");
+        tracing::warn!("the index was not saved in time");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Loads the catalogue, with a progress bar.
+/// Loads the catalogue and shows a progress bar.
 async fn load(service: Arc<Service>) -> Result<()> {
     let shown = progress::shown(Arc::clone(&service.progress));
-    let loaded = service.load().await.context("the catalogue");
+    let loaded = service.load().await.context("cannot load the catalogue");
     drop(shown);
     loaded
 }
 
-/// Reads the keys again at each SIGHUP.
-fn reread_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
+/// Reloads the keys at each SIGHUP.
+fn reload_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
             match keys.reread() {
-                Ok(count) => tracing::info!(count, "the keys were read again"),
-                Err(error) => tracing::error!(%error, "the keys stay as they were"),
+                Ok(count) => tracing::info!(count, "the keys were reloaded"),
+                Err(error) => tracing::error!(%error, "the keys could not be reloaded and are unchanged"),
             }
         }
     })

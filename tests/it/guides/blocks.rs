@@ -1,4 +1,4 @@
-//! The commands and answers in a Markdown document: fenced blocks of `sh`, `json` and `text`, in their order.
+//! The commands and answers in a Markdown document: fenced blocks of `sh`, `json` and `text`, in order.
 
 /// What a fenced block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     pub kind: Kind,
-    /// Of the fence, from 1.
+    /// The line of the opening fence, from 1.
     pub line: usize,
     pub text: String,
     /// Why it is not run or compared.
@@ -24,7 +24,7 @@ pub struct Block {
 
 const EXEMPT: &str = "<!-- not run: ";
 
-/// The blocks of `document`; fences of other languages are passed over.
+/// The blocks of `document`; other languages are skipped.
 pub fn blocks(document: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut exempt = None;

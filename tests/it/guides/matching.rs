@@ -1,18 +1,19 @@
-//! Whether an answer is what a document shows of it.
+//! Compares an answer with what a document shows of it.
 //!
-//! JSON: every key shown must be there with its value, numbers to the digits shown. `"..."` stands for any value, as a
-//! list's last element for any further ones, as a key for any further keys; without it there must be no further ones. What
-//! differs from run to run is compared by type. Text: line by line; `...` in a line stands for anything, alone for any lines.
+//! JSON: every shown key must be there with its value; numbers are compared to the shown digits. `"..."` stands for any
+//! value; as the last element of a list for any further elements, and as a key for any further keys, which are errors
+//! without it. Values that differ from run to run are compared by type. Text is compared line by line; `...` stands for
+//! anything within a line, and on a line of its own for any lines.
 
 use serde_json::Value;
 
 const ANYTHING: &str = "...";
-/// Marks a shown number, kept with its digits; a JSON text that a person writes does not begin with it.
+/// Marks a number that is kept with its shown digits; strings in documents do not begin with it.
 const NUMBER: char = '\u{1}';
 /// Values that differ from run to run.
 const BY_TYPE: [&str; 4] = ["created_at", "updated_at", "request_id", "seconds_left"];
 
-/// Compares one JSON value after the other; the error says where they differ.
+/// Compares a sequence of JSON values; the error says where they differ.
 pub fn json(shown: &str, found: &str) -> Result<(), String> {
     let shown = values(&with_digits(shown)).map_err(|error| format!("the document's answer: {error}"))?;
     let found = values(found).map_err(|error| format!("what was printed: {error}"))?;
@@ -33,7 +34,7 @@ fn values(text: &str) -> Result<Vec<Value>, serde_json::Error> {
     serde_json::Deserializer::from_str(text).into_iter().collect()
 }
 
-/// Turns numbers into strings that keep how many digits are shown.
+/// Turns numbers into strings, to keep the number of shown digits.
 fn with_digits(json: &str) -> String {
     let mut out = String::new();
     let mut rest = json.chars().peekable();
@@ -132,7 +133,7 @@ fn same_type(shown: &Value, found: &Value, path: &str) -> Result<(), String> {
     Err(format!("{path}: a {} is shown, {found} printed", kind(shown)))
 }
 
-/// Whether a number, rounded to the digits that are shown, is the shown one.
+/// Whether a number, rounded to the shown digits, equals the shown one.
 fn same_number(shown: &str, found: f64) -> bool {
     let Ok(number) = shown.parse::<f64>() else {
         return false;
@@ -141,7 +142,7 @@ fn same_number(shown: &str, found: f64) -> bool {
         None => number == found,
         Some((_, decimals)) => {
             let digits = i32::try_from(decimals.len()).expect("a handful of digits");
-            // Half a unit of the last digit, and what the difference itself is rounded by.
+            // Half a unit of the last digit, plus the rounding error of the difference.
             (number - found).abs() <= 0.5 * 10_f64.powi(-digits) * (1.0 + 1e-6)
         }
     }
@@ -151,7 +152,7 @@ fn display(shown: &Value) -> String {
     shown.to_string().replace("\\u0001", "")
 }
 
-/// Compares line by line; the error holds what was printed.
+/// Compares line by line; the error contains the output.
 pub fn text(shown: &str, found: &str) -> Result<(), String> {
     let lines = |text: &str| -> Vec<String> {
         text.trim_end()

@@ -1,7 +1,7 @@
-//! The documents are held to the program: each command in them is run, each answer compared with what was printed.
+//! Runs every command in the documents and compares its output with the answer that the document shows.
 //!
-//! A document has a folder of its own, prepared as its reader's is, and a server. `127.0.0.1:8080` in it is that server;
-//! a command `spikelens serve ...` stops it and starts another, as who follows the document would.
+//! Each document has its own directory, with the files that its reader is assumed to have, and its own server, which
+//! replaces `127.0.0.1:8080`. A command `spikelens serve ...` stops that server and starts another.
 
 mod blocks;
 pub mod matching;
@@ -22,14 +22,14 @@ use crate::server::{Server, run, spikelens};
 use crate::support::{dataset, pictures};
 use blocks::{Block, Kind, blocks};
 
-/// Where a document's reader has the server.
+/// The server's address in the documents.
 const ADDRESS: &str = "127.0.0.1:8080";
-/// Blocks of one document that may be exempt; a document that needs more of them is not one to follow.
+/// The most blocks of a document that may be marked as not run.
 const MOST_EXEMPT: usize = 4;
 /// Training pictures in the documents' catalogue.
 const CATALOGUE: &str = "2000";
 
-/// Blocks of the README that are not run, by how they begin, and why.
+/// Blocks of the README that are not run, by their beginning, and the reasons.
 const README: [(&str, &str); 2] = [
     (
         "make serve",
@@ -41,14 +41,14 @@ const README: [(&str, &str); 2] = [
     ),
 ];
 
-/// A test picture of each kind that the documents speak of.
+/// A test picture for each photo that the documents name.
 const PHOTOS: [(&str, usize); 4] = [("shoe", 0), ("sneaker", 9), ("dress", 13), ("bag", 18)];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A photo as a shop has it: a garment, large, on a white sheet with margins, as JPEG.
+/// A photo like a shop's: a large garment on a white background with margins, as JPEG.
 fn photo(index: usize) -> Vec<u8> {
     let picture = &pictures("t10k", index + 1)[index];
     let mut pixels = GrayImage::from_raw(28, 28, picture.pixels().iter().copied().collect()).unwrap();
@@ -63,7 +63,7 @@ fn photo(index: usize) -> Vec<u8> {
     jpeg
 }
 
-/// The catalogue that every document starts from; one for all of them.
+/// The catalogue that every document starts with, made once.
 fn catalogue() -> &'static Path {
     static CATALOGUE_DIR: OnceLock<PathBuf> = OnceLock::new();
     CATALOGUE_DIR.get_or_init(|| {
@@ -85,7 +85,7 @@ fn catalogue() -> &'static Path {
     })
 }
 
-/// What the reader of a document has before the first command.
+/// Prepares the files that a document's reader has before the first command.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -118,14 +118,14 @@ fn folder() -> TempDir {
     folder
 }
 
-/// A document being followed.
+/// A document whose commands are being run.
 struct Reader {
     folder: TempDir,
     server: Option<Server>,
 }
 
 impl Reader {
-    /// Runs a block; gives what it printed to stdout.
+    /// Runs a block; returns its stdout.
     fn follow(&mut self, block: &Block) -> Result<String, String> {
         let mut printed = String::new();
         let mut script = String::new();
@@ -142,7 +142,7 @@ impl Reader {
         Ok(printed)
     }
 
-    /// Starts the server that a command is about, in place of the one before.
+    /// Starts the server of a `spikelens serve` command in place of the previous one.
     fn serve(&mut self, line: &str) {
         self.server = None;
         let command = line.split(" #").next().unwrap_or(line);
@@ -151,7 +151,7 @@ impl Reader {
         let mut words = command.split_whitespace().skip(2);
         while let Some(word) = words.next() {
             match word {
-                // It listens where there is room.
+                // On a free port.
                 "--listen" => drop(words.next()),
                 "--data-dir" => data = self.folder.path().join(words.next().unwrap()),
                 _ => arguments.push(word),
@@ -196,7 +196,7 @@ impl Reader {
     }
 }
 
-/// Lines with those that a backslash continues.
+/// Logical lines: a trailing backslash joins a line with the next.
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut open = String::new();
@@ -213,7 +213,7 @@ fn logical_lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// Follows a document from its first block to its last.
+/// Runs a document from its first block to its last.
 fn follow(name: &str) {
     let document =
         std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
