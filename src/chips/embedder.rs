@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::error::ChipError;
 use super::maker::Maker;
 use super::options::RunOptions;
-use super::rates::Took;
+use super::rates::TimeTaken;
 use crate::catalogue::{NewPicture, StoredPicture};
 use engine::chip::report::Emulation;
 use engine::embedding::{Embedding, Prediction, is_zero};
@@ -32,8 +32,8 @@ pub struct Embedded {
 impl Embedded {
     /// The time it took on this host.
     #[must_use]
-    pub fn took(&self) -> Took {
-        Took {
+    pub fn time_taken(&self) -> TimeTaken {
+        TimeTaken {
             decoding: self.decode_time,
             emulation: self.emulation_time,
             search: Duration::ZERO,

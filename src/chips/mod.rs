@@ -15,4 +15,4 @@ pub use error::ChipError;
 pub use maker::Maker;
 pub use options::{RunChoice, RunOptions};
 pub use pool::{Admission, Backlog, Pool};
-pub use rates::{Rates, Took, Work};
+pub use rates::{Rates, TimeTaken, Workload};

@@ -10,7 +10,7 @@ use super::options::RunOptions;
 
 /// The work of one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct Workload {
     /// The size of its image file.
     pub bytes: usize,
     pub time_steps: u32,
@@ -21,7 +21,7 @@ pub struct Work {
 /// pictures, `docs/early-stopping.md`).
 const AUTO_STEPS: u32 = 80;
 
-impl Work {
+impl Workload {
     /// A search by a known embedding.
     pub const SEARCH: Self = Self {
         bytes: 0,
@@ -45,7 +45,7 @@ impl Work {
 
 /// The time that work took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Took {
+pub struct TimeTaken {
     pub decoding: Duration,
     pub emulation: Duration,
     pub search: Duration,
@@ -68,7 +68,7 @@ impl Rates {
 
     /// The estimated time for `work`.
     #[must_use]
-    pub fn estimate(&self, work: Work) -> Duration {
+    pub fn estimate(&self, work: Workload) -> Duration {
         let rates = *self.0.lock();
         let seconds: f64 = amounts(work)
             .iter()
@@ -79,7 +79,7 @@ impl Rates {
     }
 
     /// Learns from finished work.
-    pub fn learn(&self, work: Work, took: Took) {
+    pub fn learn(&self, work: Workload, took: TimeTaken) {
         let mut rates = self.0.lock();
         let times = [took.decoding, took.emulation, took.search];
         for ((rate, amount), time) in rates.iter_mut().zip(amounts(work)).zip(times) {
@@ -91,7 +91,7 @@ impl Rates {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn amounts(work: Work) -> [f64; 3] {
+fn amounts(work: Workload) -> [f64; 3] {
     [
         work.bytes as f64,
         f64::from(work.time_steps),
@@ -106,12 +106,12 @@ mod tests {
     #[test]
     fn estimates_follow_what_was_measured() {
         let rates = Rates::default();
-        let work = Work {
+        let work = Workload {
             bytes: 1_000,
             time_steps: 16,
             searches: true,
         };
-        let took = Took {
+        let took = TimeTaken {
             decoding: Duration::from_micros(100),
             emulation: Duration::from_micros(160),
             search: Duration::from_micros(1_000),
@@ -119,7 +119,7 @@ mod tests {
         for _ in 0..200 {
             rates.learn(work, took);
         }
-        let close = |work: Work, microseconds: f64| {
+        let close = |work: Workload, microseconds: f64| {
             let estimate = rates.estimate(work).as_secs_f64() * 1e6;
             assert!(
                 (estimate / microseconds - 1.0).abs() < 0.01,
@@ -128,31 +128,31 @@ mod tests {
         };
         close(work, 1_260.0);
         close(
-            Work {
+            Workload {
                 time_steps: 128,
                 ..work
             },
             2_380.0,
         );
         close(
-            Work {
+            Workload {
                 searches: false,
                 ..work
             },
             260.0,
         );
         close(
-            Work {
+            Workload {
                 bytes: 100_000,
                 ..work
             },
             11_160.0,
         );
-        // Work without a picture does not change the rates of pictures.
+        // A workload without a picture does not change the rates of pictures.
         rates.learn(
-            Work {
+            Workload {
                 searches: true,
-                ..Work::default()
+                ..Workload::default()
             },
             took,
         );

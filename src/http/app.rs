@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cors::WebOrigin;
 use super::keys::Keys;
-use super::limits::{Bodies, Limits, Rates};
+use super::limits::{Bodies, CallerRates, Limits};
 use super::metrics::Requests;
 use crate::service::Service;
 
@@ -15,7 +15,7 @@ pub struct App {
     pub limits: Limits,
     pub bodies: Bodies,
     /// `None` where callers are not limited in how often they ask.
-    pub rates: Option<Rates>,
+    pub rates: Option<CallerRates>,
     /// `None` where requests need no key.
     pub keys: Option<Arc<Keys>>,
     /// Origins whose web pages may send requests, beside this server's own pages.
@@ -36,7 +36,7 @@ impl App {
         Self {
             service,
             bodies: Bodies::new(&limits),
-            rates: limits.rate.map(Rates::new),
+            rates: limits.rate.map(CallerRates::new),
             limits,
             keys,
             origins,

@@ -170,14 +170,14 @@ impl Caller {
 
 /// How many requests a second each caller may send.
 #[derive(Debug)]
-pub struct Rates {
+pub struct CallerRates {
     rate: NonZeroU32,
     limiter: RateLimiter<Caller, HashMapStateStore<Caller>, DefaultClock>,
     clock: DefaultClock,
     checks: AtomicU32,
 }
 
-impl Rates {
+impl CallerRates {
     /// After this many requests, the state of idle callers is removed.
     const TIDY: u32 = 4096;
 
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn each_caller_has_its_own_rate() {
-        let rates = Rates::new(NonZeroU32::new(3).unwrap());
+        let rates = CallerRates::new(NonZeroU32::new(3).unwrap());
         let (one, other) = (Caller::Key("one".into()), Caller::at("10.0.0.1".parse().unwrap()));
         for _ in 0..3 {
             rates.admit(&one).unwrap();

@@ -13,7 +13,7 @@ use super::state::Service;
 use super::times::{Clock, Spent};
 use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
-use crate::chips::Work;
+use crate::chips::Workload;
 
 /// The products that a recommendation starts from.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -98,7 +98,7 @@ impl Service {
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
-        let _admission = self.pool.admit(self.rates.estimate(Work::SEARCH))?;
+        let _admission = self.pool.admit(self.rates.estimate(Workload::SEARCH))?;
         let once = async || {
             let mut spent = Spent::default();
             let embeddings = self.catalogue.embeddings_of(ids.clone());

@@ -8,7 +8,7 @@ use super::state::Service;
 use super::times::{Clock, Spent, Times};
 use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
-use crate::chips::{Embedded, Embedder, Maker, RunChoice, Took, Work};
+use crate::chips::{Embedded, Embedder, Maker, RunChoice, TimeTaken, Workload};
 
 /// What to search for.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl Service {
     ) -> Result<EmbeddedBy, ServiceError> {
         let maker = self.maker();
         let options = choice.or(crate::chips::RunOptions::of(&maker.model));
-        let work = Work::of_picture(picture.as_ref(), options);
+        let work = Workload::of_picture(picture.as_ref(), options);
         let admission = self.pool.admit(self.rates.estimate(work))?;
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let model = Arc::clone(&maker.model);
@@ -57,11 +57,11 @@ impl Service {
             embedder.use_model(&model);
             let embedded = embedder.embed(picture.as_ref(), options)?;
             counters.add(&embedded.emulation);
-            rates.learn(work, embedded.took());
+            rates.learn(work, embedded.time_taken());
             Ok((embedded, queued))
         };
         let (embedded, queue) = self.pool.run(&admission, clock.deadline(), run).await?;
-        let spent = Spent::on(embedded.took(), queue);
+        let spent = Spent::on(embedded.time_taken(), queue);
         Ok(EmbeddedBy {
             embedded,
             maker,
@@ -105,7 +105,7 @@ impl Service {
         };
         let (matches, embedded, spent) = match query {
             Query::Embedding(values) => {
-                let _admission = self.pool.admit(self.rates.estimate(Work::SEARCH))?;
+                let _admission = self.pool.admit(self.rates.estimate(Workload::SEARCH))?;
                 let mut spent = Spent::default();
                 (
                     self.nearest(search(values), clock, &mut spent).await?,
@@ -115,9 +115,9 @@ impl Service {
             }
             Query::Picture(picture, choice) => {
                 let run = choice.or(maker.options());
-                let work = Work {
+                let work = Workload {
                     searches: true,
-                    ..Work::of_picture(picture.as_ref(), run)
+                    ..Workload::of_picture(picture.as_ref(), run)
                 };
                 let admission = self.pool.admit(self.rates.estimate(work))?;
                 let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
@@ -127,13 +127,13 @@ impl Service {
                     embedder.use_model(&model);
                     let embedded = embedder.embed(picture.as_ref(), run)?;
                     counters.add(&embedded.emulation);
-                    let mut took = embedded.took();
+                    let mut took = embedded.time_taken();
                     search.embeddings = vec![embedded.embedding.values.clone()];
                     let start = Instant::now();
                     let here = catalogue.nearest_here(&search);
                     let searches = here.is_some();
                     took.search = if searches { start.elapsed() } else { Duration::ZERO };
-                    rates.learn(Work { searches, ..work }, took);
+                    rates.learn(Workload { searches, ..work }, took);
                     Ok((embedded, here.ok_or(search), took, queued))
                 };
                 let (embedded, here, took, queue) = self.pool.run(&admission, clock.deadline(), job).await?;
@@ -163,17 +163,17 @@ impl Service {
         let start = Instant::now();
         let matches = clock.limit(self.catalogue.nearest(search)).await?;
         spent.search = start.elapsed();
-        let took = Took {
+        let took = TimeTaken {
             search: spent.search,
-            ..Took::default()
+            ..TimeTaken::default()
         };
-        self.rates.learn(Work::SEARCH, took);
+        self.rates.learn(Workload::SEARCH, took);
         Ok(matches)
     }
 }
 
 impl Spent {
-    fn on(took: Took, queue: Duration) -> Self {
+    fn on(took: TimeTaken, queue: Duration) -> Self {
         Self {
             decoding: took.decoding,
             queue,

@@ -12,7 +12,7 @@ use crate::catalogue::{
     AttributeChanges, Attributes, CatalogueError, NewPicture, NewProduct, Product, ProductId, ProductPicture,
     Title,
 };
-use crate::chips::{Embedder, Work};
+use crate::chips::{Embedder, Workload};
 
 /// A product as a client sends it.
 #[derive(Debug)]
@@ -157,13 +157,13 @@ impl Service {
         clock: Clock,
     ) -> Result<NewPicture, ServiceError> {
         let maker = self.maker();
-        let work = Work::of_picture((*picture).as_ref(), maker.options());
+        let work = Workload::of_picture((*picture).as_ref(), maker.options());
         let admission = self.pool.admit(self.rates.estimate(work))?;
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let run = move |embedder: &mut Embedder, _| {
             let (new, embedded) = embedder.new_picture((*picture).as_ref(), &maker, mode)?;
             counters.add(&embedded.emulation);
-            rates.learn(work, embedded.took());
+            rates.learn(work, embedded.time_taken());
             Ok(new)
         };
         Ok(self.pool.run(&admission, clock.deadline(), run).await?)

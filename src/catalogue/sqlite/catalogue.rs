@@ -9,12 +9,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::index::Index;
 use super::keys::ProductKey;
+use super::queue::WriteQueue;
 use super::reader::Reader;
 use super::readers::Readers;
 use super::store::Store;
 use super::successor::Successor;
 use super::writer::{self, Loaded, SharedIndex};
-use super::writes::Writes;
 use super::{nearest, recall};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::filter::Filter;
@@ -33,7 +33,7 @@ pub struct Sqlite(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) data_dir: PathBuf,
     pub(super) readers: Readers,
-    pub(super) writes: Writes,
+    pub(super) writes: WriteQueue,
     pub(super) loaded: SharedIndex,
     /// The graph over the next embeddings, while it waits for the last of them.
     pub(super) successor: Mutex<Option<(Origin, Successor)>>,
@@ -73,7 +73,7 @@ impl Sqlite {
     fn over(store: Store, connections: usize) -> Result<Self, CatalogueError> {
         let data_dir = store.folder().to_owned();
         let loaded = SharedIndex::default();
-        let (writes, tasks) = Writes::queue();
+        let (writes, tasks) = WriteQueue::queue();
         let thread = writer::start(store, Arc::clone(&loaded), tasks);
         let thread = thread.map_err(|source| CatalogueError::Open {
             store: data_dir.display().to_string(),

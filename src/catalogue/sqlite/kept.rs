@@ -172,7 +172,7 @@ pub fn keep(
     }
 }
 
-/// Writes graph, rows and manifest into a new folder, which then replaces the old one.
+/// WriteQueue graph, rows and manifest into a new folder, which then replaces the old one.
 fn write(
     folder: &Path,
     origin: &Origin,

@@ -1,6 +1,6 @@
 //! A catalogue in SQLite: one file in a data directory, opened by one process at a time, with an index beside it.
 //!
-//! The database is the truth; the index is a cache that is rebuilt whenever it is missing, outdated or damaged. Writes go
+//! The database is the truth; the index is a cache that is rebuilt whenever it is missing, outdated or damaged. WriteQueue go
 //! through one thread (`writer`), reads through a bounded pool of connections (`readers`). Absent: how an embedding is
 //! made.
 
@@ -17,6 +17,7 @@ mod kept;
 mod keys;
 mod nearest;
 mod next;
+mod queue;
 mod reader;
 mod readers;
 mod recall;
@@ -28,10 +29,9 @@ mod store;
 mod successor;
 mod survey;
 mod writer;
-mod writes;
 
 pub use catalogue::Sqlite;
 pub use check::Checked;
+pub use queue::EmbedLast;
 pub use reembedding::Background;
 pub use survey::{Batch, Survey, Which};
-pub use writes::EmbedLast;

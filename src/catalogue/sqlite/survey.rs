@@ -135,7 +135,7 @@ impl Survey {
         Ok(Batch { found, last })
     }
 
-    /// Writes the catalogue as of this moment into one new file, while others read and write.
+    /// WriteQueue the catalogue as of this moment into one new file, while others read and write.
     pub fn back_up(&self, out: &Path) -> Result<(), CatalogueError> {
         let path = out.to_str().ok_or_else(|| CatalogueError::Invalid {
             field: "out".to_owned(),

@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 
 use super::index::{Index, Rebuilt};
 use super::kept;
+use super::queue::{Adopted, Adoption, EmbedLast, Job, Task, WAITING};
 use super::store::Store;
 use super::successor::Successor;
-use super::writes::{Adopted, Adoption, EmbedLast, Job, Task, WAITING};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::write::Written;

@@ -12,7 +12,7 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::product::StoredPicture;
 use crate::catalogue::write::{Write, Written};
 
-/// Writes that may wait, and the bytes of pictures and lines that they may hold in memory; the last one may exceed them.
+/// WriteQueue that may wait, and the bytes of pictures and lines that they may hold in memory; the last one may exceed them.
 pub const WAITING: usize = 256;
 const WAITING_BYTES: u64 = 64 << 20;
 /// How often background work that waits for its turn tries again.
@@ -63,13 +63,13 @@ pub enum Task {
 
 /// Where writes are handed to the writer.
 #[derive(Debug, Clone)]
-pub struct Writes {
+pub struct WriteQueue {
     tasks: SyncSender<Task>,
     /// Bytes that wait.
     budget: Budget,
 }
 
-impl Writes {
+impl WriteQueue {
     /// An empty queue, and the end that the writer takes from.
     pub fn queue() -> (Self, Receiver<Task>) {
         let (tasks, waiting) = sync_channel(WAITING);
@@ -179,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn writes_wait_up_to_a_number_of_bytes_and_are_refused_beyond() {
-        let (writes, waiting) = Writes::queue();
+        let (writes, waiting) = WriteQueue::queue();
         let large = || Write::Import {
             id: "id".to_owned(),
             step: ImportStep::Received(vec![(1, vec![0; 10 << 20])]),
