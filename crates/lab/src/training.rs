@@ -1,17 +1,16 @@
-//! One training run: Fashion-MNIST and a recipe in, the file of a float network out.
+//! One training run: a data set and a recipe in, the file of a float network out.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 
 use crate::ann::architecture;
 use crate::ann::file::write_ann;
-use crate::dataset::{Split, fashion_mnist};
+use crate::dataset::{Lessons, Request, lessons};
 use crate::recipe::Recipe;
 use crate::train::{Contrast, Progress, TrainOptions, train};
 use crate::{files, progress};
-use engine::picture::idx::CLASS_NAMES;
 
 /// What is trained, on what, and the file to write.
 #[derive(Debug, Clone)]
@@ -22,7 +21,7 @@ pub struct Training {
     /// Levels of the quantised activations; only the metric recipe has them.
     pub levels: u32,
     pub options: TrainOptions,
-    /// The directory with Fashion-MNIST's files.
+    /// The data set, as `crate::dataset` reads it.
     pub dataset: PathBuf,
     /// Only the first so many training pictures; `None`: all of them.
     pub limit: Option<usize>,
@@ -69,8 +68,7 @@ impl Training {
     /// The beginning of the `trained_with` of a network trained on this many pictures: everything that determines its
     /// parameters.
     #[must_use]
-    pub fn provenance(&self, pictures: usize) -> String {
-        let options = &self.options;
+    pub fn provenance(&self, dataset: &str, options: &TrainOptions, pictures: usize) -> String {
         let mut further = String::new();
         if let Some(Contrast { weight, temperature }) = options.contrast {
             further = format!(
@@ -86,7 +84,7 @@ impl Training {
         }
         format!(
             "spikelens train --architecture {} --epochs {} --seed {} --recipe {} --batch {} --learning-rate {} \
-             --dropout {}{further} --validation {}; {pictures} pictures of Fashion-MNIST; ",
+             --dropout {}{further} --validation {}; {pictures} pictures of {dataset}; ",
             self.architecture,
             options.epochs,
             options.seed,
@@ -103,32 +101,65 @@ impl Training {
     /// # Errors
     /// If the data set or the architecture is invalid, training fails, or the file cannot be written.
     pub fn run(&self) -> Result<String> {
-        let (pictures, labels) = fashion_mnist(&self.dataset, Split::Train, self.limit)?;
-        let (tests, test_labels) = fashion_mnist(&self.dataset, Split::Test, None)?;
+        let lessons = lessons(
+            &self.dataset,
+            &Request {
+                input: None,
+                limit: self.limit,
+                validation: self.options.validation,
+                tests: true,
+            },
+        )?;
+        let Lessons {
+            name,
+            classes,
+            pictures,
+            labels,
+            validation,
+            tests,
+            test_labels,
+        } = lessons;
+        let options = TrainOptions {
+            validation,
+            ..self.options.clone()
+        };
         let shape = pictures[0].shape();
         let mut network = match self.recipe {
             Recipe::Paper => architecture::parse(&self.architecture, shape)?,
             Recipe::Metric => architecture::parse_metric(&self.architecture, shape, self.levels)?,
         };
-        network.labels = Some(CLASS_NAMES.map(str::to_owned).to_vec());
+        if network.classes() != classes.len() {
+            bail!(
+                "--architecture {} ends in {} classes, {name} has {}: {}",
+                self.architecture,
+                network.classes(),
+                classes.len(),
+                classes.join(", ")
+            );
+        }
+        network.labels = Some(classes);
         let mut follow = EpochProgress::new("training");
-        let (mut ann, report) = train(&network, &pictures, &labels, &self.options, &mut |now| {
+        let (mut ann, report) = train(&network, &pictures, &labels, &options, &mut |now| {
             follow.show(&now)
         })?;
         let pairs = tests.iter().zip(&test_labels);
         let right = pairs.filter(|(picture, label)| ann.forward(picture).class() == usize::from(**label));
-        let test_accuracy = 100.0 * right.count() as f64 / tests.len() as f64;
+        let right = right.count();
+        let test = match tests.len() {
+            0 => "none".to_owned(),
+            count => format!("{:.2} %", 100.0 * right as f64 / count as f64),
+        };
         let kept = &report.epochs[report.kept_epoch - 1];
         let validation = kept
             .validation_accuracy
             .map_or("none".to_owned(), |share| format!("{:.2} %", 100.0 * share));
         let figures = format!(
-            "epoch {} of {} kept: training {:.2} %, validation {validation}, test {test_accuracy:.2} %",
+            "epoch {} of {} kept: training {:.2} %, validation {validation}, test {test}",
             report.kept_epoch,
             report.epochs.len(),
             100.0 * kept.train_accuracy
         );
-        ann.network.trained_with = Some(self.provenance(pictures.len()) + &figures);
+        ann.network.trained_with = Some(self.provenance(&name, &options, pictures.len()) + &figures);
         files::write_whole(&self.out, &write_ann(&ann))?;
         Ok(figures)
     }

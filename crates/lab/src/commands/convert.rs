@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ann::file::read_ann;
 use crate::convert::{ConvertOptions, convert};
-use crate::dataset::{Split, fashion_mnist};
+use crate::dataset::{DATASET_HELP, calibration};
 use crate::files;
 use crate::progress;
 use engine::chip::place::Placement;
@@ -29,8 +29,7 @@ use engine::network::{Probe, TimeSteps};
 pub struct Convert {
     /// The ANN file (safetensors)
     ann: PathBuf,
-    /// Directory of Fashion-MNIST; its first training pictures calibrate the thresholds
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_CALIBRATION")]
+    #[arg(long, value_name = "DATASET", env = "SPIKELENS_CALIBRATION", help = DATASET_HELP)]
     calibration: PathBuf,
     /// The SNN file to write
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
@@ -41,7 +40,8 @@ pub struct Convert {
     /// Bits of a bias, sign included: 2 to 13 [default: 9; 13 for clipped activations]
     #[arg(long, env = "SPIKELENS_BIAS_BITS")]
     bias_bits: Option<u32>,
-    /// Number of training pictures for the calibration
+    /// Number of training pictures for the calibration: the first ones of Fashion-MNIST, spread evenly over another
+    /// data set
     #[arg(long, default_value_t = 2000, env = "SPIKELENS_SAMPLES")]
     samples: usize,
     /// The percentile of a layer's input that becomes its threshold
@@ -62,7 +62,8 @@ impl Convert {
     pub fn run(self) -> Result<()> {
         let bytes = files::read(&self.ann)?;
         let mut ann = read_ann(&bytes).with_context(|| format!("{} is refused", self.ann.display()))?;
-        let (pictures, _) = fashion_mnist(&self.calibration, Split::Train, Some(self.samples))?;
+        let (input, recipe) = (ann.network.input, ann.network.recipe);
+        let pictures = calibration(&self.calibration, input, recipe, self.samples)?;
         ann.network.default_probe = self.default_probe.or(ann.network.default_probe);
         ann.network.default_time_steps = self.default_time_steps.or(ann.network.default_time_steps);
         let clipped = ann.network.activation != Activation::Relu;
@@ -88,7 +89,7 @@ impl Convert {
                 "Algorithm 1 (Liu et al.)"
             },
             "ann": hex(&Sha256::digest(&bytes)),
-            "samples": self.samples,
+            "samples": pictures.len(),
             "weight_bits": options.weight_bits,
             "bias_bits": options.bias_bits,
             "percentile": options.percentile,

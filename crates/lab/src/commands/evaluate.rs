@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::dataset::DATASET_HELP;
 use crate::evaluate::options::Evaluation;
 use crate::evaluate::protocol::QueriesFrom;
 use crate::evaluate::{measure, report, table};
@@ -20,7 +21,7 @@ enum Format {
     Csv,
 }
 
-/// Measure classification and search on Fashion-MNIST, float and spiking side by side
+/// Measure classification and search on a data set, float and spiking side by side
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens evaluate --dataset dataset/fashion-mnist
@@ -28,12 +29,14 @@ enum Format {
   spikelens evaluate --dataset dataset/fashion-mnist --time-steps 8,12,16,auto,auto:0.04 --catalogue-time-steps 16
   spikelens evaluate --dataset dataset/fashion-mnist --model a.safetensors,b.safetensors --report report
   spikelens evaluate --dataset dataset/fashion-mnist --paper
+  spikelens evaluate --dataset photos --time-steps 8 --report report
 
+Of Fashion-MNIST, test pictures are searched among training pictures; of any other data set, its validation and test
+pictures among its training pictures, prepared for each network's input.
 Top-1, Top-3: share of queries with a picture of their class first, among the first three. mAP: mean average precision
 over the full ranking of the corpus by cosine, ties in corpus order. Classification: of the queries.")]
 pub struct Evaluate {
-    /// Directory with Fashion-MNIST's *-ubyte.gz files
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
+    #[arg(long, value_name = "DATASET", env = "SPIKELENS_DATASET", help = DATASET_HELP)]
     dataset: PathBuf,
     /// The ANN file [default: the built-in one, unless --model is given]
     #[arg(long, value_name = "ANN", env = "SPIKELENS_ANN")]
@@ -56,15 +59,17 @@ pub struct Evaluate {
     /// Probes, separated by commas [default: the model's]
     #[arg(long, value_name = "P", value_delimiter = ',', env = "SPIKELENS_PROBE")]
     probe: Vec<Probe>,
-    /// Source of the queries. validation: the last training pictures, which training holds out, for choosing a model
-    #[arg(long, value_enum, default_value = "test", env = "SPIKELENS_QUERIES_FROM")]
-    queries_from: QueriesFrom,
-    /// Number of queries: the first test pictures, or the last training pictures
-    #[arg(long, value_name = "N", default_value_t = 1000, env = "SPIKELENS_QUERIES")]
-    queries: usize,
-    /// Number of training pictures that are searched
-    #[arg(long, value_name = "N", default_value_t = 20_000, env = "SPIKELENS_CORPUS")]
-    corpus: usize,
+    /// Source of the queries. validation: of Fashion-MNIST the last training pictures, which training holds out, for
+    /// choosing a model [default: test; both for other data sets]
+    #[arg(long, value_enum, env = "SPIKELENS_QUERIES_FROM")]
+    queries_from: Option<QueriesFrom>,
+    /// Number of queries: of Fashion-MNIST the first test pictures, or the last training pictures; spread evenly over
+    /// another data set [default: 1000; all of another data set]
+    #[arg(long, value_name = "N", env = "SPIKELENS_QUERIES")]
+    queries: Option<usize>,
+    /// Number of training pictures that are searched [default: 20000; all of another data set]
+    #[arg(long, value_name = "N", env = "SPIKELENS_CORPUS")]
+    corpus: Option<usize>,
     /// Output format
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: Format,
@@ -111,7 +116,7 @@ impl Evaluate {
         if self.paper {
             return self.reproduce();
         }
-        if self.queries == 0 || self.corpus == 0 {
+        if self.queries == Some(0) || self.corpus == Some(0) {
             bail!("--queries and --corpus must be at least 1");
         }
         if let Some(folder) = &self.report {

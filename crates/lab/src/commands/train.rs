@@ -1,13 +1,14 @@
-//! `train`: trains an ANN on Fashion-MNIST, on the CPU. Needs the cargo feature `train`.
+//! `train`: trains an ANN on a data set, on the CPU. Needs the cargo feature `train`.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 
+use crate::dataset::DATASET_HELP;
 use crate::recipe::Recipe;
 
-/// Train a network on Fashion-MNIST, on this machine's CPU
+/// Train a network on Fashion-MNIST or a data set of your own, on this machine's CPU
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens train --architecture 32-64-10 --dataset dataset/fashion-mnist --out ann.safetensors
@@ -21,8 +22,7 @@ pub struct Train {
     /// 48k5s2p2-80k5s2p2-128-10]
     #[arg(long, env = "SPIKELENS_ARCHITECTURE")]
     architecture: Option<String>,
-    /// Directory with Fashion-MNIST's *-ubyte.gz files
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
+    #[arg(long, value_name = "DATASET", env = "SPIKELENS_DATASET", help = DATASET_HELP)]
     dataset: PathBuf,
     /// The ANN file to write
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
@@ -63,10 +63,11 @@ pub struct Train {
     /// Metric: temperature of the contrastive loss
     #[arg(long, default_value_t = 0.1, env = "SPIKELENS_TEMPERATURE")]
     temperature: f32,
-    /// Number of training pictures, the last ones, held out to choose the epoch to keep
+    /// Number of training pictures, the last ones, held out to choose the epoch to keep; a data set's own validation
+    /// pictures, or a tenth, if it is not Fashion-MNIST
     #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]
     validation: usize,
-    /// Only the first N training pictures
+    /// Only the first N training pictures; N spread evenly, if it is not Fashion-MNIST
     #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
     limit: Option<usize>,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::dataset::DATASET_HELP;
 use engine::network::TimeSteps;
 
 /// Fine-tune a spiking network through the time steps that it will run for
@@ -18,8 +19,7 @@ classifier integrates, and compared by the spike counts of the embedding layer: 
 pub struct Tune {
     /// The SNN file (safetensors), as convert writes it
     snn: PathBuf,
-    /// Directory with Fashion-MNIST's *-ubyte.gz files
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATASET")]
+    #[arg(long, value_name = "DATASET", env = "SPIKELENS_DATASET", help = DATASET_HELP)]
     dataset: PathBuf,
     /// The SNN file to write
     #[arg(long, value_name = "FILE", env = "SPIKELENS_OUT")]
@@ -53,10 +53,11 @@ pub struct Tune {
     /// Temperature of the contrastive loss
     #[arg(long, default_value_t = 0.1, env = "SPIKELENS_TEMPERATURE")]
     temperature: f32,
-    /// Number of training pictures, the last ones, held out to choose the epoch to keep
+    /// Number of training pictures, the last ones, held out to choose the epoch to keep; a data set's own validation
+    /// pictures, or a tenth, if it is not Fashion-MNIST
     #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]
     validation: usize,
-    /// Only the first N training pictures
+    /// Only the first N training pictures; N spread evenly, if it is not Fashion-MNIST
     #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
     limit: Option<usize>,
 }
@@ -79,7 +80,7 @@ impl Tune {
         use serde_json::json;
         use sha2::{Digest, Sha256};
 
-        use crate::dataset::{Split, fashion_mnist};
+        use crate::dataset::{Request, is_fashion_mnist, lessons};
         use crate::files;
         use crate::train::{Contrast, TrainOptions, TuneOptions, tune};
         use crate::training::EpochProgress;
@@ -90,7 +91,21 @@ impl Tune {
 
         let bytes = files::read(&self.snn)?;
         let snn = read_snn(&bytes).with_context(|| format!("{} is refused", self.snn.display()))?;
-        let (pictures, labels) = fashion_mnist(&self.dataset, Split::Train, self.limit)?;
+        let mut lessons = lessons(
+            &self.dataset,
+            &Request {
+                input: Some((snn.network.input, snn.network.recipe)),
+                limit: self.limit,
+                validation: self.validation,
+                tests: false,
+            },
+        )?;
+        if let Some(labels) = &snn.network.labels
+            && !is_fashion_mnist(&self.dataset)
+        {
+            lessons.of_network(labels)?;
+        }
+        let (pictures, labels) = (&lessons.pictures, &lessons.labels);
         let options = TuneOptions {
             time_steps: self.time_steps,
             thrift: self.thrift,
@@ -107,12 +122,12 @@ impl Tune {
                     weight: self.contrast,
                     temperature: self.temperature,
                 }),
-                validation: self.validation,
+                validation: lessons.validation,
                 threads: files::threads(),
             },
         };
         let mut follow = EpochProgress::new("tuning");
-        let (mut tuned, report) = tune(&snn, &pictures, &labels, &options, &mut |now| follow.show(&now))?;
+        let (mut tuned, report) = tune(&snn, pictures, labels, &options, &mut |now| follow.show(&now))?;
         let placement = Placement::of(&tuned).context("the chip cannot hold this network")?;
         tuned.network.default_probe = Some(Probe::SpikeCount);
         tuned.network.default_time_steps = Some(self.time_steps);

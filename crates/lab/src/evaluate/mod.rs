@@ -1,18 +1,20 @@
 //! Classification, Top-1, Top-3 and mAP, float and spiking side by side, beside the paper's figures.
 //!
-//! In: networks, Fashion-MNIST, and the numbers of queries and pictures. Out: a row for each network, number of time
+//! In: networks, a data set, and the numbers of queries and pictures. Out: a row for each network, number of time
 //! steps and probe; as text, JSON, CSV or a report in files. Absent: command line arguments (`crate::commands`).
 
+mod gallery;
 pub mod measured;
 pub mod options;
 pub mod protocol;
+mod reading;
 pub mod report;
 pub mod row;
 pub mod table;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::ann::Ann;
 use crate::ann::file::read_ann;
@@ -21,7 +23,8 @@ use engine::embedding::stopping::Length;
 use engine::model::Model;
 use measured::{Measured, Named};
 use options::Evaluation;
-use protocol::Protocol;
+use protocol::QueriesFrom;
+use reading::Reading;
 use row::Row;
 
 /// The float network from which the built-in model was converted.
@@ -30,7 +33,7 @@ const SHIPPED_ANN: &[u8] = include_bytes!("../../../../models/fashion-mnist.ann.
 /// Measures the float network and every spiking one, in that order.
 ///
 /// # Errors
-/// If a file cannot be read, the data set is too small, or a network takes other pictures.
+/// If a file cannot be read, the data set is too small, or its pictures cannot be prepared for a network.
 pub fn measure(options: &Evaluation) -> Result<Measured> {
     let ann = match &options.ann {
         Some(path) => {
@@ -40,33 +43,25 @@ pub fn measure(options: &Evaluation) -> Result<Measured> {
         None => None,
     };
     let models = models(options)?;
-    let protocol = Protocol::read(
-        &options.dataset,
-        options.queries_from,
-        options.queries,
-        options.corpus,
-    )?;
-    for Named { label, model } in &models {
-        let (wanted, given) = (model.snn.network.input, protocol.shape());
-        if given != wanted {
-            bail!("the model {label} takes pictures of {wanted}, the data set has {given}");
-        }
-    }
+    let networks = ann.iter().map(|ann| &ann.network);
+    let networks = networks.chain(models.iter().map(|named| &named.model.snn.network));
+    let reading = Reading::read(options, networks)?;
     let probes = |model: &Model| match options.probe.is_empty() {
         true => vec![model.snn.network.probe()],
         false => options.probe.clone(),
     };
     let runs = models.iter().map(|named| {
         let probes = probes(&named.model).len();
-        options.time_steps.len() * protocol.steps(probes)
+        options.time_steps.len() * reading.of(&named.model.snn.network).steps(probes)
     });
-    let floats = usize::from(ann.is_some()) * protocol.steps(1);
+    let floats = ann.as_ref().map_or(0, |ann| reading.of(&ann.network).steps(1));
     let bar = progress::bar("evaluating", floats + runs.sum::<usize>());
     let mut rows = Vec::new();
     if let Some(ann) = &ann {
-        rows.push(protocol.float(ann, &bar));
+        rows.push(reading.of(&ann.network).float(ann, &bar));
     }
     for Named { label, model } in &models {
+        let protocol = reading.of(&model.snn.network);
         let mut catalogue = None;
         for &time_steps in &options.time_steps {
             let stored = match (options.catalogue_time_steps, time_steps) {
@@ -82,7 +77,20 @@ pub fn measure(options: &Evaluation) -> Result<Measured> {
         }
     }
     bar.finish_and_clear();
-    Ok(Measured { models, rows })
+    let [queries, corpus] = reading.size();
+    let own = reading.into_own();
+    Ok(Measured {
+        models,
+        rows,
+        queries,
+        corpus,
+        queries_from: match (options.queries_from, &own) {
+            (Some(from), _) => from.as_str(),
+            (None, None) => QueriesFrom::Test.as_str(),
+            (None, Some(_)) => "validation and test",
+        },
+        own,
+    })
 }
 
 /// Reads the models. Labels are file names, or paths if file names are not unique.

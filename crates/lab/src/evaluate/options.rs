@@ -10,7 +10,7 @@ use engine::network::{Probe, TimeSteps};
 /// What is evaluated, and on what.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
-    /// The directory with Fashion-MNIST's files.
+    /// The data set, as `crate::dataset` reads it.
     pub dataset: PathBuf,
     /// The float network's file; the shipped one if both this and `model` are absent.
     pub ann: Option<PathBuf>,
@@ -22,20 +22,22 @@ pub struct Evaluation {
     pub catalogue_time_steps: Option<TimeSteps>,
     /// What is read from the embedding layer; empty: each model's own probe.
     pub probe: Vec<Probe>,
-    pub queries_from: QueriesFrom,
-    /// The number of queries, at least 1.
-    pub queries: usize,
-    /// The number of training pictures searched, at least 1.
-    pub corpus: usize,
+    /// `None`: the test pictures of Fashion-MNIST, the validation and test pictures of another data set.
+    pub queries_from: Option<QueriesFrom>,
+    /// The number of queries, at least 1; `None`: 1,000 of Fashion-MNIST, all of another data set.
+    pub queries: Option<usize>,
+    /// The number of training pictures searched, at least 1; `None`: 20,000 of Fashion-MNIST, all of another data set.
+    pub corpus: Option<usize>,
     pub cost_model: CostModel,
     /// The directory that a report is written to.
     pub report: Option<PathBuf>,
 }
 
 impl Evaluation {
-    /// The command line that repeats the evaluation, with every option that differs from its default.
+    /// The command line that repeats the evaluation of so many queries in a corpus of that size, with every option that
+    /// differs from its default.
     #[must_use]
-    pub fn command(&self) -> String {
+    pub fn command(&self, [queries, corpus]: [usize; 2]) -> String {
         fn list<T: ToString>(values: &[T]) -> String {
             let values: Vec<String> = values.iter().map(T::to_string).collect();
             values.join(",")
@@ -60,11 +62,11 @@ impl Evaluation {
         if !self.probe.is_empty() {
             add("probe", list(&self.probe));
         }
-        if self.queries_from != QueriesFrom::Test {
-            add("queries-from", self.queries_from.as_str().to_owned());
+        if let Some(from) = self.queries_from.filter(|from| *from != QueriesFrom::Test) {
+            add("queries-from", from.as_str().to_owned());
         }
-        add("queries", self.queries.to_string());
-        add("corpus", self.corpus.to_string());
+        add("queries", queries.to_string());
+        add("corpus", corpus.to_string());
         if self.cost_model != CostModel::ALL[0] {
             add("cost-model", self.cost_model.as_str().to_owned());
         }

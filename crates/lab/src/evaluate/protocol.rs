@@ -9,9 +9,9 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use ndarray::{Array2, Axis, s};
 
-use super::row::Row;
+use super::row::{ByClass, Row};
 use crate::ann::Ann;
-use crate::dataset::{Split, fashion_mnist};
+use crate::dataset::{DataSet, Entry, Split, fashion_mnist, prepared};
 use crate::files;
 use crate::progress;
 use engine::chip::report::Emulation;
@@ -21,9 +21,9 @@ use engine::emulator::Emulator;
 use engine::model::Model;
 use engine::neighbours::exact::Vectors;
 use engine::neighbours::quality::{Ranking, judge};
-use engine::network::{Probe, TimeSteps};
+use engine::network::{Network, Probe, TimeSteps};
 use engine::parallel::in_parallel;
-use engine::picture::{Picture, Shape};
+use engine::picture::{Picture, Recipe, Shape};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum QueriesFrom {
@@ -61,9 +61,32 @@ impl QueriesFrom {
 #[derive(Debug)]
 pub struct Protocol {
     queries: Vec<Picture>,
-    query_labels: Vec<u8>,
+    query_labels: Vec<usize>,
     corpus: Vec<Picture>,
-    corpus_labels: Vec<u8>,
+    corpus_labels: Vec<usize>,
+    /// `None`: Fashion-MNIST.
+    photos: Option<Photos>,
+}
+
+/// What is known of a data set of photos besides the prepared pictures.
+#[derive(Debug)]
+pub struct Photos {
+    pub classes: Vec<String>,
+    /// As many as there are queries.
+    pub queries: Vec<Entry>,
+    /// As many as there are pictures in the corpus.
+    pub corpus: Vec<Entry>,
+}
+
+/// The matches of each query that are kept to be drawn.
+const MATCHES: usize = 6;
+
+/// What a query's ranking of the corpus is worth.
+#[derive(Debug, Clone)]
+struct Judged {
+    ranking: Ranking,
+    /// Empty for Fashion-MNIST.
+    matches: Vec<usize>,
 }
 
 /// The embedded corpus, by probe, kept because queries of several lengths often use the same corpus.
@@ -95,18 +118,75 @@ impl Protocol {
     pub fn read(dataset: &Path, from: QueriesFrom, queries: usize, corpus: usize) -> Result<Self> {
         let (queries, query_labels) = from.read(dataset, queries, corpus)?;
         let (corpus, corpus_labels) = fashion_mnist(dataset, Split::Train, Some(corpus))?;
+        let numbers = |labels: Vec<u8>| labels.into_iter().map(usize::from).collect();
         Ok(Self {
             queries,
-            query_labels,
+            query_labels: numbers(query_labels),
             corpus,
-            corpus_labels,
+            corpus_labels: numbers(corpus_labels),
+            photos: None,
         })
     }
 
-    /// The shape of every picture.
+    /// Fashion-MNIST's pictures prepared for another input.
+    ///
+    /// # Errors
+    /// If pictures cannot be prepared for it.
+    pub fn prepared(self, input: Shape, recipe: Recipe) -> Result<Self> {
+        Ok(Self {
+            queries: prepared(self.queries, input, recipe)?,
+            corpus: prepared(self.corpus, input, recipe)?,
+            ..self
+        })
+    }
+
+    /// The validation and test pictures of a data set of photos against its training pictures; all have labels.
     #[must_use]
-    pub fn shape(&self) -> Shape {
-        self.queries[0].shape()
+    pub fn of(dataset: DataSet) -> Self {
+        let DataSet {
+            classes,
+            train,
+            validation,
+            test,
+            ..
+        } = dataset;
+        let mut queries = validation;
+        queries.pictures.extend(test.pictures);
+        queries.labels.extend(test.labels);
+        queries.entries.extend(test.entries);
+        let numbers = |labels: Vec<Option<usize>>| labels.into_iter().flatten().collect();
+        Self {
+            queries: queries.pictures,
+            query_labels: numbers(queries.labels),
+            corpus: train.pictures,
+            corpus_labels: numbers(train.labels),
+            photos: Some(Photos {
+                classes,
+                queries: queries.entries,
+                corpus: train.entries,
+            }),
+        }
+    }
+
+    /// `None` for Fashion-MNIST.
+    #[must_use]
+    pub fn into_photos(self) -> Option<Photos> {
+        self.photos
+    }
+
+    /// The class of each output neuron; `None` if the network's labels lack one of the data set's classes.
+    fn outputs(&self, network: &Network) -> Option<Vec<usize>> {
+        let Some(Photos { classes, .. }) = &self.photos else {
+            return Some((0..network.classes()).collect());
+        };
+        let labels = network.labels.as_ref()?;
+        if !classes.iter().all(|class| labels.contains(class)) {
+            return None;
+        }
+        // What is not a class of the data set is wrong for every query.
+        let class = |label: &String| classes.iter().position(|class| class == label);
+        let numbers = labels.iter().map(|label| class(label).unwrap_or(usize::MAX));
+        Some(numbers.collect())
     }
 
     /// Queries, and pictures that are searched among.
@@ -131,7 +211,7 @@ impl Protocol {
             let queries = queries.slice(s![block, ..]);
             queries.dot(&corpus.t()).mapv(f64::from)
         });
-        self.row("ANN", &classes, &rankings)
+        self.row("ANN", &ann.network, &classes, &rankings)
     }
 
     /// The rows of the emulated chip, one per probe: queries of `time_steps` in a corpus of `stored` time steps.
@@ -200,7 +280,7 @@ impl Protocol {
                     latency_ms: mean(&|emulation| emulation.latency_ms),
                     energy_mj: mean(&|emulation| emulation.energy_mj.total),
                     mean_time_steps: mean(&|emulation| emulation.time_steps as f64),
-                    ..self.row("SNN", &classes, &rankings)
+                    ..self.row("SNN", &model.snn.network, &classes, &rankings)
                 }
             });
         let rows = rows.collect();
@@ -214,7 +294,7 @@ impl Protocol {
         &self,
         bar: &ProgressBar,
         similarities: impl Fn(Range<usize>) -> Array2<f64> + Sync,
-    ) -> Vec<Ranking> {
+    ) -> Vec<Judged> {
         let count = self.queries.len();
         let blocks = in_parallel(
             files::threads(),
@@ -233,38 +313,82 @@ impl Protocol {
         blocks.concat()
     }
 
-    fn judge(&self, query: usize, similarities: &[f64]) -> Ranking {
+    fn judge(&self, query: usize, similarities: &[f64]) -> Judged {
         let class = self.query_labels[query];
-        judge(similarities, |index| self.corpus_labels[index] == class)
+        Judged {
+            ranking: judge(similarities, |index| self.corpus_labels[index] == class),
+            matches: match self.photos {
+                Some(_) => first(similarities, MATCHES),
+                None => Vec::new(),
+            },
+        }
     }
 
-    fn row(&self, network: &'static str, classes: &[usize], rankings: &[Ranking]) -> Row {
-        let count = rankings.len() as f64;
+    fn row(&self, kind: &'static str, network: &Network, found: &[usize], judged: &[Judged]) -> Row {
+        let count = judged.len() as f64;
         let percent = |hits: usize| 100.0 * hits as f64 / count;
-        let right = classes
-            .iter()
-            .zip(&self.query_labels)
-            .filter(|(class, label)| **class == usize::from(**label));
+        let rankings = || judged.iter().map(|judged| judged.ranking);
+        let classification = self.outputs(network).map(|outputs| {
+            let pairs = found.iter().zip(&self.query_labels);
+            percent(pairs.filter(|(found, label)| outputs[**found] == **label).count())
+        });
         Row {
             model: None,
-            network,
+            network: kind,
             time_steps: None,
             probe: None,
-            classification: percent(right.count()),
-            top_1: percent(rankings.iter().filter(|ranking| ranking.top_1).count()),
-            top_3: percent(rankings.iter().filter(|ranking| ranking.top_3).count()),
-            map: rankings
-                .iter()
-                .map(|ranking| ranking.average_precision)
-                .sum::<f64>()
-                / count,
+            classification,
+            top_1: percent(rankings().filter(|ranking| ranking.top_1).count()),
+            top_3: percent(rankings().filter(|ranking| ranking.top_3).count()),
+            map: rankings().map(|ranking| ranking.average_precision).sum::<f64>() / count,
             spikes: None,
             synaptic_operations: None,
             latency_ms: None,
             energy_mj: None,
             mean_time_steps: None,
+            by_class: self.by_class(judged),
+            matches: judged.iter().map(|judged| judged.matches.clone()).collect(),
         }
     }
+
+    /// Top-1 of each class that has queries; nothing for Fashion-MNIST.
+    fn by_class(&self, judged: &[Judged]) -> Vec<ByClass> {
+        let Some(Photos { classes, .. }) = &self.photos else {
+            return Vec::new();
+        };
+        let mut counts = vec![[0usize; 3]; classes.len()];
+        for (&label, judged) in self.query_labels.iter().zip(judged) {
+            counts[label][0] += 1;
+            counts[label][1] += usize::from(judged.ranking.top_1);
+        }
+        for &label in &self.corpus_labels {
+            counts[label][2] += 1;
+        }
+        let some = classes
+            .iter()
+            .zip(counts)
+            .filter(|(_, [queries, ..])| *queries > 0);
+        some.map(|(class, [queries, hits, corpus])| ByClass {
+            class: class.clone(),
+            queries,
+            corpus,
+            top_1: 100.0 * hits as f64 / queries as f64,
+        })
+        .collect()
+    }
+}
+
+/// The indices of the `count` highest similarities, the highest first, ties in their order.
+fn first(similarities: &[f64], count: usize) -> Vec<usize> {
+    let mut kept: Vec<usize> = Vec::with_capacity(count + 1);
+    for (index, similarity) in similarities.iter().enumerate() {
+        let place = kept.partition_point(|&other| similarities[other].total_cmp(similarity).is_ge());
+        if place < count {
+            kept.insert(place, index);
+            kept.truncate(count);
+        }
+    }
+    kept
 }
 
 /// The float network's embeddings, each with norm 1 or 0, and its classes.

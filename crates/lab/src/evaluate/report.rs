@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::measured::Measured;
+use super::gallery;
+use super::measured::{Measured, Own};
 use super::options::Evaluation;
 use super::row::{Row, paper};
 use super::table;
@@ -19,15 +20,18 @@ struct Merit {
     file: &'static str,
     heading: &'static str,
     axis: &'static str,
-    of: fn(&Row) -> f64,
+    of: fn(&Row) -> Option<f64>,
 }
+
+/// The picture of queries and matches.
+const MATCHES: &str = "matches";
 
 const MERITS: [Merit; 2] = [
     Merit {
         file: "map-energy",
         heading: "mAP against energy",
         axis: "mean average precision",
-        of: |row| row.map,
+        of: |row| Some(row.map),
     },
     Merit {
         file: "classification-energy",
@@ -44,15 +48,24 @@ const MERITS: [Merit; 2] = [
 pub fn write(options: &Evaluation, measured: &Measured, folder: &Path) -> Result<()> {
     files::write_whole(&folder.join("evaluation.csv"), table::csv(measured).as_bytes())?;
     let mut json = table::json(options, measured);
-    json["command"] = options.command().into();
+    json["command"] = options.command([measured.queries, measured.corpus]).into();
     let json = serde_json::to_string_pretty(&json)? + "\n";
     files::write_whole(&folder.join("evaluation.json"), json.as_bytes())?;
     let mut as_png = false;
-    for merit in &MERITS {
+    if let Some(svg) = gallery::svg(measured)? {
+        figures::write(folder, MATCHES, &svg)?;
+    }
+    for merit in drawn(measured) {
         as_png = figures::write(folder, merit.file, &chart(options, measured, merit).svg())?;
     }
     let page = page(options, measured, as_png);
     files::write_whole(&folder.join("README.md"), page.as_bytes())
+}
+
+/// The figures that there is something to draw in.
+fn drawn(measured: &Measured) -> impl Iterator<Item = &'static Merit> {
+    let some = |merit: &&Merit| measured.rows.iter().any(|row| (merit.of)(row).is_some());
+    MERITS.iter().filter(some)
 }
 
 fn page(options: &Evaluation, measured: &Measured, as_png: bool) -> String {
@@ -63,16 +76,24 @@ fn page(options: &Evaluation, measured: &Measured, as_png: bool) -> String {
 }
 
 fn write_page(out: &mut String, options: &Evaluation, measured: &Measured, as_png: bool) -> std::fmt::Result {
-    writeln!(out, "# Evaluation on Fashion-MNIST\n")?;
-    writeln!(out, "```sh\n{}\n```\n", options.command())?;
+    let own = measured.own.as_ref();
+    let dataset = own.map_or("Fashion-MNIST", |own| own.listing.name.as_str());
+    writeln!(out, "# Evaluation on {}\n", cell(dataset))?;
+    let command = options.command([measured.queries, measured.corpus]);
+    writeln!(out, "```sh\n{command}\n```\n")?;
     writeln!(
         out,
-        "{} against the first {} training pictures: cosine similarity, average precision over the full ranking, equals \
-         in corpus order. Energy and latency are those of an emulated chip, modelled by `{}`, means per query; the \
-         paper's were measured on its board.\n",
-        queries(options),
-        options.corpus,
-        options.cost_model.as_str()
+        "{} against {} {} training pictures: cosine similarity, average precision over the full ranking, equals \
+         in corpus order. Energy and latency are those of an emulated chip, modelled by `{}`, means per query{}.\n",
+        queries(measured),
+        if own.is_some() { "its" } else { "the first" },
+        measured.corpus,
+        options.cost_model.as_str(),
+        if own.is_some() {
+            ""
+        } else {
+            "; the paper's were measured on its board"
+        }
     )?;
     writeln!(out, "| model | network | cores | id |\n|---|---|---|---|")?;
     for named in &measured.models {
@@ -98,10 +119,15 @@ fn write_page(out: &mut String, options: &Evaluation, measured: &Measured, as_pn
         };
         write_row(out, &named, row)?;
     }
-    for row in &paper() {
-        write_row(out, &format!("paper: {}", row.name()), row)?;
+    match own {
+        None => {
+            for row in &paper() {
+                write_row(out, &format!("paper: {}", row.name()), row)?;
+            }
+        }
+        Some(own) => write_own(out, own, measured)?,
     }
-    for merit in &MERITS {
+    for merit in drawn(measured) {
         writeln!(
             out,
             "\n## {}\n\n![{}]({}.svg)",
@@ -115,6 +141,44 @@ fn write_page(out: &mut String, options: &Evaluation, measured: &Measured, as_pn
     )
 }
 
+/// What is said of a data set of photos alone: matches as a picture, and Top-1 by class.
+fn write_own(out: &mut String, own: &Own, measured: &Measured) -> std::fmt::Result {
+    if measured.rows.iter().any(|row| row.classification.is_none()) {
+        writeln!(out, "\n{}", table::NOT_CLASSIFIED)?;
+    }
+    let left_out = own.left_out.unreadable + own.left_out.unlabelled + own.left_out.unknown_class;
+    if left_out > 0 {
+        writeln!(
+            out,
+            "\nLeft out: {} pictures that cannot be read, {} without a label, {} of classes without a training picture.",
+            own.left_out.unreadable, own.left_out.unlabelled, own.left_out.unknown_class
+        )?;
+    }
+    writeln!(
+        out,
+        "\n## Queries and matches\n\n![Queries and matches]({MATCHES}.svg)"
+    )?;
+    let Some(row) = gallery::shown(measured) else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\n## By class\n\nOf {}.\n\n| class | queries | training pictures | Top-1 % |\n|---|---|---|---|",
+        cell(&gallery::name(measured, row))
+    )?;
+    for class in &row.by_class {
+        writeln!(
+            out,
+            "| {} | {} | {} | {:.2} |",
+            cell(&class.class),
+            class.queries,
+            class.corpus,
+            class.top_1
+        )?;
+    }
+    Ok(())
+}
+
 fn write_row(out: &mut String, name: &str, row: &Row) -> std::fmt::Result {
     let [steps, spikes, operations, latency, energy] = row.costs().map(|cost| match cost.as_str() {
         "-" => String::new(),
@@ -122,8 +186,11 @@ fn write_row(out: &mut String, name: &str, row: &Row) -> std::fmt::Result {
     });
     writeln!(
         out,
-        "| {name} | {:.2} | {:.2} | {:.2} | {:.4} | {steps} | {spikes} | {operations} | {latency} | {energy} |",
-        row.classification, row.top_1, row.top_3, row.map
+        "| {name} | {} | {:.2} | {:.2} | {:.4} | {steps} | {spikes} | {operations} | {latency} | {energy} |",
+        row.classified(),
+        row.top_1,
+        row.top_3,
+        row.map
     )
 }
 
@@ -132,13 +199,12 @@ fn cell(name: &str) -> String {
     name.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
-fn queries(options: &Evaluation) -> String {
-    match options.queries_from.as_str() {
-        "test" => format!("The first {} test pictures", options.queries),
-        _ => format!(
-            "The last {} training pictures, held out from training,",
-            options.queries
-        ),
+fn queries(measured: &Measured) -> String {
+    let (count, from) = (measured.queries, measured.queries_from);
+    match (&measured.own, from) {
+        (Some(_), from) => format!("The data set's {count} {from} pictures"),
+        (None, "test") => format!("The first {count} test pictures"),
+        (None, _) => format!("The last {count} training pictures, held out from training,"),
     }
 }
 
@@ -169,21 +235,28 @@ fn chart(options: &Evaluation, measured: &Measured, merit: &Merit) -> Chart {
     for curve in &mut curves {
         curve.points.sort_by(|a, b| a.x.total_cmp(&b.x));
     }
-    let paper = paper();
-    curves.push(Curve {
-        name: "paper's board, membrane".to_owned(),
-        points: paper.iter().filter_map(|row| point(row, merit)).collect(),
-        ink: Ink::Published,
-    });
+    if measured.own.is_none() {
+        let paper = paper();
+        curves.push(Curve {
+            name: "paper's board, membrane".to_owned(),
+            points: paper.iter().filter_map(|row| point(row, merit)).collect(),
+            ink: Ink::Published,
+        });
+    }
     let floats = measured.rows.iter().filter(|row| row.network == "ANN");
     Chart {
         title: merit.heading.to_owned(),
         subtitle: format!(
-            "{} {} queries, {} training pictures; energy modelled by {}, the paper's measured",
-            options.queries,
-            options.queries_from.as_str(),
-            options.corpus,
-            options.cost_model.as_str()
+            "{} {} queries, {} training pictures; energy modelled by {}{}",
+            measured.queries,
+            measured.queries_from,
+            measured.corpus,
+            options.cost_model.as_str(),
+            if measured.own.is_none() {
+                ", the paper's measured"
+            } else {
+                ""
+            }
         ),
         x: Axis {
             label: "energy a picture, mJ".to_owned(),
@@ -197,9 +270,11 @@ fn chart(options: &Evaluation, measured: &Measured, merit: &Merit) -> Chart {
         },
         curves,
         levels: floats
-            .map(|row| Level {
-                name: "float network".to_owned(),
-                y: (merit.of)(row),
+            .filter_map(|row| {
+                Some(Level {
+                    name: "float network".to_owned(),
+                    y: (merit.of)(row)?,
+                })
             })
             .collect(),
     }
@@ -213,7 +288,7 @@ fn point(row: &Row, merit: &Merit) -> Option<Point> {
     });
     Some(Point {
         x: row.energy_mj?,
-        y: (merit.of)(row),
+        y: (merit.of)(row)?,
         spread: 0.0,
         label: label?,
     })

@@ -15,7 +15,8 @@ pub struct Row {
     pub network: &'static str,
     pub time_steps: Option<Length>,
     pub probe: Option<Probe>,
-    pub classification: f64,
+    /// `None` if the network's labels are not the data set's classes.
+    pub classification: Option<f64>,
     pub top_1: f64,
     pub top_3: f64,
     pub map: f64,
@@ -25,6 +26,23 @@ pub struct Row {
     pub energy_mj: Option<f64>,
     /// The mean number of time steps of the queries.
     pub mean_time_steps: Option<f64>,
+    /// Of a data set other than Fashion-MNIST.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_class: Vec<ByClass>,
+    /// The first matches of each query, as indices of the corpus; of a data set other than Fashion-MNIST.
+    #[serde(skip)]
+    pub matches: Vec<Vec<usize>>,
+}
+
+/// The queries of one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ByClass {
+    pub class: String,
+    pub queries: usize,
+    /// Training pictures of the class.
+    pub corpus: usize,
+    /// In percent.
+    pub top_1: f64,
 }
 
 /// The paper's Table 2, with Tables 3 and 5 for the measured chip: time steps, latency and energy.
@@ -50,7 +68,7 @@ impl Row {
             network,
             time_steps: steps.map(Length::Fixed),
             probe: chip.map(|_| Probe::Membrane),
-            classification,
+            classification: Some(classification),
             top_1,
             top_3,
             map,
@@ -59,6 +77,8 @@ impl Row {
             latency_ms: chip.map(|chip| chip.latency_ms),
             energy_mj: chip.map(|chip| chip.energy_mj),
             mean_time_steps: steps.map(|steps| f64::from(steps.get())),
+            by_class: Vec::new(),
+            matches: Vec::new(),
         }
     }
 
@@ -69,6 +89,13 @@ impl Row {
             (Some(steps), Some(probe)) => format!("{} ({steps}) {probe}", self.network),
             _ => self.network.to_owned(),
         }
+    }
+
+    /// The share of queries classified right, in percent, as tables show it.
+    #[must_use]
+    pub fn classified(&self) -> String {
+        self.classification
+            .map_or("-".to_owned(), |share| format!("{share:.2}"))
     }
 
     /// Mean time steps, spikes, synaptic operations, latency and energy, as tables show them.

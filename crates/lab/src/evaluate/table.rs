@@ -7,17 +7,28 @@ use super::options::Evaluation;
 use super::row::{Row, paper};
 use crate::csv_text::csv_text;
 
+/// Why a row has no classification.
+pub const NOT_CLASSIFIED: &str = "A network whose labels are not the data set's classes is judged by search alone, without classification.";
+
 /// With `model`, or with `models` and each row's model if there are several.
 #[must_use]
 pub fn json(options: &Evaluation, measured: &Measured) -> Value {
     let mut report = json!({
-        "queries": options.queries,
-        "queries_from": options.queries_from.as_str(),
-        "corpus": options.corpus,
+        "queries": measured.queries,
+        "queries_from": measured.queries_from,
+        "corpus": measured.corpus,
         "cost_model": options.cost_model.as_str(),
         "rows": measured.rows,
-        "paper": paper(),
     });
+    match &measured.own {
+        // The paper's figures are of Fashion-MNIST.
+        None => report["paper"] = json!(paper()),
+        Some(own) => {
+            report["dataset"] = own.listing.name.as_str().into();
+            report["classes"] = json!(own.photos.classes);
+            report["left_out"] = json!(own.left_out);
+        }
+    }
     match measured.models.as_slice() {
         [alone] => {
             let model = &alone.model;
@@ -62,7 +73,7 @@ pub fn csv(measured: &Measured) -> String {
             row.network.to_owned(),
             shown(row.time_steps),
             shown(row.probe),
-            row.classification.to_string(),
+            shown(row.classification),
             row.top_1.to_string(),
             row.top_3.to_string(),
             row.map.to_string(),
@@ -88,11 +99,15 @@ pub fn text(options: &Evaluation, measured: &Measured) -> String {
         [alone] => alone.model.snn.network.name.clone(),
         _ => names.join(", "),
     };
+    let dataset = match &measured.own {
+        None => String::new(),
+        Some(own) => format!("{}, {} classes: ", own.listing.name, own.photos.classes.len()),
+    };
     let mut out = format!(
-        "{what}: {} {} queries, {} training pictures; energy and latency modelled by {}\n\n",
-        options.queries,
-        options.queries_from.as_str(),
-        options.corpus,
+        "{what}: {dataset}{} {} queries, {} training pictures; energy and latency modelled by {}\n\n",
+        measured.queries,
+        measured.queries_from,
+        measured.corpus,
         options.cost_model.as_str()
     );
     let named = |row: &Row| match &row.model {
@@ -101,7 +116,9 @@ pub fn text(options: &Evaluation, measured: &Measured) -> String {
     };
     let mut lines: Vec<(String, &Row)> = measured.rows.iter().map(|row| (named(row), row)).collect();
     let paper = paper();
-    lines.extend(paper.iter().map(|row| (format!("paper: {}", row.name()), row)));
+    if measured.own.is_none() {
+        lines.extend(paper.iter().map(|row| (format!("paper: {}", row.name()), row)));
+    }
     let longest = lines.iter().map(|(name, _)| name.chars().count()).max();
     let width = longest.unwrap_or_default().max(28);
     out.push_str(&format!(
@@ -111,10 +128,18 @@ pub fn text(options: &Evaluation, measured: &Measured) -> String {
     for (name, row) in lines {
         let [steps, spikes, operations, latency, energy] = row.costs();
         out.push_str(&format!(
-            "{name:width$} {:>7.2} {:>7.2} {:>7.2} {:>7.4} {steps:>7} {spikes:>9} {operations:>10} {latency:>10} \
+            "{name:width$} {:>7} {:>7.2} {:>7.2} {:>7.4} {steps:>7} {spikes:>9} {operations:>10} {latency:>10} \
              {energy:>9}\n",
-            row.classification, row.top_1, row.top_3, row.map,
+            row.classified(),
+            row.top_1,
+            row.top_3,
+            row.map,
         ));
+    }
+    if measured.rows.iter().any(|row| row.classification.is_none()) {
+        out.push('\n');
+        out.push_str(NOT_CLASSIFIED);
+        out.push('\n');
     }
     out
 }

@@ -218,7 +218,9 @@ impl Searched {
         Self {
             time_steps: time_steps.map(TimeSteps::get),
             probe: row.probe.map(|probe| probe.as_str().to_owned()),
-            classification: row.classification,
+            classification: row
+                .classification
+                .expect("every network classifies Fashion-MNIST"),
             top_1: row.top_1,
             top_3: row.top_3,
             map: row.map,

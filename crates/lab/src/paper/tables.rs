@@ -2,9 +2,7 @@
 
 use super::measure::{Host, OnChip, Searched, Trained};
 use crate::csv_text::csv_text;
-use crate::evaluate::row::paper;
-use crate::published::{BEST, TABLE_1, TABLES_3_TO_5};
-use engine::embedding::stopping::Length;
+use crate::published::{BEST, TABLE_1, TABLE_2, TABLES_3_TO_5};
 
 /// A table that can be written as Markdown and CSV.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +140,7 @@ const MODES: [(&str, Option<u32>); 3] = [("ANN", None), ("SNN (16)", Some(16)), 
 /// at half a threshold, then the paper's.
 pub(super) fn table_2(rows: &[Searched], half: &[Searched]) -> Table {
     let mut lines = Vec::new();
-    for ((name, time_steps), paper) in MODES.into_iter().zip(paper()) {
+    for ((name, time_steps), paper) in MODES.into_iter().zip(TABLE_2) {
         let probes: &[Option<&str>] = match time_steps {
             None => &[None],
             Some(_) => &[Some("membrane"), Some("spike_count")],
@@ -160,12 +158,7 @@ pub(super) fn table_2(rows: &[Searched], half: &[Searched]) -> Table {
                 ));
             }
         }
-        debug_assert_eq!(
-            paper.time_steps.map(|steps| matches!(steps, Length::Fixed(_))),
-            time_steps.map(|_| true)
-        );
-        let figures = [paper.classification, paper.top_1, paper.top_3, paper.map];
-        lines.push(search_line(&format!("paper: {name}"), figures));
+        lines.push(search_line(&format!("paper: {name}"), paper));
     }
     Table {
         head: vec!["", "classification %", "Top-1 %", "Top-3 %", "mAP"],
@@ -186,13 +179,12 @@ pub(super) struct Cell {
 /// The paper's cells for its spiking network, against ours by `probe`.
 pub(super) fn cells(rows: &[Searched], probe: &str) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for ((name, time_steps), paper) in MODES.into_iter().zip(paper()) {
+    for ((name, time_steps), paper) in MODES.into_iter().zip(TABLE_2) {
         let Some(row) = searched(rows, time_steps, Some(probe)) else {
             continue;
         };
-        let theirs = [paper.classification, paper.top_1, paper.top_3, paper.map];
         let names = ["classification", "Top-1", "Top-3", "mAP"];
-        for ((of, ours), theirs) in names.into_iter().zip(row.figures()).zip(theirs) {
+        for ((of, ours), theirs) in names.into_iter().zip(row.figures()).zip(paper) {
             let scale = if of == "mAP" { 100.0 } else { 1.0 };
             cells.push(Cell {
                 what: format!("{name}, {of}"),
