@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use image::{Rgb, RgbImage, imageops};
 use serde_json::Value;
 
 use crate::drawing::fault;
@@ -115,4 +116,66 @@ fn models_of_equal_file_names_are_told_apart_by_their_paths() {
     let copy = copy.to_str().unwrap();
     let text = evaluate(&["--model", &format!("{GOLDEN},{copy}")]);
     assert!(text.contains(&format!("\n{copy}: SNN (8) membrane")), "{text}");
+}
+
+#[test]
+fn a_data_set_of_photos_is_judged_by_class_and_its_matches_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    // Wide things and tall things on white.
+    for (class, width, height) in [("wide & flat", 60, 12), ("tall", 12, 60)] {
+        for (split, count) in [("train", 3), ("test", 2)] {
+            let class = set.join(split).join(class);
+            std::fs::create_dir_all(&class).unwrap();
+            for number in 0..count {
+                let mut photo = RgbImage::from_pixel(80, 80, Rgb([255; 3]));
+                let thing = RgbImage::from_pixel(width, height, Rgb([30 * number, 60, 90]));
+                imageops::overlay(&mut photo, &thing, 8, 8 + i64::from(number));
+                photo.save(class.join(format!("{number}.png"))).unwrap();
+            }
+        }
+    }
+    std::fs::write(set.join("test/tall/broken.png"), "not a picture").unwrap();
+    let report = folder.path().join("report");
+    let output = run(&[
+        "evaluate",
+        "--dataset",
+        set.to_str().unwrap(),
+        "--time-steps",
+        "8",
+        "--format",
+        "json",
+        "--report",
+        report.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("test/tall/broken.png: the 13 bytes begin like no known picture"),
+        "{said}"
+    );
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["queries"], &json["corpus"]), (&4.into(), &6.into()));
+    assert_eq!(json["left_out"]["unreadable"], 1);
+    let row = &json["rows"][1];
+    assert_eq!(
+        (&row["classification"], &row["top_1"]),
+        (&Value::Null, &100.0.into())
+    );
+    let expected = serde_json::json!({"class": "wide & flat", "queries": 2, "corpus": 3, "top_1": 100.0});
+    assert_eq!(row["by_class"][1], expected);
+    let page = read(&report, "README.md");
+    for part in [
+        "# Evaluation on set\n",
+        "](matches.svg)",
+        "\n| tall | 2 | 3 | 100.00 |\n",
+    ] {
+        assert!(page.contains(part), "{part} is not in\n{page}");
+    }
+    assert!(!page.contains("classification-energy"), "{page}");
+    let svg = read(&report, "matches.svg");
+    assert_eq!(fault(&svg), None);
+    // Four queries, each with the whole corpus.
+    assert_eq!(svg.matches("<image ").count(), 4 * 7);
+    assert!(svg.contains(">wide &amp; flat</text>"));
 }

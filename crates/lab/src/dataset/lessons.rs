@@ -56,7 +56,7 @@ pub struct Lessons {
 /// If the data set cannot be read, has fewer than two or more than 256 classes, or its pictures cannot be prepared for
 /// the network's input.
 pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
-    if !path.exists() || is_fashion_mnist(path) {
+    if is_fashion_mnist(path) {
         return of_fashion_mnist(path, request);
     }
     let listing = Listing::open(path)?;

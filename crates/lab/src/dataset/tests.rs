@@ -85,7 +85,9 @@ fn class_folders_with_splits_are_read_in_the_order_of_their_paths() {
 
 #[test]
 fn class_folders_without_splits_are_divided_by_their_ids_alone() {
-    let names: Vec<String> = (0..200).map(|index| format!("{}/{index}.png", index % 2)).collect();
+    let names: Vec<String> = (0..200)
+        .map(|index| format!("{}/{index}.png", index % 2))
+        .collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
     let folder = folder(&files);
     let listing = Listing::open(folder.path()).unwrap();
@@ -247,10 +249,7 @@ fn fewer_pictures_are_spread_evenly() {
     let folder = folder(&files);
     let found = calibration(folder.path(), INPUT, Recipe::Plain, 4).unwrap();
     // Each picture is as gray as its number.
-    let grays: Vec<u8> = found
-        .iter()
-        .map(|picture| picture.pixels()[[0, 4, 4]])
-        .collect();
+    let grays: Vec<u8> = found.iter().map(|picture| picture.pixels()[[0, 4, 4]]).collect();
     assert_eq!(grays, [0, 10, 20, 30]);
     assert_eq!(
         calibration(folder.path(), INPUT, Recipe::Plain, 100)

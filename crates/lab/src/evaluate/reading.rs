@@ -38,7 +38,7 @@ impl Reading {
     /// # Errors
     /// If the data set cannot be read, or has no queries.
     pub fn read<'a>(options: &Evaluation, networks: impl Iterator<Item = &'a Network>) -> Result<Self> {
-        let fashion_mnist = !options.dataset.exists() || is_fashion_mnist(&options.dataset);
+        let fashion_mnist = is_fashion_mnist(&options.dataset);
         let mut reading = Self {
             listing: match fashion_mnist {
                 true => None,
