@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
 use crate::ann::architecture;
@@ -123,7 +123,10 @@ impl Training {
             validation,
             ..self.options.clone()
         };
-        let shape = pictures[0].shape();
+        let shape = pictures
+            .first()
+            .context("there are no training pictures")?
+            .shape();
         let mut network = match self.recipe {
             Recipe::Paper => architecture::parse(&self.architecture, shape)?,
             Recipe::Metric => architecture::parse_metric(&self.architecture, shape, self.levels)?,

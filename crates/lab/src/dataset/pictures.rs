@@ -76,10 +76,7 @@ impl LeftOut {
         }
         for (count, what) in [
             (self.unreadable, "pictures that cannot be read are left out"),
-            (
-                self.unlabelled,
-                "pictures without a label or of an unused class are left out",
-            ),
+            (self.unlabelled, "pictures without a label are left out"),
             (
                 self.unknown_class,
                 "validation and test pictures of classes without a training picture are left out",
