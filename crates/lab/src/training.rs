@@ -58,6 +58,7 @@ impl Training {
                 contrast: None,
                 validation: course.validation,
                 threads: files::threads(),
+                ..TrainOptions::default()
             },
             dataset: dataset.to_owned(),
             limit: course.limit,

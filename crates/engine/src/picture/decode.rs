@@ -46,6 +46,17 @@ pub struct Decoded {
 }
 
 impl Decoded {
+    /// A picture that is already in memory; its samples as [`Decoded::bytes`] has them.
+    pub(super) fn from_samples(width: u32, height: u32, channels: usize, bytes: Vec<u8>) -> Self {
+        Self {
+            format: Format::Png,
+            width,
+            height,
+            channels,
+            bytes,
+        }
+    }
+
     /// The format of the file.
     #[must_use]
     pub fn format(&self) -> Format {

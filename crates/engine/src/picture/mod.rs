@@ -20,5 +20,5 @@ pub use decode::{DecodeLimits, Decoded, decode};
 pub use error::{NotAPicture, PictureError};
 pub use format::Format;
 pub use pixels::Picture;
-pub use prepare::{Mode, Recipe, prepare};
+pub use prepare::{Mode, Recipe, prepare, stretch};
 pub use shape::Shape;

@@ -128,6 +128,32 @@ pub fn prepare(image: &Decoded, input: Shape, recipe: Recipe, mode: Mode) -> Res
     }
 }
 
+/// A picture at another size, stretched to it, in its own channels: what [`prepare`] gives with [`Mode::AsIs`] for a
+/// picture file of these pixels.
+///
+/// # Errors
+/// [`PictureError::InputNotPreparable`] if a side is not 1 to [`MAX_INPUT_SIDE`].
+pub fn stretch(picture: &Picture, height: usize, width: usize) -> Result<Picture, PictureError> {
+    let stored = picture.shape();
+    let canvas = Canvas::of_any_channels(Shape {
+        channels: stored.channels,
+        height,
+        width,
+    })?;
+    let (Ok(across), Ok(down)) = (u32::try_from(stored.width), u32::try_from(stored.height)) else {
+        return Err(PictureError::InputNotPreparable {
+            input: stored,
+            limit_side: MAX_INPUT_SIDE,
+        });
+    };
+    let (plane, pixels) = (stored.height * stored.width, picture.as_slice());
+    let samples = (0..plane)
+        .flat_map(|place| (0..stored.channels).map(move |channel| pixels[channel * plane + place]))
+        .collect();
+    let image = Decoded::from_samples(across, down, stored.channels, samples);
+    canvas.picture(&resize(&image, canvas.width, canvas.height))
+}
+
 /// The network's input, with checked sides.
 struct Canvas {
     input: Shape,
@@ -137,13 +163,20 @@ struct Canvas {
 
 impl Canvas {
     fn of(input: Shape) -> Result<Self, PictureError> {
+        if matches!(input.channels, 1 | 3) {
+            Self::of_any_channels(input)
+        } else {
+            Err(PictureError::InputNotPreparable {
+                input,
+                limit_side: MAX_INPUT_SIDE,
+            })
+        }
+    }
+
+    fn of_any_channels(input: Shape) -> Result<Self, PictureError> {
         let sides = 1..=MAX_INPUT_SIDE;
         match (u32::try_from(input.width), u32::try_from(input.height)) {
-            (Ok(width), Ok(height))
-                if matches!(input.channels, 1 | 3)
-                    && sides.contains(&input.width)
-                    && sides.contains(&input.height) =>
-            {
+            (Ok(width), Ok(height)) if sides.contains(&input.width) && sides.contains(&input.height) => {
                 Ok(Self { input, width, height })
             }
             _ => Err(PictureError::InputNotPreparable {

@@ -118,6 +118,7 @@ impl Train {
                 }),
                 validation: self.validation,
                 threads: crate::files::threads(),
+                ..TrainOptions::default()
             },
             dataset: self.dataset,
             limit: self.limit,

@@ -124,6 +124,7 @@ impl Tune {
                 }),
                 validation: lessons.validation,
                 threads: files::threads(),
+                ..TrainOptions::default()
             },
         };
         let mut follow = EpochProgress::new("tuning");

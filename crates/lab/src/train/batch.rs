@@ -1,14 +1,17 @@
 //! The gradients of a batch, computed in parts.
 
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{D, Device, Tensor, Var};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
+use super::augment::Augmentation;
 use super::contrastive::{Contrast, contrast};
 use super::learner::{Learner, Mode, Passed};
 use super::noise::{Noise, View, Views};
-use super::options::{Progress, TrainError};
-use engine::picture::Picture;
+use super::options::{Progress, TrainError, TrainOptions};
+use super::relation::{Relation, Teacher, relate};
+use engine::network::{Layer, Network};
+use engine::picture::{Picture, Shape, stretch};
 
 /// Pictures per part. Results depend on it, because it changes the order in which gradients are added. Measured on
 /// Fashion-MNIST: 16 needs a fifth more time, and 64 would leave a second CPU idle at a batch size of 64.
@@ -20,6 +23,8 @@ pub(super) struct Outcome {
     pub(super) pictures: usize,
     /// The sum of the pictures' losses.
     pub(super) loss: f64,
+    /// Pictures that have a label, and those of them that are classified by it.
+    pub(super) labelled: usize,
     pub(super) right: usize,
 }
 
@@ -27,6 +32,7 @@ impl Outcome {
     pub(super) fn add(&mut self, other: &Self) {
         self.pictures += other.pictures;
         self.loss += other.loss;
+        self.labelled += other.labelled;
         self.right += other.right;
     }
 
@@ -38,8 +44,8 @@ impl Outcome {
         batches: usize,
         validation_accuracy: Option<f64>,
     ) -> Progress {
-        let pictures = self.pictures as f64;
-        let (loss, train_accuracy) = (self.loss / pictures, self.right as f64 / pictures);
+        let loss = self.loss / self.pictures as f64;
+        let train_accuracy = self.right as f64 / self.labelled.max(1) as f64;
         Progress {
             epoch,
             epochs,
@@ -52,16 +58,37 @@ impl Outcome {
     }
 }
 
-/// The learner and its data.
+/// What is learned from.
+#[derive(Debug, Clone, Copy)]
+pub struct Examples<'run> {
+    pub pictures: &'run [Picture],
+    /// The class of each picture; `None` where it is not known.
+    pub labels: &'run [Option<u8>],
+    pub teacher: Option<&'run Teacher>,
+}
+
+/// The learner, its data and its losses.
 #[derive(Debug)]
 pub(super) struct Data<'run, L> {
-    pub(super) learner: &'run L,
-    pub(super) pictures: &'run [Picture],
-    pub(super) labels: &'run [u8],
-    pub(super) contrast: Option<Contrast>,
+    learner: &'run L,
+    examples: Examples<'run>,
+    /// The network's input.
+    input: Shape,
+    augmentation: Option<Augmentation>,
+    contrast: Option<Contrast>,
+    relation: Option<Relation>,
+    smoothing: f32,
     /// Loss per million synaptic operations of a picture.
-    pub(super) thrift: f32,
+    thrift: f32,
+    /// The number of pictures that give the means and variances for settling.
+    settling: usize,
 }
+
+/// The number of training pictures that give the means and variances for settling.
+const SETTLING: usize = 2048;
+
+/// The largest number of values of a layer, over all pictures for settling: a quarter of a gibibyte.
+const SETTLING_VALUES: usize = 1 << 26;
 
 /// A part after its forward pass.
 struct Part {
@@ -71,11 +98,44 @@ struct Part {
     outcome: Outcome,
 }
 
-impl<L: Learner> Data<'_, L> {
+impl<'run, L: Learner> Data<'run, L> {
+    pub(super) fn new(
+        learner: &'run L,
+        network: &Network,
+        examples: Examples<'run>,
+        options: &TrainOptions,
+    ) -> Self {
+        let largest = network.layers.iter().map(Layer::neurons).max();
+        let labelled = examples.labels.iter().any(Option::is_some);
+        Self {
+            learner,
+            examples,
+            input: network.input,
+            augmentation: options.augmentation,
+            contrast: options.contrast.filter(|_| labelled),
+            relation: options.relation,
+            smoothing: options.smoothing,
+            thrift: 0.0,
+            settling: largest.map_or(SETTLING, |most| SETTLING.min(SETTLING_VALUES / most)),
+        }
+    }
+
+    pub(super) fn with_thrift(self, thrift: f32) -> Self {
+        Self { thrift, ..self }
+    }
+
+    pub(super) fn learner(&self) -> &'run L {
+        self.learner
+    }
+
+    pub(super) fn pictures(&self) -> usize {
+        self.examples.pictures.len()
+    }
+
     /// The gradients of the batch's mean loss.
     ///
-    /// The forward passes of the parts run in parallel. The contrastive loss is then computed over the embeddings of
-    /// the whole batch, and its gradient is split over the backward passes of the parts. Computed per part, it would
+    /// The forward passes of the parts run in parallel. The losses that compare pictures are then computed over the
+    /// embeddings of the whole batch, and their gradient is split over the backward passes of the parts. Computed per part, it would
     /// compare three pictures of a class instead of a dozen.
     pub(super) fn batch_gradients(
         &self,
@@ -92,14 +152,10 @@ impl<L: Learner> Data<'_, L> {
         for part in &parts {
             outcome.add(&part.outcome);
         }
-        let pulls = match self.contrast {
-            None => None,
-            Some(term) => {
-                let (loss, pulls) = self.pulls(&parts, batch, term)?;
-                outcome.loss += loss;
-                Some(pulls)
-            }
-        };
+        let pulls = self.pulls(&parts, batch)?.map(|(loss, pulls)| {
+            outcome.loss += loss;
+            pulls
+        });
         let gradients: Vec<Vec<Vec<f32>>> = parts
             .into_par_iter()
             .enumerate()
@@ -136,14 +192,15 @@ impl<L: Learner> Data<'_, L> {
         let passed = self
             .learner
             .forward(&parameters, source, Mode::Learning(noise.dropout))?;
-        let labels = self.labels(part)?;
-        let mut loss = cross_entropy(&passed.logits, &labels)?;
+        let labels = self.labels(part);
+        let mut loss = cross_entropy(&passed.logits, &labels, self.smoothing)?;
         if let Some(operations) = passed.operations.as_ref().filter(|_| self.thrift > 0.0) {
             loss = (loss + (operations * f64::from(self.thrift))?)?;
         }
         let outcome = Outcome {
             pictures: part.len(),
             loss: f64::from(loss.to_scalar::<f32>()?),
+            labelled: labels.iter().flatten().count(),
             right: right(&passed.logits, &labels)?,
         };
         Ok(Part {
@@ -153,13 +210,12 @@ impl<L: Learner> Data<'_, L> {
         })
     }
 
-    /// The contrastive loss of a batch, and its gradient with respect to the embeddings.
-    fn pulls(
-        &self,
-        parts: &[Part],
-        batch: &[usize],
-        term: Contrast,
-    ) -> Result<(f64, Array2<f32>), TrainError> {
+    /// The losses that compare the pictures of a batch, and their gradient with respect to the embeddings.
+    fn pulls(&self, parts: &[Part], batch: &[usize]) -> Result<Option<(f64, Array2<f32>)>, TrainError> {
+        let relation = self.relation.zip(self.examples.teacher);
+        if self.contrast.is_none() && relation.is_none() {
+            return Ok(None);
+        }
         let mut embeddings = Vec::new();
         for part in parts {
             embeddings.extend(part.passed.embeddings.flatten_all()?.to_vec1::<f32>()?);
@@ -167,25 +223,43 @@ impl<L: Learner> Data<'_, L> {
         let dimensions = embeddings.len() / batch.len();
         let embeddings = ArrayView2::from_shape((batch.len(), dimensions), &embeddings)
             .expect("every picture has an embedding");
-        let labels: Vec<u8> = batch.iter().map(|&index| self.labels[index]).collect();
-        let (loss, pulls) = contrast(embeddings, &labels, term.temperature);
-        Ok((f64::from(term.weight) * loss, pulls * term.weight))
+        let contrast = self.contrast.map(|term| {
+            let (loss, pulls) = contrast(embeddings, &self.labels(batch), term.temperature);
+            (f64::from(term.weight) * loss, pulls * term.weight)
+        });
+        let relation = relation.map(|(term, teacher)| {
+            let (loss, pulls) = relate(embeddings, teacher.cosines(batch), term.temperature);
+            (f64::from(term.weight) * loss, pulls * term.weight)
+        });
+        Ok(match (contrast, relation) {
+            (Some((loss, pulls)), Some((further, more))) => Some((loss + further, pulls + more)),
+            (one, other) => one.or(other),
+        })
     }
 
-    /// The parameters as they would be if training ended here; `sample` are training pictures.
+    /// The parameters as they would be if training ended here; the first ones of `training` are the sample for settling.
     pub(super) fn settled(
         &self,
         parameters: &[Vec<f32>],
-        sample: &[usize],
+        training: &[usize],
     ) -> Result<Vec<Vec<f32>>, TrainError> {
+        let sample = &training[..self.settling.min(training.len())];
         self.learner.settle(parameters, || {
             let parts = sample.par_chunks(PART);
             parts.map(|part| self.source(part, None)).collect()
         })
     }
 
-    /// The accuracy on the pictures `chosen`, 0 to 1.
-    pub(super) fn accuracy(&self, parameters: &[Vec<f32>], chosen: &[usize]) -> Result<f64, TrainError> {
+    /// The accuracy on those of the pictures `chosen` that have a label, 0 to 1; `None` if there are none.
+    pub(super) fn accuracy(
+        &self,
+        parameters: &[Vec<f32>],
+        chosen: &[usize],
+    ) -> Result<Option<f64>, TrainError> {
+        let labelled = self.labels(chosen).iter().flatten().count();
+        if labelled == 0 {
+            return Ok(None);
+        }
         let variables = self.learner.variables(parameters)?;
         let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
         let hits: Vec<usize> = chosen
@@ -193,26 +267,40 @@ impl<L: Learner> Data<'_, L> {
             .map(|part| {
                 let source = self.source(part, None)?;
                 let passed = self.learner.forward(&parameters, source, Mode::Settled)?;
-                right(&passed.logits, &self.labels(part)?)
+                right(&passed.logits, &self.labels(part))
             })
             .collect::<Result<_, TrainError>>()?;
-        Ok(hits.into_iter().sum::<usize>() as f64 / chosen.len() as f64)
+        Ok(Some(hits.into_iter().sum::<usize>() as f64 / labelled as f64))
     }
 
     pub(super) fn source(&self, part: &[usize], mut views: Option<Views>) -> Result<Tensor, TrainError> {
-        let pictures: Vec<(&Picture, View)> = part
+        let pictures = self.examples.pictures;
+        let Some(augmentation) = self.augmentation else {
+            let pictures: Vec<(&Picture, View)> = part
+                .iter()
+                .map(|&index| {
+                    let view = views.as_mut().map_or_else(View::default, Views::draw);
+                    (&pictures[index], view)
+                })
+                .collect();
+            return self.learner.source(&pictures);
+        };
+        let Shape { height, width, .. } = self.input;
+        let drawn: Vec<Picture> = part
             .iter()
-            .map(|&index| {
-                let view = views.as_mut().map_or_else(View::default, Views::draw);
-                (&self.pictures[index], view)
+            .map(|&index| match &mut views {
+                Some(views) => Ok(augmentation.view(&pictures[index], [height, width], &mut views.random)),
+                None => stretch(&pictures[index], height, width)
+                    .map_err(|source| TrainError::Picture { index, source }),
             })
-            .collect();
+            .collect::<Result<_, TrainError>>()?;
+        let pictures: Vec<(&Picture, View)> =
+            drawn.iter().map(|picture| (picture, View::default())).collect();
         self.learner.source(&pictures)
     }
 
-    fn labels(&self, part: &[usize]) -> Result<Tensor, TrainError> {
-        let labels: Vec<u32> = part.iter().map(|&index| u32::from(self.labels[index])).collect();
-        Ok(Tensor::from_vec(labels, part.len(), &Device::Cpu)?)
+    fn labels(&self, part: &[usize]) -> Vec<Option<u8>> {
+        part.iter().map(|&index| self.examples.labels[index]).collect()
     }
 }
 
@@ -240,22 +328,36 @@ fn backward(
     variables.iter().map(flattened).collect()
 }
 
-/// The sum of the pictures' cross entropies.
-fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
+/// The sum of the cross entropies of the pictures that have a label; `smoothing` is the share of a label that is spread
+/// over all classes.
+fn cross_entropy(logits: &Tensor, labels: &[Option<u8>], smoothing: f32) -> Result<Tensor, TrainError> {
+    let classes = logits.dim(D::Minus1)?;
+    let indices: Vec<u32> = labels.iter().map(|label| label.map_or(0, u32::from)).collect();
+    let indices = Tensor::from_vec(indices, labels.len(), &Device::Cpu)?;
     // The largest logit is subtracted so that no exponential overflows; this does not change the loss.
     let logits = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let normaliser = logits.exp()?.sum(D::Minus1)?.log()?;
-    let chosen = logits.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?;
-    Ok((normaliser - chosen)?.sum_all()?)
+    let mut chosen = logits.gather(&indices.unsqueeze(1)?, 1)?.squeeze(1)?;
+    if smoothing > 0.0 {
+        let spread = f64::from(smoothing);
+        let mean = (logits.sum(D::Minus1)? * (spread / classes as f64))?;
+        chosen = ((chosen * (1.0 - spread))? + mean)?;
+    }
+    let mut losses = (normaliser - chosen)?;
+    if labels.contains(&None) {
+        let counts = labels
+            .iter()
+            .map(|label| if label.is_some() { 1.0f32 } else { 0.0 });
+        losses = (losses * Tensor::from_iter(counts, &Device::Cpu)?)?;
+    }
+    Ok(losses.sum_all()?)
 }
 
 /// The number of pictures whose largest logit is that of their label.
-fn right(logits: &Tensor, labels: &Tensor) -> Result<usize, TrainError> {
-    let hits = logits
-        .argmax(D::Minus1)?
-        .eq(labels)?
-        .to_dtype(DType::U32)?
-        .sum_all()?
-        .to_scalar::<u32>()?;
-    Ok(hits as usize)
+fn right(logits: &Tensor, labels: &[Option<u8>]) -> Result<usize, TrainError> {
+    let classes = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let hits = classes.iter().zip(labels);
+    Ok(hits
+        .filter(|(class, label)| label.map(u32::from) == Some(**class))
+        .count())
 }

@@ -3,8 +3,10 @@
 //! It compares every picture of a batch with every other, so it is computed over the embeddings of the whole batch,
 //! with a gradient in closed form. The tensor library computes the gradients below the embeddings.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
+
+use super::cosines::Cosines;
 
 /// The parameters of the contrastive loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -18,25 +20,19 @@ pub struct Contrast {
 /// The sum of the pictures' losses and its gradient by `embeddings`, `[pictures, dimensions]`.
 ///
 /// A picture's loss is the mean, over the other pictures of its class, of minus the logarithm of that picture's share
-/// in the batch, by the exponential of cosine over temperature. A picture that is the only one of its class has no
-/// loss.
+/// in the batch, by the exponential of cosine over temperature. A picture without a label, or that is the only one of its
+/// class, has no loss.
 pub(super) fn contrast(
     embeddings: ArrayView2<'_, f32>,
-    labels: &[u8],
+    labels: &[Option<u8>],
     temperature: f32,
 ) -> (f64, Array2<f32>) {
-    let norms = embeddings.map_axis(Axis(1), |row| row.dot(&row).sqrt());
-    let mut directions = embeddings.to_owned();
-    for (mut row, &norm) in directions.outer_iter_mut().zip(&norms) {
-        // A zero embedding has no direction and no gradient.
-        row.mapv_inplace(|value| if norm > 0.0 { value / norm } else { 0.0 });
-    }
-    let similarities = directions.dot(&directions.t());
+    let cosines = Cosines::of(embeddings);
     // The derivative of the loss by the similarity of pictures `row` and `column`.
-    let mut pulls = similarities;
+    let mut pulls = cosines.all();
     let mut loss = 0.0;
     for (row, mut pulls) in pulls.outer_iter_mut().enumerate() {
-        let alike = |column: usize| column != row && labels[column] == labels[row];
+        let alike = |column: usize| column != row && labels[row].is_some() && labels[column] == labels[row];
         let count = (0..labels.len()).filter(|&column| alike(column)).count();
         if count == 0 {
             pulls.fill(0.0);
@@ -62,22 +58,7 @@ pub(super) fn contrast(
             }
         }
     }
-    let mut gradient = (&pulls + &pulls.t()).dot(&directions);
-    for ((mut gradient, direction), &norm) in
-        gradient.outer_iter_mut().zip(directions.outer_iter()).zip(&norms)
-    {
-        // The norm of an embedding does not matter, so the gradient has no component along it.
-        let along = gradient.dot(&direction);
-        let share = if norm > 0.0 {
-            1.0 / (norm * temperature)
-        } else {
-            0.0
-        };
-        gradient.zip_mut_with(&direction, |pull, direction| {
-            *pull = share * (*pull - along * direction);
-        });
-    }
-    (loss, gradient)
+    (loss, cosines.gradient(&pulls, temperature))
 }
 
 #[cfg(test)]
@@ -90,7 +71,7 @@ mod tests {
         let mut random = Random::new(5);
         let mut embeddings = Array2::from_shape_simple_fn((7, 4), || random.unit() * 3.0);
         embeddings.row_mut(3).fill(0.0);
-        let labels = [0, 1, 0, 1, 2, 0, 1];
+        let labels = [0, 1, 0, 1, 2, 0, 1].map(Some);
         let loss = |embeddings: &Array2<f32>| contrast(embeddings.view(), &labels, 0.3).0;
         let (_, gradient) = contrast(embeddings.view(), &labels, 0.3);
         for (index, &found) in gradient.indexed_iter().filter(|((row, _), _)| *row != 3) {
@@ -111,8 +92,16 @@ mod tests {
     #[test]
     fn two_of_a_class_in_one_direction_cost_nothing_against_opposite_ones() {
         let embeddings = ndarray::arr2(&[[1.0, 0.0], [5.0, 0.0], [0.0, 1.0]]);
-        let (loss, gradient) = contrast(embeddings.view(), &[4, 4, 7], 0.05);
+        let (loss, gradient) = contrast(embeddings.view(), &[4, 4, 7].map(Some), 0.05);
         assert!(loss.abs() < 1e-6, "{loss}");
         assert!(gradient.iter().all(|pull| pull.abs() < 1e-6));
+    }
+    #[test]
+    fn pictures_without_a_label_are_not_alike() {
+        let embeddings = ndarray::arr2(&[[1.0, 0.0], [0.5, 1.0], [0.0, 1.0]]);
+        let (loss, _) = contrast(embeddings.view(), &[Some(4), None, None], 0.5);
+        assert_eq!(loss, 0.0);
+        let (loss, gradient) = contrast(embeddings.view(), &[Some(4), Some(4), None], 0.5);
+        assert!(loss > 0.0 && gradient.row(2).iter().any(|&pull| pull != 0.0));
     }
 }

@@ -1,16 +1,15 @@
 //! The training loop: epochs of batches, and the choice of the epoch whose parameters are kept.
 
 use super::adam::{Adam, cosine};
-use super::batch::{Data, Outcome};
+use super::batch::{Data, Examples, Outcome};
 use super::learner::Learner;
 use super::noise::{Dropout, Noise, Views};
 use super::options::{EpochReport, Progress, Report, TrainError, TrainOptions, check_options};
 use super::random::Random;
 use engine::network::Network;
-use engine::picture::Picture;
 
-/// The number of training pictures, drawn again after every epoch, that give the means and variances for settling.
-const SETTLING: usize = 2048;
+/// With averaged parameters, epochs between two judgements: they take time, and the last epoch is kept.
+const JUDGED: usize = 10;
 
 /// Distinguishes the random stream of the views from that of dropout, which uses the seed itself.
 const VIEWS: u64 = 1 << 63;
@@ -32,23 +31,38 @@ pub(super) fn fit<L: Learner>(
             source,
         })?;
     let mut parameters = first;
-    let mut adam = Adam::new(&parameters);
+    let mut adam = match &options.adam_w {
+        None => Adam::new(&parameters),
+        Some(adam_w) => {
+            let variables = data.learner().variables(&parameters)?;
+            let matrices: Vec<bool> = variables.iter().map(|variable| variable.rank() > 1).collect();
+            Adam::decoupled(adam_w, &parameters, &matrices)
+        }
+    };
+    let mut average = options.adam_w.map(|_| parameters.clone());
 
-    let count = data.pictures.len();
+    let count = data.pictures();
     let held_out = count - options.validation;
     let mut order: Vec<usize> = (0..held_out).collect();
     let validation: Vec<usize> = (held_out..count).collect();
-    let batches = held_out.div_ceil(options.batch);
+    let batches = match options.adam_w {
+        None => held_out.div_ceil(options.batch),
+        // A few pictures that are left over would move the parameters as much as a whole batch.
+        Some(_) => (held_out / options.batch).max(1),
+    };
     let steps = batches * options.epochs;
     let mut reports: Vec<EpochReport> = Vec::with_capacity(options.epochs);
     let mut best: Option<(f64, usize, Vec<Vec<f32>>)> = None;
     for epoch in 0..options.epochs {
         random.shuffle(&mut order);
         let mut seen = Outcome::default();
-        for (index, batch) in order.chunks(options.batch).enumerate() {
+        for (index, batch) in order.chunks(options.batch).take(batches).enumerate() {
             let step = epoch * batches + index;
-            let learning_rate = cosine(options.learning_rate, step, steps);
-            let variables = data.learner.variables(&parameters)?;
+            let learning_rate = match &options.adam_w {
+                None => cosine(options.learning_rate, step, steps),
+                Some(adam_w) => adam_w.rate(options.learning_rate, step, steps),
+            };
+            let variables = data.learner().variables(&parameters)?;
             let noise = |part: usize| {
                 let stream = |purpose: u64| {
                     let words = [epoch as u64, index as u64, part as u64];
@@ -58,7 +72,8 @@ pub(super) fn fit<L: Learner>(
                     rate: options.dropout,
                     random: stream(0),
                 });
-                let views = (options.mirror || options.shift > 0).then(|| Views {
+                let varies = options.mirror || options.shift > 0 || options.augmentation.is_some();
+                let views = varies.then(|| Views {
                     mirror: options.mirror,
                     shift: options.shift,
                     random: stream(VIEWS),
@@ -73,15 +88,22 @@ pub(super) fn fit<L: Learner>(
                 });
             }
             adam.step(&mut parameters, &gradients, learning_rate);
-            data.learner.constrain(&mut parameters);
+            data.learner().constrain(&mut parameters);
+            if let (Some(adam_w), Some(average)) = (&options.adam_w, &mut average) {
+                adam_w.follow(average, &parameters, step);
+            }
             seen.add(&outcome);
             progress(seen.progress(epoch + 1, options.epochs, index + 1, batches, None));
         }
-        let sample = &order[..SETTLING.min(order.len())];
-        let settled = pool.install(|| data.settled(&parameters, sample))?;
-        let accuracy = match validation.is_empty() {
-            true => None,
-            false => Some(pool.install(|| data.accuracy(&settled, &validation))?),
+        let judged = average.is_none() || (epoch + 1).is_multiple_of(JUDGED) || epoch + 1 == options.epochs;
+        let finished = average.as_ref().unwrap_or(&parameters);
+        let settled = match judged {
+            true => Some(pool.install(|| data.settled(finished, &order))?),
+            false => None,
+        };
+        let accuracy = match &settled {
+            Some(settled) => pool.install(|| data.accuracy(settled, &validation))?,
+            None => None,
         };
         let done = seen.progress(epoch + 1, options.epochs, batches, batches, accuracy);
         reports.push(EpochReport {
@@ -91,14 +113,16 @@ pub(super) fn fit<L: Learner>(
             validation_accuracy: accuracy,
         });
         progress(done);
-        // Without validation pictures all epochs are equally good, so the last one is kept.
-        let accuracy = accuracy.unwrap_or(0.0);
+        let Some(settled) = settled else { continue };
+        // Without validation pictures all epochs are equally good, so the last one is kept. Averaged parameters are best
+        // in the end; another epoch would be chosen by chance.
+        let accuracy = accuracy.filter(|_| average.is_none()).unwrap_or(0.0);
         if best.as_ref().is_none_or(|(most, ..)| accuracy >= *most) {
             best = Some((accuracy, epoch + 1, settled));
         }
     }
     let Some((_, kept_epoch, parameters)) = best else {
-        unreachable!("there is at least one epoch, and the first is always kept");
+        unreachable!("there is at least one epoch, and the last is always judged");
     };
     let report = Report {
         training_pictures: held_out,
@@ -109,12 +133,17 @@ pub(super) fn fit<L: Learner>(
     Ok((parameters, report))
 }
 
-pub(super) fn check_pictures(
+pub(super) fn check_examples(
     network: &Network,
-    pictures: &[Picture],
-    labels: &[u8],
-    validation: usize,
+    examples: Examples<'_>,
+    options: &TrainOptions,
 ) -> Result<(), TrainError> {
+    let Examples {
+        pictures,
+        labels,
+        teacher,
+    } = examples;
+    let validation = options.validation;
     if pictures.len() != labels.len() {
         return Err(TrainError::LabelCount {
             pictures: pictures.len(),
@@ -127,17 +156,31 @@ pub(super) fn check_pictures(
             validation,
         });
     }
+    if let Some(teacher) = teacher.filter(|teacher| teacher.pictures() != pictures.len()) {
+        return Err(TrainError::TeacherRows {
+            rows: teacher.pictures(),
+            pictures: pictures.len(),
+        });
+    }
+    if teacher.is_none() && labels[..pictures.len() - validation].iter().all(Option::is_none) {
+        return Err(TrainError::NothingToLearn);
+    }
     let classes = network.classes();
     for (index, (picture, &label)) in pictures.iter().zip(labels).enumerate() {
-        if picture.shape() != network.input {
-            let (found, expected) = (picture.shape(), network.input);
+        let found = picture.shape();
+        let fits = match options.augmentation {
+            None => found == network.input,
+            Some(_) => found.channels == network.input.channels,
+        };
+        if !fits {
+            let expected = network.input;
             return Err(TrainError::PictureShape {
                 index,
                 found,
                 expected,
             });
         }
-        if usize::from(label) >= classes {
+        if let Some(label) = label.filter(|&label| usize::from(label) >= classes) {
             return Err(TrainError::Label {
                 index,
                 label,

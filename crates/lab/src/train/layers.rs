@@ -143,6 +143,8 @@ pub(super) struct Layers {
     operations: Vec<Operation>,
     /// Whether the input of hidden layers is normalised during training.
     normalised: bool,
+    /// Whether the classifier's input is spared from dropout.
+    spares_classifier: bool,
 }
 
 impl Layers {
@@ -168,6 +170,15 @@ impl Layers {
             network: network.clone(),
             operations,
             normalised: false,
+            spares_classifier: false,
+        }
+    }
+
+    /// The same network, with dropout of the inputs of dense layers up to the embedding instead of all.
+    pub(super) fn dropped_before_the_embedding_only(self, spares_classifier: bool) -> Self {
+        Self {
+            spares_classifier,
+            ..self
         }
     }
 
@@ -326,7 +337,9 @@ impl Learner for Layers {
                 // The mean of non-negative values is not negative, so pooling needs no ReLU.
                 Operation::Pooling(pooling) => flow = flow.apply_op1(pooling.clone())?,
                 Operation::Connection(connection) => {
-                    if let (Kind::Dense, Mode::Learning(Some(dropout))) = (layer.kind, &mut mode) {
+                    if let (Kind::Dense, Mode::Learning(Some(dropout))) = (layer.kind, &mut mode)
+                        && !(self.spares_classifier && index == last)
+                    {
                         flow = dropout.apply(&flow)?;
                     }
                     let Some([weights, bias]) = pairs.next() else {

@@ -5,9 +5,11 @@
 //! output; progress is reported to a callback. Only built with the cargo feature `train`.
 
 mod adam;
+mod augment;
 mod batch;
 mod clip;
 mod contrastive;
+mod cosines;
 mod fit;
 mod layers;
 mod learner;
@@ -17,6 +19,7 @@ mod options;
 mod order;
 mod pooling;
 mod random;
+mod relation;
 mod slices;
 mod spiking;
 mod tune;
@@ -29,21 +32,22 @@ use engine::network::Network;
 use engine::picture::Picture;
 
 use batch::Data;
-use fit::{check_pictures, fit};
+use fit::{check_examples, fit};
 use layers::Layers;
 use random::Random;
 
+pub use adam::AdamW;
+pub use augment::Augmentation;
+pub use batch::Examples;
 pub use contrastive::Contrast;
 pub use options::{EpochReport, Progress, Report, TrainError, TrainOptions};
-pub use tune::{TuneOptions, tune};
+pub use relation::{Relation, Teacher};
+pub use tune::{TuneOptions, tune, tune_examples};
 
-/// Trains `architecture` to classify `pictures`.
-///
-/// The epoch with the highest validation accuracy is kept; on a tie the last one, which had the lowest learning rate.
+/// Trains `architecture` to classify `pictures`, each of which has a label.
 ///
 /// # Errors
-/// [`TrainError`] for options out of range, pictures or labels that do not fit the network, and a loss that is not
-/// finite.
+/// As [`train_examples`].
 pub fn train(
     architecture: &Network,
     pictures: &[Picture],
@@ -51,17 +55,37 @@ pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Ann, Report), TrainError> {
-    let layers = Layers::new(architecture).normalised(options.normalise);
+    let labels: Vec<Option<u8>> = labels.iter().copied().map(Some).collect();
+    let examples = Examples {
+        pictures,
+        labels: &labels,
+        teacher: None,
+    };
+    train_examples(architecture, examples, options, progress)
+}
+
+/// Trains `architecture` on `examples`: to classify those that have a label, and to relate all of them as the teacher
+/// does where there is one.
+///
+/// The epoch with the highest validation accuracy is kept; on a tie the last one, which had the lowest learning rate.
+/// With averaged parameters ([`AdamW`]) it is the last one.
+///
+/// # Errors
+/// [`TrainError`] for options out of range, pictures, labels or a teacher that do not fit the network, and a loss that
+/// is not finite.
+pub fn train_examples(
+    architecture: &Network,
+    examples: Examples<'_>,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Ann, Report), TrainError> {
+    let layers = Layers::new(architecture)
+        .normalised(options.normalise)
+        .dropped_before_the_embedding_only(options.augmentation.is_some());
     let mut random = Random::new(options.seed);
     let first = layers.first_parameters(&mut random);
-    check_pictures(architecture, pictures, labels, options.validation)?;
-    let data = Data {
-        learner: &layers,
-        pictures,
-        labels,
-        contrast: options.contrast,
-        thrift: 0.0,
-    };
+    check_examples(architecture, examples, options)?;
+    let data = Data::new(&layers, architecture, examples, options);
     let (parameters, report) = fit(&data, first, random, options, progress)?;
     let ann = Ann {
         network: layers.network_of(&parameters),

@@ -3,8 +3,11 @@
 use serde::Serialize;
 use thiserror::Error;
 
+use super::adam::AdamW;
+use super::augment::Augmentation;
 use super::contrastive::Contrast;
-use engine::picture::Shape;
+use super::relation::Relation;
+use engine::picture::{PictureError, Shape};
 
 /// Why training fails.
 #[derive(Debug, Error)]
@@ -29,6 +32,14 @@ pub enum TrainError {
         given: String,
         range: &'static str,
     },
+    #[error("picture {index} cannot be resized to the network's input")]
+    Picture { index: usize, source: PictureError },
+    #[error("the teacher has {rows} embeddings for {pictures} training pictures; each picture needs one")]
+    TeacherRows { rows: usize, pictures: usize },
+    #[error("the teacher's embedding of picture {index} {problem}")]
+    TeacherRow { index: usize, problem: &'static str },
+    #[error("no picture has a label and there is no teacher: there is nothing to learn from")]
+    NothingToLearn,
     #[error("the loss of batch {batch} in epoch {epoch} is not finite; try a lower learning rate")]
     Diverged { epoch: usize, batch: usize },
     #[error("{threads} threads cannot be started: {source}")]
@@ -64,6 +75,19 @@ pub struct TrainOptions {
     pub normalise: bool,
     /// A contrastive loss on the embeddings, in addition to the classifier's cross entropy.
     pub contrast: Option<Contrast>,
+    /// How views of photos are drawn, in place of `mirror` and `shift`. Pictures may then have any size; without a view
+    /// they are stretched to the network's input. `None`: they must have its shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augmentation: Option<Augmentation>,
+    /// AdamW in place of Adam; only its last epoch is judged, and every tenth one. A batch that is not full is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adam_w: Option<AdamW>,
+    /// Label smoothing: this share of each picture's label is spread over all classes, 0 to below 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub smoothing: f32,
+    /// The relation loss, where there is a teacher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relation: Option<Relation>,
     /// The number of pictures, the last ones, held out to choose the epoch whose parameters are kept.
     pub validation: usize,
     /// Number of threads, at least 1; the result does not depend on it.
@@ -82,6 +106,10 @@ impl Default for TrainOptions {
             shift: 0,
             normalise: false,
             contrast: None,
+            augmentation: None,
+            adam_w: None,
+            smoothing: 0.0,
+            relation: None,
             validation: 6_000,
             threads: 1,
         }
@@ -127,15 +155,30 @@ pub struct Report {
     pub kept_epoch: usize,
 }
 
-pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
-    let require = |holds: bool, setting, given: String, range| match holds {
+// serde passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+/// Refuses a setting that is out of range.
+pub(super) fn require(
+    holds: bool,
+    setting: &'static str,
+    given: impl ToString,
+    range: &'static str,
+) -> Result<(), TrainError> {
+    match holds {
         true => Ok(()),
         false => Err(TrainError::Setting {
             setting,
-            given,
+            given: given.to_string(),
             range,
         }),
-    };
+    }
+}
+
+pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
     let TrainOptions {
         epochs,
         batch,
@@ -143,24 +186,41 @@ pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
         learning_rate,
         dropout,
         contrast,
+        augmentation,
+        adam_w,
+        smoothing,
+        relation,
         ..
     } = options;
-    require(*epochs > 0, "epochs", epochs.to_string(), "at least 1")?;
-    require(*batch > 0, "batch", batch.to_string(), "at least 1")?;
-    require(*threads > 0, "threads", threads.to_string(), "at least 1")?;
+    require(*epochs > 0, "epochs", epochs, "at least 1")?;
+    require(*batch > 0, "batch", batch, "at least 1")?;
+    require(*threads > 0, "threads", threads, "at least 1")?;
     let learns = learning_rate.is_finite() && *learning_rate > 0.0;
-    require(learns, "learning_rate", learning_rate.to_string(), "above 0")?;
+    require(learns, "learning_rate", learning_rate, "above 0")?;
+    let below_one = 0.0..1.0;
     require(
-        (0.0..1.0).contains(dropout),
+        below_one.contains(dropout),
         "dropout",
-        dropout.to_string(),
+        dropout,
         "at least 0 and below 1",
     )?;
-    let Some(Contrast { weight, temperature }) = contrast else {
-        return Ok(());
-    };
-    let counts = weight.is_finite() && *weight >= 0.0;
-    require(counts, "contrast", weight.to_string(), "at least 0")?;
-    let divides = temperature.is_finite() && *temperature > 0.0;
-    require(divides, "temperature", temperature.to_string(), "above 0")
+    require(
+        below_one.contains(smoothing),
+        "smoothing",
+        smoothing,
+        "at least 0 and below 1",
+    )?;
+    augmentation.map_or(Ok(()), |augmentation| augmentation.check())?;
+    adam_w.map_or(Ok(()), |adam_w| adam_w.check())?;
+    let terms = [
+        contrast.map(|term| ("contrast", term.weight, term.temperature)),
+        relation.map(|term| ("relation", term.weight, term.temperature)),
+    ];
+    for (setting, weight, temperature) in terms.into_iter().flatten() {
+        let counts = weight.is_finite() && weight >= 0.0;
+        require(counts, setting, weight, "at least 0")?;
+        let divides = temperature.is_finite() && temperature > 0.0;
+        require(divides, "temperature", temperature, "above 0")?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@ mod tune;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::batch::Data;
 use super::learner::{Learner, Mode};
 use super::noise::{Dropout, Noise, View, Views};
 use super::*;
@@ -85,6 +86,18 @@ fn stripes(input: Shape, classes: u8, count: usize, seed: u64) -> (Vec<Picture>,
     (pictures, labels)
 }
 
+fn known(labels: &[u8]) -> Vec<Option<u8>> {
+    labels.iter().copied().map(Some).collect()
+}
+
+fn examples<'run>(pictures: &'run [Picture], labels: &'run [Option<u8>]) -> Examples<'run> {
+    Examples {
+        pictures,
+        labels,
+        teacher: None,
+    }
+}
+
 fn options() -> TrainOptions {
     TrainOptions {
         epochs: 2,
@@ -98,6 +111,7 @@ fn options() -> TrainOptions {
         contrast: None,
         validation: 60,
         threads: 2,
+        ..TrainOptions::default()
     }
 }
 
@@ -165,13 +179,8 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
     let network = varied();
     let (pictures, labels) = stripes(network.input, 3, 50, 12);
     let layers = Layers::new(&network);
-    let data = Data {
-        learner: &layers,
-        pictures: &pictures,
-        labels: &labels,
-        contrast: None,
-        thrift: 0.0,
-    };
+    let labels = known(&labels);
+    let data = Data::new(&layers, &network, examples(&pictures, &labels), &options());
     let mut random = Random::new(3);
     let mut values = layers.first_parameters(&mut random);
     // Every second tensor is a bias, all of which start at zero.
@@ -220,13 +229,8 @@ fn gradients_agree_with_differences_of_the_loss() {
     let network = varied();
     let (pictures, labels) = stripes(network.input, 3, 12, 13);
     let layers = Layers::new(&network);
-    let data = Data {
-        learner: &layers,
-        pictures: &pictures,
-        labels: &labels,
-        contrast: None,
-        thrift: 0.0,
-    };
+    let labels = known(&labels);
+    let data = Data::new(&layers, &network, examples(&pictures, &labels), &options());
     let mut random = Random::new(4);
     let values = layers.first_parameters(&mut random);
     let chosen: Vec<usize> = (0..pictures.len()).collect();

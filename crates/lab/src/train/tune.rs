@@ -10,8 +10,8 @@ use std::sync::Arc;
 use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use ndarray::{Array1, Array2, Array4};
 
-use super::batch::Data;
-use super::fit::{check_pictures, fit};
+use super::batch::{Data, Examples};
+use super::fit::{check_examples, fit};
 use super::layers::{Connection, extend_source, variables};
 use super::learner::{Learner, Mode, Passed};
 use super::noise::View;
@@ -42,14 +42,10 @@ pub struct TuneOptions {
 /// The logit of a class whose neuron fires in every step: that of a class of which a float network is certain.
 const FULL_LOGIT: f64 = 16.0;
 
-/// Tunes `snn`.
-///
-/// Classification uses the `integrated` values of the classifier; the contrastive loss uses the spike counts of the
-/// embedding layer.
+/// Tunes `snn` with pictures each of which has a label.
 ///
 /// # Errors
-/// [`TrainError`] for options out of range, pictures or labels that do not fit the network, and a loss that is not
-/// finite.
+/// As [`tune_examples`].
 pub fn tune(
     snn: &Snn,
     pictures: &[Picture],
@@ -57,16 +53,33 @@ pub fn tune(
     options: &TuneOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Snn, Report), TrainError> {
-    check(snn, options)?;
-    check_pictures(&snn.network, pictures, labels, options.training.validation)?;
-    let tuner = Tuner::new(snn, options.time_steps);
-    let data = Data {
-        learner: &tuner,
+    let labels: Vec<Option<u8>> = labels.iter().copied().map(Some).collect();
+    let examples = Examples {
         pictures,
-        labels,
-        contrast: options.training.contrast,
-        thrift: options.thrift,
+        labels: &labels,
+        teacher: None,
     };
+    tune_examples(snn, examples, options, progress)
+}
+
+/// Tunes `snn`.
+///
+/// Classification uses the `integrated` values of the classifier; the losses that compare pictures use the spike counts
+/// of the embedding layer.
+///
+/// # Errors
+/// [`TrainError`] for options out of range, pictures, labels or a teacher that do not fit the network, and a loss that
+/// is not finite.
+pub fn tune_examples(
+    snn: &Snn,
+    examples: Examples<'_>,
+    options: &TuneOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Snn, Report), TrainError> {
+    check(snn, options)?;
+    check_examples(&snn.network, examples, &options.training)?;
+    let tuner = Tuner::new(snn, options.time_steps);
+    let data = Data::new(&tuner, &snn.network, examples, &options.training).with_thrift(options.thrift);
     let random = Random::new(options.training.seed);
     let (parameters, report) = fit(
         &data,

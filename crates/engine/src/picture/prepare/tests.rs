@@ -162,6 +162,28 @@ fn as_is_resizes_alone() {
 }
 
 #[test]
+fn stretching_a_picture_is_as_is_of_its_file() {
+    let photo = decoded(RgbImage::from_fn(50, 20, |x, y| {
+        Rgb([x * 5, y * 12, (x * y) % 256].map(|value| u8::try_from(value).unwrap()))
+    }));
+    let shape = |height, width| Shape {
+        channels: 3,
+        height,
+        width,
+    };
+    let as_is = |input| prepare(&photo, input, Recipe::Plain, Mode::AsIs).unwrap();
+    let whole = as_is(shape(20, 50));
+    assert_eq!(stretch(&whole, 20, 50).unwrap(), whole);
+    for (height, width) in [(16, 16), (64, 64)] {
+        assert_eq!(
+            stretch(&whole, height, width).unwrap(),
+            as_is(shape(height, width))
+        );
+    }
+    assert!(stretch(&whole, 0, 16).is_err());
+}
+
+#[test]
 fn inputs_that_no_photo_fits_are_refused() {
     let image = decoded(GrayImage::new(3, 3));
     for (channels, height, width) in [(2, 28, 28), (1, 0, 28), (3, 28, 4_097)] {

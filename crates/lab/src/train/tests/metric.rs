@@ -23,13 +23,8 @@ fn a_metric_network_computes_what_the_forward_pass_of_ann_computes() {
     let network = metric();
     let (pictures, labels) = stripes(network.input, 3, 50, 12);
     let layers = Layers::new(&network);
-    let data = Data {
-        learner: &layers,
-        pictures: &pictures,
-        labels: &labels,
-        contrast: None,
-        thrift: 0.0,
-    };
+    let labels = known(&labels);
+    let data = Data::new(&layers, &network, examples(&pictures, &labels), &options());
     let values = layers.first_parameters(&mut Random::new(3));
     let parameters: Vec<Tensor> = layers
         .variables(&values)
@@ -92,13 +87,16 @@ fn a_batch_in_parts_pulls_as_if_it_were_one() {
         weight: 0.7,
         temperature: 0.2,
     };
-    let data = Data {
-        learner: &layers,
-        pictures: &pictures,
-        labels: &labels,
-        contrast: Some(term),
-        thrift: 0.0,
-    };
+    let labels = known(&labels);
+    let data = Data::new(
+        &layers,
+        &network,
+        examples(&pictures, &labels),
+        &TrainOptions {
+            contrast: Some(term),
+            ..options()
+        },
+    );
     let values = layers.first_parameters(&mut Random::new(4));
     let chosen: Vec<usize> = (0..pictures.len()).collect();
     let at = |values: &[Vec<f32>]| {
@@ -165,13 +163,8 @@ fn a_settled_network_computes_what_normalisation_computed() {
     let network = metric();
     let (pictures, labels) = stripes(network.input, 3, 32, 12);
     let layers = Layers::new(&network).normalised(true);
-    let data = Data {
-        learner: &layers,
-        pictures: &pictures,
-        labels: &labels,
-        contrast: None,
-        thrift: 0.0,
-    };
+    let labels = known(&labels);
+    let data = Data::new(&layers, &network, examples(&pictures, &labels), &options());
     let mut random = Random::new(3);
     let mut values = layers.first_parameters(&mut random);
     for value in values.iter_mut().flatten() {

@@ -128,13 +128,8 @@ fn forward_is_the_chip_s_arithmetic_spike_for_spike() {
         let snn = spiking(seed);
         let (pictures, labels) = stripes(snn.network.input, 3, 20, seed);
         let tuner = Tuner::new(&snn, TimeSteps::new(time_steps).unwrap());
-        let data = Data {
-            learner: &tuner,
-            pictures: &pictures,
-            labels: &labels,
-            contrast: None,
-            thrift: 0.0,
-        };
+        let labels = known(&labels);
+        let data = Data::new(&tuner, &snn.network, examples(&pictures, &labels), &options());
         let values = tuner.first_parameters();
         assert_eq!(tuner.snn_of(&values), snn);
         let parameters: Vec<Tensor> = tuner
