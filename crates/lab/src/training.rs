@@ -4,22 +4,32 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
 
-use crate::ann::architecture;
-use crate::ann::file::write_ann;
+use crate::ann::file::{read_ann, write_ann};
+use crate::ann::{Ann, architecture};
 use crate::dataset::{Lessons, Request, lessons};
 use crate::recipe::Recipe;
-use crate::train::{Contrast, Progress, TrainOptions, train};
+use crate::train::{Contrast, Examples, Progress, Report, Teacher, TrainOptions, train_examples};
 use crate::{files, progress};
+use engine::network::{Network, hex};
+use engine::picture::{self, Picture, Shape, npy, stretch};
 
 /// What is trained, on what, and the file to write.
 #[derive(Debug, Clone)]
 pub struct Training {
     pub recipe: Recipe,
-    /// As `crate::ann::architecture` reads it.
+    /// As `crate::ann::architecture` reads it; for photos the number of classes may be left out after a convolution whose
+    /// kernel is given and the embedding.
     pub architecture: String,
-    /// Levels of the quantised activations; only the metric recipe has them.
+    /// Levels of the quantised activations; the paper's recipe has none.
     pub levels: u32,
+    /// Width and height of the input of a network for photos.
+    pub side: usize,
+    /// A `.npy` file with another model's embeddings of the training pictures.
+    pub teacher: Option<PathBuf>,
+    /// A float network whose layers are where training starts, as far as they fit.
+    pub init: Option<PathBuf>,
     pub options: TrainOptions,
     /// The data set, as `crate::dataset` reads it.
     pub dataset: PathBuf,
@@ -46,6 +56,9 @@ impl Training {
             recipe: Recipe::Paper,
             architecture: architecture.to_owned(),
             levels: 8,
+            side: 64,
+            teacher: None,
+            init: None,
             options: TrainOptions {
                 epochs: course.epochs,
                 seed,
@@ -69,7 +82,8 @@ impl Training {
     /// The beginning of the `trained_with` of a network trained on this many pictures: everything that determines its
     /// parameters.
     #[must_use]
-    pub fn provenance(&self, dataset: &str, options: &TrainOptions, pictures: usize) -> String {
+    pub fn provenance(&self, dataset: &str, pictures: usize) -> String {
+        let options = &self.options;
         let mut further = String::new();
         if let Some(Contrast { weight, temperature }) = options.contrast {
             further = format!(
@@ -83,6 +97,7 @@ impl Training {
         if options.normalise {
             further += " --normalise true";
         }
+        further += &self.photo_provenance();
         format!(
             "spikelens train --architecture {} --epochs {} --seed {} --recipe {} --batch {} --learning-rate {} \
              --dropout {}{further} --validation {}; {pictures} pictures of {dataset}; ",
@@ -97,6 +112,43 @@ impl Training {
         )
     }
 
+    /// The options of training for photos, those that other recipes do not have.
+    fn photo_provenance(&self) -> String {
+        let options = &self.options;
+        let mut further = String::new();
+        if let Some(views) = options.augmentation {
+            further += &format!(
+                " --side {} --crop {} --aspect {} --rotate {} --mirror {} --colour {} --tint {} --erase {}",
+                self.side,
+                views.crop,
+                views.aspect,
+                views.rotate,
+                views.mirror,
+                views.colour,
+                views.tint,
+                views.erase
+            );
+        }
+        if let Some(adam_w) = options.adam_w {
+            further += &format!(
+                " --decay {} --warm-up {} --average {} --smoothing {}",
+                adam_w.decay, adam_w.warm_up, adam_w.average, options.smoothing
+            );
+        }
+        if let (Some(teacher), Some(relation)) = (&self.teacher, options.relation) {
+            further += &format!(
+                " --teacher {} --relation {} --relation-temperature {}",
+                teacher.display(),
+                relation.weight,
+                relation.temperature
+            );
+        }
+        if let Some(init) = &self.init {
+            further += &format!(" --init {}", init.display());
+        }
+        further
+    }
+
     /// Trains and writes the file; returns the accuracies of the epoch that is kept.
     ///
     /// # Errors
@@ -105,7 +157,14 @@ impl Training {
         let lessons = lessons(
             &self.dataset,
             &Request {
-                input: None,
+                input: (self.recipe == Recipe::Photos).then(|| {
+                    let input = Shape {
+                        channels: 3,
+                        height: self.side,
+                        width: self.side,
+                    };
+                    stored(input, picture::Recipe::Stretched)
+                }),
                 limit: self.limit,
                 validation: self.options.validation,
                 tests: true,
@@ -120,35 +179,20 @@ impl Training {
             tests,
             test_labels,
         } = lessons;
+        let labels: Vec<Option<u8>> = labels.into_iter().map(Some).collect();
         let options = TrainOptions {
             validation,
             ..self.options.clone()
         };
-        let shape = pictures
-            .first()
-            .context("there are no training pictures")?
-            .shape();
-        let mut network = match self.recipe {
-            Recipe::Paper => architecture::parse(&self.architecture, shape)?,
-            Recipe::Metric => architecture::parse_metric(&self.architecture, shape, self.levels)?,
+        let learner = Self {
+            options,
+            ..self.clone()
         };
-        if network.classes() != classes.len() {
-            bail!(
-                "--architecture {} ends in {} classes, {name} has {}: {}",
-                self.architecture,
-                network.classes(),
-                classes.len(),
-                classes.join(", ")
-            );
+        let (mut ann, report, origins) = learner.learn(&pictures, &labels, &classes)?;
+        let mut right = 0;
+        for (picture, label) in tests.iter().zip(&test_labels) {
+            right += usize::from(self.class(&ann, picture)? == usize::from(*label));
         }
-        network.labels = Some(classes);
-        let mut follow = EpochProgress::new("training");
-        let (mut ann, report) = train(&network, &pictures, &labels, &options, &mut |now| {
-            follow.show(&now)
-        })?;
-        let pairs = tests.iter().zip(&test_labels);
-        let right = pairs.filter(|(picture, label)| ann.forward(picture).class() == usize::from(**label));
-        let right = right.count();
         let test = match tests.len() {
             0 => "none".to_owned(),
             count => format!("{:.2} %", 100.0 * right as f64 / count as f64),
@@ -163,10 +207,126 @@ impl Training {
             report.epochs.len(),
             100.0 * kept.train_accuracy
         );
-        ann.network.trained_with = Some(self.provenance(&name, &options, pictures.len()) + &figures);
+        ann.network.trained_with = Some(learner.provenance(&name, pictures.len()) + &origins + &figures);
         files::write_whole(&self.out, &write_ann(&ann))?;
         Ok(figures)
     }
+
+    /// Trains on `pictures`, whose labels are places in `classes`; also returns what it took from other files, for
+    /// `trained_with`.
+    ///
+    /// # Errors
+    /// If the architecture, the teacher or the network to start from is invalid, or training fails.
+    pub fn learn(
+        &self,
+        pictures: &[Picture],
+        labels: &[Option<u8>],
+        classes: &[String],
+    ) -> Result<(Ann, Report, String)> {
+        let first = pictures.first().context("there are no training pictures")?;
+        let network = self.network(first.shape(), classes)?;
+        let mut origins = String::new();
+        let teacher = match &self.teacher {
+            None => None,
+            Some(path) => {
+                let bytes = files::read(path)?;
+                origins += &format!("teacher {}; ", hex(&Sha256::digest(&bytes)));
+                Some(read_teacher(path, &bytes, pictures.len())?)
+            }
+        };
+        let start = match &self.init {
+            None => None,
+            Some(path) => {
+                let bytes = files::read(path)?;
+                origins += &format!("started from {}; ", hex(&Sha256::digest(&bytes)));
+                let refused = || format!("{} is refused", path.display());
+                Some(read_ann(&bytes).with_context(refused)?)
+            }
+        };
+        let examples = Examples {
+            pictures,
+            labels,
+            teacher: teacher.as_ref(),
+        };
+        let mut follow = EpochProgress::new("training");
+        let (ann, report, taken) =
+            train_examples(&network, examples, start.as_ref(), &self.options, &mut |now| {
+                follow.show(&now);
+            })?;
+        if let Some(init) = &self.init {
+            let taken = match taken.is_empty() {
+                true => "no layer".to_owned(),
+                false => taken.join(", "),
+            };
+            eprintln!("{taken} taken from {}", init.display());
+            origins += &format!("{taken} taken; ");
+        }
+        Ok((ann, report, origins))
+    }
+
+    /// The network for pictures of this shape.
+    fn network(&self, pictures: Shape, classes: &[String]) -> Result<Network> {
+        let name = &self.architecture;
+        let mut network = match self.recipe {
+            Recipe::Paper => architecture::parse(name, pictures)?,
+            Recipe::Metric => architecture::parse_metric(name, pictures, self.levels)?,
+            Recipe::Photos => {
+                let input = Shape {
+                    channels: pictures.channels,
+                    height: self.side,
+                    width: self.side,
+                };
+                let name = architecture::with_classes(name, classes.len());
+                let mut network = architecture::parse_metric(&name, input, self.levels)?;
+                network.recipe = picture::Recipe::Stretched;
+                network
+            }
+        };
+        if network.classes() != classes.len() {
+            bail!(
+                "--architecture {name} ends in {} classes, the data set has {}: {}",
+                network.classes(),
+                classes.len(),
+                classes.join(", ")
+            );
+        }
+        network.labels = Some(classes.to_vec());
+        Ok(network)
+    }
+
+    /// The class that `ann` gives a picture, which is stretched to its input for photos.
+    fn class(&self, ann: &Ann, picture: &Picture) -> Result<usize> {
+        if self.recipe != Recipe::Photos {
+            return Ok(ann.forward(picture).class());
+        }
+        let Shape { height, width, .. } = ann.network.input;
+        Ok(ann.forward(&stretch(picture, height, width)?).class())
+    }
+}
+
+/// The form in which training keeps pictures for a network's input: photos half as large again, so that a view of a part
+/// of one has pixels enough.
+#[must_use]
+pub fn stored(input: Shape, recipe: picture::Recipe) -> (Shape, picture::Recipe) {
+    if recipe != picture::Recipe::Stretched {
+        return (input, recipe);
+    }
+    let larger = Shape {
+        height: input.height * 3 / 2,
+        width: input.width * 3 / 2,
+        ..input
+    };
+    (larger, recipe)
+}
+
+/// Reads another model's embeddings of `pictures` pictures from the `.npy` file `path`, which contains `bytes`.
+///
+/// # Errors
+/// If it is not a `.npy` file of float rows, has another number of rows, or a value is not finite.
+pub fn read_teacher(path: &Path, bytes: &[u8], pictures: usize) -> Result<Teacher> {
+    let refused = || format!("{} is refused", path.display());
+    let rows = npy::rows(bytes).with_context(refused)?;
+    Teacher::new(rows.view(), pictures).with_context(refused)
 }
 
 /// A progress bar over all batches, and a line per epoch.

@@ -53,9 +53,17 @@ impl Clipped {
 }
 
 /// `value` clipped to 0 and `ceiling` and rounded to the nearest of `levels` steps; half a step is rounded up.
+#[inline]
 #[must_use]
 pub fn clip(value: f32, ceiling: f32, levels: f32) -> f32 {
-    ceiling * ((value / ceiling * levels + 0.5).floor().clamp(0.0, levels) / levels)
+    let steps = (value / ceiling * levels + 0.5).clamp(0.0, levels);
+    // `floor` is a function call on CPUs without SSE 4.1; NaN is preserved.
+    let whole = if steps.is_nan() {
+        steps
+    } else {
+        (steps as i32) as f32
+    };
+    ceiling * (whole / levels)
 }
 
 impl Activation {

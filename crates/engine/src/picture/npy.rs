@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files: u8 pixels in, int32 embeddings out.
+//! NumPy's `.npy` files: u8 pixels and float embeddings in, int32 embeddings out.
 //!
 //! The format (NumPy Enhancement Proposal 1): six bytes of signature, two of version, the length
 //! of the header (u16, from version 2 on u32, little-endian), the header, which is a Python
@@ -13,7 +13,9 @@ mod header;
 #[cfg(test)]
 mod tests;
 
-use ndarray::ArrayView2;
+use std::cmp::Ordering;
+
+use ndarray::{Array2, ArrayView2, ShapeBuilder};
 
 use super::error::PictureError;
 use super::pixels::Picture;
@@ -56,19 +58,7 @@ pub fn pictures(bytes: &[u8]) -> Result<Vec<Picture>, PictureError> {
     if header.shape.contains(&0) {
         return Err(NpyError::Empty { found: header.shape }.into());
     }
-    let found = bytes.len();
-    let expected = header
-        .shape
-        .iter()
-        .try_fold(1_usize, |product, &axis| product.checked_mul(axis))
-        .and_then(|items| items.checked_add(items_at))
-        .unwrap_or(usize::MAX);
-    if found < expected {
-        return Err(NpyError::Truncated { expected, found }.into());
-    }
-    if found > expected {
-        return Err(NpyError::Trailing { expected, found }.into());
-    }
+    check_length(bytes.len(), &header, items_at, 1)?;
     let shape = Shape {
         channels,
         height,
@@ -78,6 +68,51 @@ pub fn pictures(bytes: &[u8]) -> Result<Vec<Picture>, PictureError> {
         .chunks_exact(channels * height * width)
         .map(|pixels| Picture::from_vec(shape, pixels.to_vec()))
         .collect()
+}
+
+/// Reads a `.npy` file of float32 or float64 rows, `[rows, dimensions]`, in either order, as float32. Values may be
+/// infinite or NaN.
+///
+/// # Errors
+/// [`NpyError`] for items of another type, another number of axes, an axis of length zero, and a file that is shorter or
+/// longer than its header says.
+pub fn rows(bytes: &[u8]) -> Result<Array2<f32>, NpyError> {
+    let (header, items_at) = read_header(bytes)?;
+    let size = match header.descr.as_str() {
+        "<f4" | "=f4" => 4,
+        "<f8" | "=f8" => 8,
+        _ => return Err(NpyError::FloatType { found: header.descr }),
+    };
+    let [rows, dimensions] = header.shape[..] else {
+        return Err(NpyError::Rows { found: header.shape });
+    };
+    if header.shape.contains(&0) {
+        return Err(NpyError::Empty { found: header.shape });
+    }
+    check_length(bytes.len(), &header, items_at, size)?;
+    let item = |item: &[u8]| match *item {
+        [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
+        [a, b, c, d, e, f, g, h] => f64::from_le_bytes([a, b, c, d, e, f, g, h]) as f32,
+        _ => f32::NAN,
+    };
+    let values = bytes[items_at..].chunks_exact(size).map(item).collect();
+    let shape = (rows, dimensions).set_f(header.fortran_order);
+    Ok(Array2::from_shape_vec(shape, values).expect("the length was checked"))
+}
+
+/// Checks that a file of `found` bytes holds what its header says, of items of `size` bytes, and nothing else.
+fn check_length(found: usize, header: &Header, items_at: usize, size: usize) -> Result<(), NpyError> {
+    let expected = header
+        .shape
+        .iter()
+        .try_fold(size, |product, &axis| product.checked_mul(axis))
+        .and_then(|items| items.checked_add(items_at))
+        .unwrap_or(usize::MAX);
+    match found.cmp(&expected) {
+        Ordering::Less => Err(NpyError::Truncated { expected, found }),
+        Ordering::Greater => Err(NpyError::Trailing { expected, found }),
+        Ordering::Equal => Ok(()),
+    }
 }
 
 /// The header, and the offset of the items.

@@ -30,6 +30,8 @@ pub enum Recipe {
     FashionMnist,
     /// Fitted whole onto a white canvas, in gray or in colour.
     Plain,
+    /// Stretched whole to the input's width and height, in gray or in colour: no part of the input is margin.
+    Stretched,
 }
 
 impl Recipe {
@@ -49,6 +51,7 @@ impl Recipe {
         match self {
             Self::FashionMnist => "fashion-mnist",
             Self::Plain => "plain",
+            Self::Stretched => "stretched",
         }
     }
 }
@@ -60,6 +63,7 @@ impl FromStr for Recipe {
         match name {
             "fashion-mnist" => Ok(Self::FashionMnist),
             "plain" => Ok(Self::Plain),
+            "stretched" => Ok(Self::Stretched),
             _ => Err(PictureError::UnknownRecipe { name: name.into() }),
         }
     }
@@ -115,7 +119,7 @@ pub fn prepare(image: &Decoded, input: Shape, recipe: Recipe, mode: Mode) -> Res
         return Picture::from_vec(input, pixels.to_vec());
     }
     match (mode, recipe) {
-        (Mode::AsIs, _) => {
+        (Mode::AsIs, _) | (Mode::Auto, Recipe::Stretched) => {
             let whole = resize(image, canvas.width, canvas.height);
             let interleaved = in_channels(&whole, image.channels(), input.channels);
             canvas.picture(&interleaved)

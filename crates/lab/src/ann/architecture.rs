@@ -74,6 +74,17 @@ pub fn parse_metric(name: &str, input: Shape, levels: u32) -> Result<Network, Ne
     })
 }
 
+/// The architecture `name` with the number of classes at its end, where it is left out: where the last word but one
+/// describes a convolution's kernel, stride or padding, so that the last word is the embedding.
+#[must_use]
+pub fn with_classes(name: &str, classes: usize) -> String {
+    let described = |word: &str| word.contains(['k', 's', 'p']);
+    match name.rsplit('-').nth(1).is_some_and(described) {
+        true => format!("{name}-{classes}"),
+        false => name.to_owned(),
+    }
+}
+
 /// The initial ceiling: three standard deviations of the activations that initial parameters (uniform, with the
 /// variance of He et al. 2015) give on Fashion-MNIST, so that hardly anything is clipped at the start.
 const FIRST_CEILING: f32 = 2.0;
@@ -259,6 +270,18 @@ mod tests {
         assert_eq!(network.layers[1].kind, conv(5, 2, 0));
         let shapes: Vec<usize> = network.layers.iter().map(Layer::neurons).collect();
         assert_eq!(shapes, [48 * 14 * 14, 64 * 5 * 5, 128, 10]);
+    }
+
+    #[test]
+    fn classes_are_added_where_they_are_left_out() {
+        for (name, completed) in [
+            ("48k7s4p3-64k3-128", "48k7s4p3-64k3-128-17"),
+            ("48k7s4p3-64k3-128-10", "48k7s4p3-64k3-128-10"),
+            ("32-64-128-10", "32-64-128-10"),
+            ("128", "128"),
+        ] {
+            assert_eq!(with_classes(name, 17), completed);
+        }
     }
 
     #[test]

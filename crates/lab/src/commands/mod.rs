@@ -6,6 +6,7 @@ pub mod inspect;
 pub(crate) mod train;
 pub(crate) mod tune;
 mod validate;
+mod views;
 
 use anyhow::Result;
 use clap::Subcommand;

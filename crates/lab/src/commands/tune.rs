@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::views::ViewOptions;
 use crate::dataset::DATASET_HELP;
 use engine::network::TimeSteps;
 
@@ -37,7 +38,7 @@ pub struct Tune {
     /// Batch size
     #[arg(long, default_value_t = 128, env = "SPIKELENS_BATCH")]
     batch: usize,
-    /// Initial learning rate of Adam, in units of the thresholds; it decays to zero along half a cosine
+    /// Highest learning rate, in units of the thresholds; it decays to zero along half a cosine
     #[arg(long, default_value_t = 5e-4, env = "SPIKELENS_LEARNING_RATE")]
     learning_rate: f32,
     /// Largest random shift of pictures, in pixels, in each direction
@@ -50,16 +51,41 @@ pub struct Tune {
     /// Weight of the contrastive loss; the cross entropy has weight 1
     #[arg(long, default_value_t = 0.5, env = "SPIKELENS_CONTRAST")]
     contrast: f32,
-    /// Temperature of the contrastive loss
-    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_TEMPERATURE")]
-    temperature: f32,
+    /// Temperature of the contrastive loss [default: 0.1; photos: 0.2]
+    #[arg(long, env = "SPIKELENS_TEMPERATURE")]
+    temperature: Option<f32>,
     /// Number of training pictures, the last ones, held out to choose the epoch to keep; a data set's own validation
-    /// pictures, or a tenth, if it is not Fashion-MNIST
-    #[arg(long, default_value_t = 6000, env = "SPIKELENS_VALIDATION")]
-    validation: usize,
+    /// pictures, or a tenth, if it is not Fashion-MNIST; for photos without validation pictures the last epoch is kept
+    /// [default: 6000; photos: 0]
+    #[arg(long, env = "SPIKELENS_VALIDATION")]
+    validation: Option<usize>,
     /// Only the first N training pictures; N spread evenly, if it is not Fashion-MNIST
     #[arg(long, value_name = "N", env = "SPIKELENS_LIMIT")]
     limit: Option<usize>,
+    /// Tune as `train --recipe photos` trains: on random views of pictures of any size, with AdamW and smoothed labels
+    /// [default: true for a network that takes colour, or a stretched picture]
+    #[arg(long, env = "SPIKELENS_PHOTOS")]
+    photos: Option<bool>,
+    /// Photos: weight decay of AdamW, in units of the thresholds
+    #[arg(long, default_value_t = 0.0, env = "SPIKELENS_DECAY")]
+    decay: f32,
+    /// Photos: share of all steps in which the learning rate grows to its highest
+    #[arg(long, default_value_t = 0.05, env = "SPIKELENS_WARM_UP")]
+    warm_up: f32,
+    /// Photos: share of each label that is spread over all classes
+    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_SMOOTHING")]
+    smoothing: f32,
+    /// Photos: follow the cosines among another model's embeddings of the pictures, as in training
+    #[arg(long, value_name = "NPY", env = "SPIKELENS_TEACHER")]
+    teacher: Option<PathBuf>,
+    /// Photos: weight of the loss from the teacher; the cross entropy has weight 1
+    #[arg(long, default_value_t = 1.0, env = "SPIKELENS_RELATION")]
+    relation: f32,
+    /// Photos: temperature of the loss from the teacher
+    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_RELATION_TEMPERATURE")]
+    relation_temperature: f32,
+    #[command(flatten)]
+    views: ViewOptions,
 }
 
 #[cfg(not(feature = "train"))]
@@ -82,8 +108,8 @@ impl Tune {
 
         use crate::dataset::{Request, is_fashion_mnist, lessons};
         use crate::files;
-        use crate::train::{Contrast, TrainOptions, TuneOptions, tune};
-        use crate::training::EpochProgress;
+        use crate::train::{Examples, tune_examples};
+        use crate::training::{EpochProgress, read_teacher, stored};
         use engine::chip::place::Placement;
         use engine::network::Probe;
         use engine::network::hex;
@@ -91,44 +117,36 @@ impl Tune {
 
         let bytes = files::read(&self.snn)?;
         let snn = read_snn(&bytes).with_context(|| format!("{} is refused", self.snn.display()))?;
+        let mut options = self.options(&snn.network);
+        let network = &snn.network;
         let mut lessons = lessons(
             &self.dataset,
             &Request {
-                input: Some((snn.network.input, snn.network.recipe)),
+                input: Some(stored(network.input, network.recipe)),
                 limit: self.limit,
-                validation: self.validation,
+                validation: options.training.validation,
                 tests: false,
             },
         )?;
-        if let Some(labels) = &snn.network.labels
+        if let Some(labels) = &network.labels
             && !is_fashion_mnist(&self.dataset)
         {
             lessons.of_network(labels)?;
         }
-        let (pictures, labels) = (&lessons.pictures, &lessons.labels);
-        let options = TuneOptions {
-            time_steps: self.time_steps,
-            thrift: self.thrift,
-            training: TrainOptions {
-                epochs: self.epochs,
-                seed: self.seed,
-                batch: self.batch,
-                learning_rate: self.learning_rate,
-                dropout: 0.0,
-                mirror: true,
-                shift: self.shift,
-                normalise: false,
-                contrast: Some(Contrast {
-                    weight: self.contrast,
-                    temperature: self.temperature,
-                }),
-                validation: lessons.validation,
-                threads: files::threads(),
-                ..TrainOptions::default()
-            },
+        options.training.validation = lessons.validation;
+        let pictures = &lessons.pictures;
+        let labels: Vec<Option<u8>> = lessons.labels.iter().copied().map(Some).collect();
+        let teacher = match &self.teacher {
+            None => None,
+            Some(path) => Some(read_teacher(path, &files::read(path)?, pictures.len())?),
+        };
+        let examples = Examples {
+            pictures,
+            labels: &labels,
+            teacher: teacher.as_ref(),
         };
         let mut follow = EpochProgress::new("tuning");
-        let (mut tuned, report) = tune(&snn, pictures, labels, &options, &mut |now| follow.show(&now))?;
+        let (mut tuned, report) = tune_examples(&snn, examples, &options, &mut |now| follow.show(&now))?;
         let placement = Placement::of(&tuned).context("the chip cannot hold this network")?;
         tuned.network.default_probe = Some(Probe::SpikeCount);
         tuned.network.default_time_steps = Some(self.time_steps);
@@ -155,5 +173,45 @@ impl Tune {
             self.epochs
         )?;
         Ok(())
+    }
+
+    fn options(&self, network: &engine::network::Network) -> crate::train::TuneOptions {
+        use crate::train::{AdamW, Augmentation, Contrast, Relation, TrainOptions, TuneOptions};
+        use engine::picture::Recipe;
+
+        let photos = self
+            .photos
+            .unwrap_or(network.input.channels == 3 || network.recipe == Recipe::Stretched);
+        TuneOptions {
+            time_steps: self.time_steps,
+            thrift: self.thrift,
+            training: TrainOptions {
+                epochs: self.epochs,
+                seed: self.seed,
+                batch: self.batch,
+                learning_rate: self.learning_rate,
+                dropout: 0.0,
+                mirror: !photos,
+                shift: self.shift,
+                normalise: false,
+                contrast: Some(Contrast {
+                    weight: self.contrast,
+                    temperature: self.temperature.unwrap_or(if photos { 0.2 } else { 0.1 }),
+                }),
+                augmentation: photos.then(|| self.views.over(Augmentation::mild())),
+                adam_w: photos.then_some(AdamW {
+                    decay: self.decay,
+                    warm_up: self.warm_up,
+                    average: 0.0,
+                }),
+                smoothing: if photos { self.smoothing } else { 0.0 },
+                relation: self.teacher.as_ref().map(|_| Relation {
+                    weight: self.relation,
+                    temperature: self.relation_temperature,
+                }),
+                validation: self.validation.unwrap_or(if photos { 0 } else { 6_000 }),
+                threads: crate::files::threads(),
+            },
+        }
     }
 }

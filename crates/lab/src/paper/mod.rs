@@ -181,7 +181,7 @@ impl Run<'_> {
     fn train(&mut self, name: &str, seed: u64) -> Result<()> {
         let path = self.ann_path(name, seed);
         let training = Training::of_the_paper(name, self.dataset, &path, self.plan.course, seed);
-        let provenance = training.provenance("Fashion-MNIST", &training.options, self.data.train.len());
+        let provenance = training.provenance("Fashion-MNIST", self.data.train.len());
         let kept = self.ann(name, seed).is_ok_and(|(ann, _)| {
             let said = ann.network.trained_with.unwrap_or_default();
             said.starts_with(&provenance)

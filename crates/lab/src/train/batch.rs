@@ -250,6 +250,14 @@ impl<'run, L: Learner> Data<'run, L> {
         })
     }
 
+    /// Sources of some of the first `training` pictures, evenly spread.
+    pub(super) fn sample(&self, training: usize) -> Result<Vec<Tensor>, TrainError> {
+        let step = training.div_ceil(self.settling).max(1);
+        let chosen: Vec<usize> = (0..training).step_by(step).collect();
+        let parts = chosen.par_chunks(PART);
+        parts.map(|part| self.source(part, None)).collect()
+    }
+
     /// The accuracy on those of the pictures `chosen` that have a label, 0 to 1; `None` if there are none.
     pub(super) fn accuracy(
         &self,

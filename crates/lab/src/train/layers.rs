@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor, Var, bail};
-use rayon::prelude::*;
 
 use super::clip::Clip;
 use super::learner::{Learner, Mode, Passed};
 use super::noise::View;
-use super::normalise::{Normalise, Statistics, affine};
+use super::normalise::Normalise;
 use super::options::TrainError;
 use super::order::parameters_of;
 use super::pooling::Pooling;
@@ -39,7 +38,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// The same connection without ReLU.
-    fn driven(&self) -> Self {
+    pub(super) fn driven(&self) -> Self {
         Self {
             rectified: false,
             ..self.clone()
@@ -131,7 +130,7 @@ impl CustomOp3 for Connection {
 }
 
 #[derive(Debug, Clone)]
-enum Operation {
+pub(super) enum Operation {
     Connection(Connection),
     Pooling(Pooling),
 }
@@ -139,10 +138,10 @@ enum Operation {
 /// A network as operations, in order.
 #[derive(Debug)]
 pub(super) struct Layers {
-    network: Network,
-    operations: Vec<Operation>,
+    pub(super) network: Network,
+    pub(super) operations: Vec<Operation>,
     /// Whether the input of hidden layers is normalised during training.
-    normalised: bool,
+    pub(super) normalised: bool,
     /// Whether the classifier's input is spared from dropout.
     spares_classifier: bool,
 }
@@ -195,14 +194,14 @@ impl Layers {
     }
 
     /// The values of layer `layer`, clipped and quantised.
-    fn clip(&self, flow: &Tensor, ceilings: &Tensor, layer: usize) -> Result<Tensor> {
+    pub(super) fn clip(&self, flow: &Tensor, ceilings: &Tensor, layer: usize) -> Result<Tensor> {
         let levels = self.clipped().map_or(1, |clipped| clipped.levels);
         // At most 1,024, which f32 represents exactly.
         let levels = levels as f32;
         flow.apply_op2(ceilings, Clip { layer, levels })
     }
 
-    fn clipped(&self) -> Option<&Clipped> {
+    pub(super) fn clipped(&self) -> Option<&Clipped> {
         match &self.network.activation {
             Activation::Relu => None,
             Activation::Clipped(clipped) => Some(clipped),
@@ -210,7 +209,7 @@ impl Layers {
     }
 
     /// Layers with weights, except for the classifier.
-    fn hidden(&self) -> impl Iterator<Item = &Layer> {
+    pub(super) fn hidden(&self) -> impl Iterator<Item = &Layer> {
         let last = self.network.layers.len() - 1;
         let weighted = |layer: &&Layer| !matches!(layer.kind, Kind::AvgPool2d { .. });
         self.network.layers[..last].iter().filter(weighted)
@@ -374,76 +373,15 @@ impl Learner for Layers {
         })
     }
 
-    /// Folds the normalisation into the weights and biases, layer by layer, with the statistics of `sample`.
     fn settle(
         &self,
         parameters: &[Vec<f32>],
         sample: impl FnOnce() -> std::result::Result<Vec<Tensor>, TrainError>,
     ) -> std::result::Result<Vec<Vec<f32>>, TrainError> {
-        let mut settled = parameters.to_vec();
         if !self.normalised {
-            return Ok(settled);
+            return Ok(parameters.to_vec());
         }
-        let shapes = self.parameter_shapes();
-        let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
-        let ceilings = parameters
-            .last()
-            .map(|ceilings| tensor(ceilings, &[ceilings.len()]))
-            .transpose()?;
-        let scales = self.scales(parameters).to_vec();
-        let last = self.network.layers.len() - 1;
-        let mut flows = sample()?;
-        let mut pair = 0;
-        for (index, operation) in self.operations[..last].iter().enumerate() {
-            let connection = match operation {
-                Operation::Pooling(pooling) => {
-                    let pool = |flow: &Tensor| flow.apply_op1(pooling.clone());
-                    flows = flows.par_iter().map(pool).collect::<Result<_>>()?;
-                    None
-                }
-                Operation::Connection(connection) => Some(connection),
-            };
-            if let Some(connection) = connection {
-                let (at_weights, at_bias) = (2 * pair, 2 * pair + 1);
-                let channels = settled[at_bias].len();
-                let weights = tensor(&settled[at_weights], &shapes[at_weights])?;
-                let none = tensor(&vec![0.0; channels], &[channels])?;
-                let driven: Vec<Tensor> = flows
-                    .par_iter()
-                    .map(|flow| flow.apply_op3(&weights, &none, connection.driven()))
-                    .collect::<Result<_>>()?;
-                let mut statistics: Option<Statistics> = None;
-                for part in &driven {
-                    let of_part = read(part, |part| Statistics::of(part, channels))?;
-                    match &mut statistics {
-                        None => statistics = Some(of_part),
-                        Some(statistics) => statistics.add(&of_part),
-                    }
-                }
-                let Some(statistics) = statistics else {
-                    return Ok(settled);
-                };
-                let (factors, added) = affine(&statistics, &scales[pair], &settled[at_bias]);
-                for row in settled[at_weights].chunks_exact_mut(channels) {
-                    for (weight, factor) in row.iter_mut().zip(&factors) {
-                        *weight *= factor;
-                    }
-                }
-                settled[at_bias] = added;
-                let weights = tensor(&settled[at_weights], &shapes[at_weights])?;
-                let bias = tensor(&settled[at_bias], &[channels])?;
-                flows = flows
-                    .par_iter()
-                    .map(|flow| flow.apply_op3(&weights, &bias, connection.clone()))
-                    .collect::<Result<_>>()?;
-                pair += 1;
-            }
-            if let Some(ceilings) = ceilings.as_ref().filter(|_| self.clipped().is_some()) {
-                let clip = |flow: &Tensor| self.clip(flow, ceilings, index);
-                flows = flows.par_iter().map(clip).collect::<Result<_>>()?;
-            }
-        }
-        Ok(settled)
+        self.fold(&mut parameters.to_vec(), sample()?, &[])
     }
 
     fn constrain(&self, parameters: &mut [Vec<f32>]) {

@@ -11,6 +11,7 @@ mod clip;
 mod contrastive;
 mod cosines;
 mod fit;
+mod fold;
 mod layers;
 mod learner;
 mod noise;
@@ -61,11 +62,12 @@ pub fn train(
         labels: &labels,
         teacher: None,
     };
-    train_examples(architecture, examples, options, progress)
+    let (ann, report, _) = train_examples(architecture, examples, None, options, progress)?;
+    Ok((ann, report))
 }
 
 /// Trains `architecture` on `examples`: to classify those that have a label, and to relate all of them as the teacher
-/// does where there is one.
+/// does where there is one. Layers of `start` that fit are where it starts from; their names are returned.
 ///
 /// The epoch with the highest validation accuracy is kept; on a tie the last one, which had the lowest learning rate.
 /// With averaged parameters ([`AdamW`]) it is the last one.
@@ -76,20 +78,28 @@ pub fn train(
 pub fn train_examples(
     architecture: &Network,
     examples: Examples<'_>,
+    start: Option<&Ann>,
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(Ann, Report), TrainError> {
+) -> Result<(Ann, Report, Vec<String>), TrainError> {
     let layers = Layers::new(architecture)
         .normalised(options.normalise)
         .dropped_before_the_embedding_only(options.augmentation.is_some());
     let mut random = Random::new(options.seed);
-    let first = layers.first_parameters(&mut random);
+    let mut first = layers.first_parameters(&mut random);
     check_examples(architecture, examples, options)?;
     let data = Data::new(&layers, architecture, examples, options);
+    let taken = match start {
+        Some(start) => {
+            let training = examples.pictures.len() - options.validation;
+            layers.start_from(start, &mut first, data.sample(training)?)?
+        }
+        None => Vec::new(),
+    };
     let (parameters, report) = fit(&data, first, random, options, progress)?;
     let ann = Ann {
         network: layers.network_of(&parameters),
         parameters: layers.parameters_of(&parameters),
     };
-    Ok((ann, report))
+    Ok((ann, report, taken))
 }

@@ -1,4 +1,5 @@
 mod metric;
+mod photos;
 mod tune;
 
 use candle_core::{DType, Device, Tensor, Var};

@@ -26,6 +26,20 @@ pub enum NpyError {
         /// The `descr` found.
         found: String,
     },
+    /// The items of embeddings have another type.
+    #[error(
+        "the .npy file has {found} items, embeddings must be float32 or float64; convert with .astype('float32')"
+    )]
+    FloatType {
+        /// The `descr` found.
+        found: String,
+    },
+    /// Embeddings with another number of axes than 2.
+    #[error("the .npy file has {} axes {found:?}, embeddings must have [pictures, dimensions]", found.len())]
+    Rows {
+        /// The shape found.
+        found: Vec<usize>,
+    },
     /// The first axis runs fastest.
     #[error(
         "the .npy file is in Fortran order, pixels must be in C order; \

@@ -118,3 +118,50 @@ proptest! {
         let _ = pictures(&bytes);
     }
 }
+
+fn floats(descr: &str, order: &str, shape: &str, items: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+    npy(&header, items)
+}
+
+#[test]
+fn float_rows_are_read_in_either_size_and_order() {
+    let items: Vec<u8> = [1.5f32, -2.0, f32::NAN, 4.0, 5.0, 6.0]
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    let found = rows(&floats("<f4", "False", "(2, 3)", &items)).unwrap();
+    assert_eq!(found.dim(), (2, 3));
+    assert_eq!((found[[0, 1]], found[[1, 0]]), (-2.0, 4.0));
+    assert!(found[[0, 2]].is_nan());
+    let found = rows(&floats("<f4", "True", "(3, 2)", &items)).unwrap();
+    assert_eq!((found[[1, 0]], found[[0, 1]]), (-2.0, 4.0));
+    let wide: Vec<u8> = [0.25f64, 1e300]
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    assert_eq!(
+        rows(&floats("<f8", "False", "(1, 2)", &wide)).unwrap(),
+        array![[0.25, f32::INFINITY]]
+    );
+}
+
+#[test]
+fn what_is_no_array_of_float_rows_is_refused() {
+    let items = [0; 16];
+    let found = |descr, shape| rows(&floats(descr, "False", shape, &items)).unwrap_err();
+    assert_eq!(
+        found("<i4", "(2, 2)"),
+        NpyError::FloatType {
+            found: "<i4".to_owned()
+        }
+    );
+    assert_eq!(found("<f4", "(4,)"), NpyError::Rows { found: vec![4] });
+    assert_eq!(found("<f4", "(0, 4)"), NpyError::Empty { found: vec![0, 4] });
+    assert!(matches!(found("<f4", "(2, 3)"), NpyError::Truncated { .. }));
+    assert!(matches!(found("<f4", "(1, 2)"), NpyError::Trailing { .. }));
+    assert!(matches!(
+        found("<f8", "(4611686018427387904, 4)"),
+        NpyError::Truncated { .. }
+    ));
+}
