@@ -1,7 +1,7 @@
 //! Random views of photos: crops, rotations, mirroring, colours and erased rectangles.
 //!
 //! A view is drawn from a picture that is stored larger than the network's input, so that a crop is still sharp. What
-//! lies outside of the picture is its reflection. The parameters of R1 in `docs/photos-recipe.md` are the defaults.
+//! lies outside of the picture is its reflection. The defaults are those of `docs/photo-network.md`.
 
 use serde::Serialize;
 
