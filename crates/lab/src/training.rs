@@ -168,6 +168,7 @@ impl Training {
                 limit: self.limit,
                 validation: self.options.validation,
                 tests: true,
+                taught: self.teacher.is_some(),
             },
         )?;
         let Lessons {
@@ -179,7 +180,6 @@ impl Training {
             tests,
             test_labels,
         } = lessons;
-        let labels: Vec<Option<u8>> = labels.into_iter().map(Some).collect();
         let options = TrainOptions {
             validation,
             ..self.options.clone()
@@ -276,13 +276,14 @@ impl Training {
                     height: self.side,
                     width: self.side,
                 };
-                let name = architecture::with_classes(name, classes.len());
+                let name = architecture::with_classes(name, classes.len().max(1));
                 let mut network = architecture::parse_metric(&name, input, self.levels)?;
                 network.recipe = picture::Recipe::Stretched;
                 network
             }
         };
-        if network.classes() != classes.len() {
+        // Without labels, only a teacher is followed; a classifier there must be.
+        if network.classes() != classes.len().max(1) {
             bail!(
                 "--architecture {name} ends in {} classes, the data set has {}: {}",
                 network.classes(),
@@ -290,7 +291,7 @@ impl Training {
                 classes.join(", ")
             );
         }
-        network.labels = Some(classes.to_vec());
+        network.labels = (!classes.is_empty()).then(|| classes.to_vec());
         Ok(network)
     }
 

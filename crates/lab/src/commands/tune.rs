@@ -126,6 +126,7 @@ impl Tune {
                 limit: self.limit,
                 validation: options.training.validation,
                 tests: false,
+                taught: self.teacher.is_some(),
             },
         )?;
         if let Some(labels) = &network.labels
@@ -135,14 +136,14 @@ impl Tune {
         }
         options.training.validation = lessons.validation;
         let pictures = &lessons.pictures;
-        let labels: Vec<Option<u8>> = lessons.labels.iter().copied().map(Some).collect();
+        let labels = &lessons.labels;
         let teacher = match &self.teacher {
             None => None,
             Some(path) => Some(read_teacher(path, &files::read(path)?, pictures.len())?),
         };
         let examples = Examples {
             pictures,
-            labels: &labels,
+            labels,
             teacher: teacher.as_ref(),
         };
         let mut follow = EpochProgress::new("tuning");

@@ -31,9 +31,12 @@ pub struct Request {
     pub validation: usize,
     /// Whether test pictures are read.
     pub tests: bool,
+    /// Whether a teacher has a row for each training picture: all of them stay in the data set's order, those without a
+    /// label too, and none is held out.
+    pub taught: bool,
 }
 
-/// Labelled pictures to train with.
+/// Pictures to train with.
 #[derive(Debug)]
 pub struct Lessons {
     /// The data set's name.
@@ -41,8 +44,8 @@ pub struct Lessons {
     pub classes: Vec<String>,
     /// Training pictures, then those to hold out.
     pub pictures: Vec<Picture>,
-    /// Indices into `classes`; as many as there are pictures.
-    pub labels: Vec<u8>,
+    /// Indices into `classes`, `None` without a label; as many as there are pictures.
+    pub labels: Vec<Option<u8>>,
     /// The number of pictures, the last ones, to hold out.
     pub validation: usize,
     /// Empty if the data set has none.
@@ -61,15 +64,20 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
     }
     let listing = Listing::open(path)?;
     let (input, recipe) = request.input.unwrap_or((PHOTO_INPUT, Recipe::Plain));
-    let tests = (Part::Test, None);
-    let parts = [(Part::Train, request.limit), (Part::Validation, None), tests];
+    let mut parts = vec![(Part::Train, request.limit)];
+    if !request.taught {
+        parts.push((Part::Validation, None));
+    }
+    if request.tests {
+        parts.push((Part::Test, None));
+    }
     let read = read(
         &listing,
         &Wanted {
             input,
             recipe,
-            parts: &parts[..if request.tests { 3 } else { 2 }],
-            labelled: true,
+            parts: &parts,
+            labelled: !request.taught,
         },
     )?;
     read.left_out.tell();
@@ -85,7 +93,7 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
         bail!("{name} has {} classes; training takes at most 256", classes.len());
     }
     let (mut pictures, mut labels, mut held_out) = (Vec::new(), Vec::new(), validation.pictures.len());
-    if held_out > 0 {
+    if held_out > 0 || request.taught {
         for set in [train, validation] {
             labels.extend(bytes(&set)?);
             pictures.extend(set.pictures);
@@ -111,9 +119,17 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
         labels.extend(order.iter().map(|&index| known[index]));
         pictures.extend(order.iter().map(|&index| train.pictures[index].clone()));
     }
+    // A test needs a label; training does not.
+    let (mut tests, mut test_labels) = (Vec::new(), Vec::new());
+    for (picture, label) in test.pictures.iter().zip(bytes(&test)?) {
+        if let Some(label) = label {
+            tests.push(picture.clone());
+            test_labels.push(label);
+        }
+    }
     Ok(Lessons {
-        test_labels: bytes(&test)?,
-        tests: test.pictures,
+        test_labels,
+        tests,
         validation: held_out,
         name,
         classes,
@@ -138,17 +154,19 @@ fn of_fashion_mnist(path: &Path, request: &Request) -> Result<Lessons> {
         name: "Fashion-MNIST".to_owned(),
         classes: CLASS_NAMES.map(str::to_owned).to_vec(),
         pictures,
-        labels,
+        labels: labels.into_iter().map(Some).collect(),
         validation: request.validation,
         tests,
         test_labels,
     })
 }
 
-/// The labels of a set; pictures without one were left out.
-fn bytes(set: &Set) -> Result<Vec<u8>> {
-    let each = set.labels.iter().flatten();
-    each.map(|&label| u8::try_from(label).map_err(|_| anyhow!("class {label} is above 255")))
+/// The labels of a set.
+fn bytes(set: &Set) -> Result<Vec<Option<u8>>> {
+    let byte = |label: usize| u8::try_from(label).map_err(|_| anyhow!("class {label} is above 255"));
+    set.labels
+        .iter()
+        .map(|label| label.map(byte).transpose())
         .collect()
 }
 
@@ -170,7 +188,7 @@ impl Lessons {
                 ),
             }
         }
-        for label in self.labels.iter_mut().chain(&mut self.test_labels) {
+        for label in self.labels.iter_mut().flatten().chain(&mut self.test_labels) {
             *label = known[usize::from(*label)];
         }
         labels.clone_into(&mut self.classes);

@@ -366,6 +366,7 @@ fn lessons_hold_out_the_validation_pictures_or_whole_groups() {
         limit: None,
         validation: 6000,
         tests: true,
+        taught: false,
     };
     let with = folder(&[
         ("train/a/1.png", ""),
@@ -375,11 +376,11 @@ fn lessons_hold_out_the_validation_pictures_or_whole_groups() {
     ]);
     let mut found = lessons(with.path(), &request).unwrap();
     assert_eq!((found.pictures.len(), found.validation), (4, 1));
-    assert_eq!(found.labels, [0, 1, 1, 1]);
+    assert_eq!(found.labels, [0, 1, 1, 1].map(Some));
     assert!(found.tests.is_empty());
     let other = ["b", "c", "a"].map(str::to_owned);
     found.of_network(&other).unwrap();
-    assert_eq!(found.labels, [2, 0, 0, 0]);
+    assert_eq!(found.labels, [2, 0, 0, 0].map(Some));
     let error = found.of_network(&other[..1]).unwrap_err().to_string();
     assert!(error.contains("has the class \"c\""), "{error}");
 
@@ -401,4 +402,18 @@ fn lessons_hold_out_the_validation_pictures_or_whole_groups() {
             .iter()
             .all(|one| held_out.iter().all(|other| group(one) != group(other)))
     );
+
+    // A teacher has a row for each training picture: in the data set's order, with a label or without.
+    let text =
+        "image,label,split\n9.png,a,train\n3.png,,train\n5.png,b,train\n1.png,b,validation\n7.png,,test\n";
+    std::fs::write(&path, text).unwrap();
+    let taught = Request {
+        taught: true,
+        ..request
+    };
+    let found = lessons(&path, &taught).unwrap();
+    let first = |picture: &Picture| picture.pixels()[[0, 4, 4]];
+    assert_eq!(found.pictures.iter().map(first).collect::<Vec<_>>(), [9, 3, 5]);
+    assert_eq!(found.labels, [Some(0), None, Some(1)]);
+    assert_eq!((found.validation, found.tests.len()), (0, 0));
 }
