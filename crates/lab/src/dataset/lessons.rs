@@ -117,7 +117,9 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
             bail!("{name}: all training pictures are of one group, so none can be held out");
         }
         labels.extend(order.iter().map(|&index| known[index]));
-        pictures.extend(order.iter().map(|&index| train.pictures[index].clone()));
+        // Moved, not copied: there may be gigabytes of them.
+        let mut left: Vec<Option<Picture>> = train.pictures.into_iter().map(Some).collect();
+        pictures.extend(order.iter().filter_map(|&index| left[index].take()));
     }
     // A test needs a label; training does not.
     let (mut tests, mut test_labels) = (Vec::new(), Vec::new());

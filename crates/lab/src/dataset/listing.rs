@@ -33,8 +33,8 @@ impl Listing {
     pub fn open(path: &Path) -> Result<Self> {
         if !path.exists() {
             bail!(
-                "{} does not exist; expected a Fashion-MNIST folder, a folder of class folders, or a manifest that ends \
-                 in .csv or .ndjson",
+                "{} does not exist; expected a Fashion-MNIST folder (`make dataset` fetches it), a folder of class \
+                 folders, or a manifest that ends in .csv or .ndjson",
                 path.display()
             );
         }
