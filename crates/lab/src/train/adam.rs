@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::options::{TrainError, require};
+use super::error::{TrainError, require};
 
 /// The decay rates of the mean gradient and of the mean square: the constants of Kingma and Ba.
 const KEEP_MEAN: f32 = 0.9;

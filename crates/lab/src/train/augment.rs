@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::options::{TrainError, require};
+use super::error::{TrainError, require};
 use super::random::Random;
 use engine::picture::{Picture, Shape};
 

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::augment::Augmentation;
 use super::contrastive::{Contrast, contrast};
+use super::error::TrainError;
 use super::learner::{Learner, Mode, Passed};
 use super::noise::{Noise, View, Views};
-use super::options::{Progress, TrainError, TrainOptions};
+use super::options::{Progress, TrainOptions};
 use super::relation::{Relation, Teacher, relate};
 use engine::network::{Layer, Network};
 use engine::picture::{Picture, Shape, stretch};

@@ -2,9 +2,10 @@
 
 use super::adam::{Adam, cosine};
 use super::batch::{Data, Examples, Outcome};
+use super::error::TrainError;
 use super::learner::Learner;
 use super::noise::{Dropout, Noise, Views};
-use super::options::{EpochReport, Progress, Report, TrainError, TrainOptions, check_options};
+use super::options::{EpochReport, Progress, Report, TrainOptions, check_options};
 use super::random::Random;
 use engine::network::Network;
 

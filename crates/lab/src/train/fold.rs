@@ -4,9 +4,9 @@
 use candle_core::{Device, Result as TensorResult, Tensor};
 use rayon::prelude::*;
 
+use super::error::TrainError;
 use super::layers::{Layers, Operation};
 use super::normalise::{Statistics, affine};
-use super::options::TrainError;
 use super::order::values_of;
 use super::slices::read;
 use crate::ann::Ann;

@@ -13,10 +13,10 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Tensor, Var, bail};
 
 use super::clip::Clip;
+use super::error::TrainError;
 use super::learner::{Learner, Mode, Passed};
 use super::noise::View;
 use super::normalise::Normalise;
-use super::options::TrainError;
 use super::order::parameters_of;
 use super::pooling::Pooling;
 use super::random::Random;

@@ -2,8 +2,8 @@
 
 use candle_core::{Tensor, Var};
 
+use super::error::TrainError;
 use super::noise::{Dropout, View};
-use super::options::TrainError;
 use engine::picture::Picture;
 
 /// A differentiable function from pictures to embeddings and logits, with parameters.

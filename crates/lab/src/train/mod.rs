@@ -10,6 +10,7 @@ mod batch;
 mod clip;
 mod contrastive;
 mod cosines;
+mod error;
 mod fit;
 mod fold;
 mod layers;
@@ -41,7 +42,8 @@ pub use adam::AdamW;
 pub use augment::Augmentation;
 pub use batch::Examples;
 pub use contrastive::Contrast;
-pub use options::{EpochReport, Progress, Report, TrainError, TrainOptions};
+pub use error::TrainError;
+pub use options::{EpochReport, Progress, Report, TrainOptions};
 pub use relation::{Relation, Teacher};
 pub use tune::{TuneOptions, tune, tune_examples};
 

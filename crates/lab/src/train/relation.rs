@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use serde::Serialize;
 
 use super::cosines::Cosines;
-use super::options::TrainError;
+use super::error::TrainError;
 
 /// The parameters of the relation loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -11,11 +11,12 @@ use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use ndarray::{Array1, Array2, Array4};
 
 use super::batch::{Data, Examples};
+use super::error::TrainError;
 use super::fit::{check_examples, fit};
 use super::layers::{Connection, extend_source, variables};
 use super::learner::{Learner, Mode, Passed};
 use super::noise::View;
-use super::options::{Progress, Report, TrainError, TrainOptions};
+use super::options::{Progress, Report, TrainOptions};
 use super::order::{parameters_of, values_of};
 use super::pooling::Pooling;
 use super::random::Random;
