@@ -130,7 +130,7 @@ fn page(plan: &Plan, outcome: &Outcome, tables: &[Table; 8]) -> Result<String> {
     writeln!(
         out,
         "The paper gives channel counts alone. Kernels, strides and paddings are our choice, one for each depth \
-         (`src/network/architecture.rs`):\n\n{layouts}"
+         (`crates/lab/src/ann/architecture.rs`):\n\n{layouts}"
     )?;
     writeln!(
         out,
