@@ -62,7 +62,9 @@ impl Service {
             let (positive, negative) = embeddings.split_at(liked);
             vec![direction(positive, negative)]
         };
-        let mut found = self.search_stored(ids, query, wide, clock).await?;
+        let mut found = self
+            .search_stored(ids, query, wide, diversity != 0.0, clock)
+            .await?;
         found.matches = varied(found.matches, k, diversity);
         Ok(found)
     }
@@ -85,7 +87,7 @@ impl Service {
             }
             embeddings
         };
-        self.search_stored(vec![id], query, options, clock).await
+        self.search_stored(vec![id], query, options, false, clock).await
     }
 
     /// Searches with the vectors that `query` computes from the embeddings of the products `ids`, which are excluded from
@@ -95,6 +97,7 @@ impl Service {
         ids: Vec<String>,
         query: impl Fn(&[Vec<Vec<i32>>]) -> Vec<Vec<i32>>,
         options: SearchOptions,
+        with_embeddings: bool,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
@@ -108,7 +111,7 @@ impl Service {
                 embeddings: query(&embeddings),
                 without: ids.clone(),
                 options: options.clone(),
-                with_embeddings: true,
+                with_embeddings,
             };
             let matches = self.nearest(search, clock, &mut spent).await?;
             Ok((matches, spent))

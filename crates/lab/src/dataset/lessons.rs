@@ -123,9 +123,10 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
     }
     // A test needs a label; training does not.
     let (mut tests, mut test_labels) = (Vec::new(), Vec::new());
-    for (picture, label) in test.pictures.iter().zip(bytes(&test)?) {
+    let known = bytes(&test)?;
+    for (picture, label) in test.pictures.into_iter().zip(known) {
         if let Some(label) = label {
-            tests.push(picture.clone());
+            tests.push(picture);
             test_labels.push(label);
         }
     }

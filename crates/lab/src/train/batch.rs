@@ -269,8 +269,7 @@ impl<'run, L: Learner> Data<'run, L> {
         if labelled == 0 {
             return Ok(None);
         }
-        let variables = self.learner.variables(parameters)?;
-        let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
+        let parameters = self.learner.constants(parameters)?;
         let hits: Vec<usize> = chosen
             .par_chunks(PART)
             .map(|part| {

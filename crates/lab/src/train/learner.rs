@@ -11,6 +11,12 @@ pub(super) trait Learner: Sync {
     /// The parameters as variables of the computation graph.
     fn variables(&self, parameters: &[Vec<f32>]) -> Result<Vec<Var>, TrainError>;
 
+    /// As [`Learner::variables`], for a forward pass without gradients.
+    fn constants(&self, parameters: &[Vec<f32>]) -> Result<Vec<Tensor>, TrainError> {
+        let variables = self.variables(parameters)?;
+        Ok(variables.iter().map(Var::as_detached_tensor).collect())
+    }
+
     /// Views of pictures, as [`Learner::forward`] takes them.
     fn source(&self, pictures: &[(&Picture, View)]) -> Result<Tensor, TrainError>;
 

@@ -2,7 +2,7 @@ mod metric;
 mod photos;
 mod tune;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 
 use super::batch::Data;
 use super::learner::{Learner, Mode};
@@ -188,12 +188,7 @@ fn the_layers_compute_what_the_forward_pass_of_ann_computes() {
     for bias in values.iter_mut().skip(1).step_by(2).flatten() {
         *bias = random.unit() - 0.5;
     }
-    let parameters: Vec<Tensor> = layers
-        .variables(&values)
-        .unwrap()
-        .iter()
-        .map(Var::as_detached_tensor)
-        .collect();
+    let parameters = layers.constants(&values).unwrap();
     let chosen: Vec<usize> = (0..pictures.len()).collect();
     let logits = layers
         .forward(&parameters, data.source(&chosen, None).unwrap(), Mode::Settled)
@@ -250,15 +245,24 @@ fn gradients_agree_with_differences_of_the_loss() {
                 at(&moved).0.loss / 12.0
             };
             let difference = (loss(2e-3) - loss(-2e-3)) / 4e-3;
-            let gradient = f64::from(gradients[index]);
-            // A difference may step over the corner of a ReLU, hence the generous absolute part.
-            let allowed = 2e-3 + 0.02 * gradient.abs();
-            assert!(
-                (difference - gradient).abs() < allowed,
-                "tensor {tensor} [{index}]: {difference} {gradient}"
+            assert_gradient(
+                gradients[index],
+                difference,
+                &format!("tensor {tensor} [{index}]"),
             );
         }
     }
+}
+
+/// Checks a gradient against a difference of the loss.
+fn assert_gradient(gradient: f32, difference: f64, what: &str) {
+    let gradient = f64::from(gradient);
+    // A difference may step over the corner of a ReLU, hence the generous absolute part.
+    let allowed = 2e-3 + 0.02 * gradient.abs();
+    assert!(
+        (difference - gradient).abs() < allowed,
+        "{what}: {difference} {gradient}"
+    );
 }
 
 #[test]

@@ -132,12 +132,7 @@ fn forward_is_the_chip_s_arithmetic_spike_for_spike() {
         let data = Data::new(&tuner, &snn.network, examples(&pictures, &labels), &options());
         let values = tuner.first_parameters();
         assert_eq!(tuner.snn_of(&values), snn);
-        let parameters: Vec<Tensor> = tuner
-            .variables(&values)
-            .unwrap()
-            .iter()
-            .map(Var::as_detached_tensor)
-            .collect();
+        let parameters = tuner.constants(&values).unwrap();
         let chosen: Vec<usize> = (0..pictures.len()).collect();
         let passed = tuner
             .forward(&parameters, data.source(&chosen, None).unwrap(), Mode::Settled)
@@ -231,8 +226,7 @@ fn thrift_saves_synaptic_operations() {
         };
         let (tuned, _) = tune(&snn, &pictures, &labels, &options, &mut |_| {}).unwrap();
         let tuner = Tuner::new(&tuned, options.time_steps);
-        let variables = tuner.variables(&tuner.first_parameters()).unwrap();
-        let parameters: Vec<Tensor> = variables.iter().map(Var::as_detached_tensor).collect();
+        let parameters = tuner.constants(&tuner.first_parameters()).unwrap();
         let views: Vec<(&Picture, View)> = pictures.iter().map(|p| (p, Default::default())).collect();
         let source = tuner.source(&views).unwrap();
         let passed = tuner.forward(&parameters, source, Mode::Settled).unwrap();
