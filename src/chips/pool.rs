@@ -26,7 +26,7 @@ pub struct Pool<W> {
     backlog: Backlog,
     /// The backlog at which requests are refused.
     limit: Duration,
-    /// A job that has waited longer is refused, because the work ahead of it takes longer than estimated.
+    /// A job behind others that has waited longer is refused, because the work ahead of it takes longer than estimated.
     patience: Duration,
 }
 
@@ -38,6 +38,8 @@ pub struct Backlog(Budget);
 #[derive(Debug, Clone)]
 pub struct Admission {
     _share: Arc<Share>,
+    /// Nothing was ahead of it: what it waits for is its thread to be scheduled, not other work.
+    first: bool,
 }
 
 impl Backlog {
@@ -114,9 +116,10 @@ impl<W: 'static> Pool<W> {
     /// # Errors
     /// [`ChipError::Overloaded`] while the backlog is at its limit.
     pub fn admit(&self, estimate: Duration) -> Result<Admission, ChipError> {
+        let first = self.backlog.0.spent() == 0;
         let share = self.backlog.spend(estimate, self.limit);
         let share = Arc::new(share.ok_or(ChipError::Overloaded)?);
-        Ok(Admission { _share: share })
+        Ok(Admission { _share: share, first })
     }
 
     /// Runs a job of an admitted request on the next free worker; the job gets the time it waited.
@@ -140,7 +143,7 @@ impl<W: 'static> Pool<W> {
                 return;
             }
             let waited = queued.elapsed();
-            let result = if waited > patience {
+            let result = if waited > patience && !admission.first {
                 Err(ChipError::Overloaded)
             } else {
                 job(worker, waited)
@@ -291,6 +294,16 @@ mod tests {
             1,
             "it never ran"
         );
+    }
+
+    #[tokio::test]
+    async fn a_job_with_nothing_ahead_of_it_is_never_refused_for_waiting() {
+        // Far less than it takes a thread to wake up.
+        let pool = pool(Duration::from_nanos(1));
+        for expected in 1..=20 {
+            let count = |worker: &mut u32, _: Duration| Ok(number(worker));
+            assert_eq!(run(&pool, MOMENT, soon(), count).await.unwrap(), expected);
+        }
     }
 
     #[tokio::test]
