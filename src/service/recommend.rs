@@ -106,6 +106,8 @@ impl Service {
             let mut spent = Spent::default();
             let embeddings = self.catalogue.embeddings_of(ids.clone());
             let (origin, embeddings) = clock.limit(embeddings).await?;
+            // Before the search: whoever adopts the next embeddings meanwhile did not make these.
+            let maker = self.maker();
             let search = Nearest {
                 origin,
                 embeddings: query(&embeddings),
@@ -114,9 +116,9 @@ impl Service {
                 with_embeddings,
             };
             let matches = self.nearest(search, clock, &mut spent).await?;
-            Ok((matches, spent))
+            Ok((matches, maker, spent))
         };
-        let (matches, spent) = match once().await {
+        let (matches, maker, spent) = match once().await {
             // The next embeddings were adopted in between, which happens at most once while a server runs.
             Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => once().await?,
             found => found?,
@@ -124,7 +126,7 @@ impl Service {
         Ok(Found {
             matches,
             embedded: None,
-            maker: self.maker(),
+            maker,
             times: clock.times(spent),
         })
     }
