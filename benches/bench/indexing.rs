@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use engine::chip::cost::CostModel;
 use engine::model::Model;
+use engine::model::built_in::BuiltIn;
 use engine::neighbours::Neighbours;
 use engine::picture::{DecodeLimits, Picture};
 use serde::Serialize;
@@ -93,7 +94,7 @@ pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Inde
         std::fs::remove_dir_all(data).with_context(|| format!("{} cannot be removed", data.display()))?;
     }
     let cpus = cpus()?;
-    let model = Arc::new(Model::read(Model::SHIPPED, CostModel::Loihi1Paper)?);
+    let model = Arc::new(Model::read(BuiltIn::FashionMnist.file(), CostModel::Loihi1Paper)?);
 
     eprintln!("  {} pictures through the emulators alone", pictures.len());
     let start = Instant::now();

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use engine::chip::cost::CostModel;
 use engine::embedding::is_zero;
 use engine::model::Model;
+use engine::model::built_in::BuiltIn;
 use engine::neighbours::Neighbour;
 use engine::neighbours::quality::recall;
 use engine::picture::{DecodeLimits, Mode, Picture};
@@ -63,7 +64,7 @@ pub fn measure(
     time: Duration,
 ) -> Result<Large> {
     let cpus = cpus()?;
-    let model = Arc::new(Model::read(Model::SHIPPED, CostModel::Loihi1Paper)?);
+    let model = Arc::new(Model::read(BuiltIn::FashionMnist.file(), CostModel::Loihi1Paper)?);
     let made_s = if holds(data, &model, products)? {
         None
     } else {

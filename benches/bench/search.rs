@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
+use engine::model::built_in::BuiltIn;
 use engine::neighbours::Neighbour;
 use engine::neighbours::quality::recall;
 use engine::picture::{DecodeLimits, Picture};
@@ -57,7 +58,7 @@ impl Kind {
 }
 
 pub fn measure(data: &Path, pictures: &[Picture]) -> Result<Search> {
-    let model = Arc::new(Model::read(Model::SHIPPED, CostModel::Loihi1Paper)?);
+    let model = Arc::new(Model::read(BuiltIn::FashionMnist.file(), CostModel::Loihi1Paper)?);
     let opened = Opened::load(data, &model)?;
     let options = RunOptions::of(&model);
     let mut embedder = Embedder::new(Arc::clone(&model), DecodeLimits::default());

@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{files, progress};
+use super::{files, network, progress};
 use crate::chips::{Embedder, RunOptions};
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
 use engine::emulator::{Emulator, reference};
+use engine::model::built_in::Asked;
 use engine::network::{Probe, TimeSteps};
 use engine::picture::{DecodeLimits, Mode, Picture, npy};
 
@@ -26,14 +27,15 @@ enum EmbedFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   spikelens embed shoe.png bag.jpg --time-steps 16
+  spikelens embed shoe.png --model fashion-mnist
   spikelens embed pictures.npy --probe membrane --format npy --out embeddings.npy")]
 pub struct Embed {
     /// PNG, JPEG, WebP, GIF or BMP files, or .npy files of u8 pixels [c,h,w] or [n,c,h,w]
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
-    /// The SNN file [default: the built-in one]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
+    /// An SNN file, or a built-in network: photos, clothing, fashion-mnist, paper-32-64-10
+    #[arg(long, value_name = "MODEL", default_value = network::NEW.name(), env = "SPIKELENS_MODEL")]
+    model: Asked,
     /// Time steps, 1 to 1024, or auto: run each picture until its answer is settled [default: the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<Length>,
@@ -66,7 +68,7 @@ impl Embed {
         if self.trace && self.format == EmbedFormat::Npy {
             bail!("--trace cannot be written to a .npy file; use --format jsonl");
         }
-        let model = files::model(self.model.as_deref(), self.cost_model)?;
+        let model = files::model(&self.model, self.cost_model)?;
         let options = RunOptions {
             time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps().into()),
             probe: self.probe.unwrap_or(model.snn.network.probe()),
@@ -136,14 +138,14 @@ enum Which {
 /// Measure how fast this machine emulates: one thread, without loading and decoding
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  spikelens bench pictures.npy --time-steps 16")]
+  spikelens bench pictures.npy --model fashion-mnist --time-steps 16")]
 pub struct Bench {
     /// Picture files, or .npy files of u8 pixels [c,h,w] or [n,c,h,w]
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
-    /// The SNN file [default: the built-in one]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
+    /// An SNN file, or a built-in network: photos, clothing, fashion-mnist, paper-32-64-10
+    #[arg(long, value_name = "MODEL", default_value = network::NEW.name(), env = "SPIKELENS_MODEL")]
+    model: Asked,
     /// Time steps, 1 to 1024 [default: the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<TimeSteps>,
@@ -161,7 +163,7 @@ impl Bench {
     /// # Errors
     /// If a file cannot be read or a picture cannot be run, or stdout cannot be written.
     pub fn run(self) -> Result<()> {
-        let model = files::model(self.model.as_deref(), CostModel::Loihi1Paper)?;
+        let model = files::model(&self.model, CostModel::Loihi1Paper)?;
         let time_steps = self.time_steps.unwrap_or(model.snn.network.time_steps());
         let embedder = Embedder::new(std::sync::Arc::clone(&model), DecodeLimits::default());
         let mut all = Vec::new();

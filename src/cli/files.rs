@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use engine::chip::cost::CostModel;
 use engine::model::Model;
+use engine::model::built_in::{Asked, BuiltIn};
 use engine::picture::idx::{self, Labelled, Split};
 
 /// Reads a file.
@@ -54,14 +55,21 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Reads an SNN file, or the built-in one, and places it on the chip.
+/// Reads a built-in network, or an SNN file, and places it on the chip.
 ///
 /// # Errors
-/// If the file cannot be read, or is not a network that fits the chip.
-pub fn model(path: Option<&Path>, cost_model: CostModel) -> Result<Arc<Model>> {
-    let model = match path {
-        None => Model::read(Model::SHIPPED, cost_model).context("the built-in model")?,
-        Some(path) => {
+/// If there is no such file and no such name, or the file is not a network that fits the chip.
+pub fn model(asked: &Asked, cost_model: CostModel) -> Result<Arc<Model>> {
+    let model = match asked {
+        Asked::BuiltIn(network) => {
+            let read = Model::read(network.file(), cost_model);
+            read.with_context(|| format!("the built-in network {network}"))?
+        }
+        Asked::File(path) if asked.is_word() && !path.exists() => bail!(
+            "\"{asked}\" is neither a file nor the name of a built-in network: {}",
+            BuiltIn::names()
+        ),
+        Asked::File(path) => {
             Model::read(&read(path)?, cost_model).with_context(|| format!("{} is refused", path.display()))?
         }
     };

@@ -11,19 +11,19 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use self::source::Source;
 use super::runtime::runtime;
-use super::{files, progress};
+use super::{files, network, progress};
 use crate::catalogue::Catalogue;
 use crate::catalogue::manifest::Refusal;
 use crate::chips::Maker;
 use crate::progress::Progress;
 use crate::service::ingest::{IngestOptions, ingest};
-use crate::service::model_of;
 use engine::chip::cost::CostModel;
+use engine::model::built_in::{Asked, BuiltIn};
 use engine::network::{Probe, TimeSteps};
 
 /// Fill a catalogue without a server
@@ -63,9 +63,10 @@ pub struct Import {
     /// Skip products that are stored already
     #[arg(long, env = "SPIKELENS_RESUME")]
     resume: bool,
-    /// The SNN file [default: the one stored in the catalogue, else the built-in one]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
+    /// An SNN file, or a built-in network: photos, clothing, fashion-mnist, paper-32-64-10 [default: the catalogue's own;
+    /// of a new one photos, fashion-mnist for Fashion-MNIST]
+    #[arg(long, value_name = "MODEL", env = "SPIKELENS_MODEL")]
+    model: Option<Asked>,
     /// Time steps, 1 to 1024 [default: the catalogue's, else the model's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<TimeSteps>,
@@ -112,22 +113,21 @@ impl Import {
     pub fn run(self) -> Result<()> {
         let source = open(&self.source, self.limit)?;
         let given = match &self.model {
-            Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
+            Some(asked) => Some(files::model(asked, CostModel::Loihi1Paper)?),
             None => None,
         };
         let runtime = runtime()?;
         let catalogue = Catalogue::open(&self.data_dir, 1)?;
         let before = runtime.block_on(catalogue.origin())?;
-        let model = match (given, &before) {
-            (Some(given), _) => given,
-            (None, Some(before)) if runtime.block_on(catalogue.count())? > 0 => {
-                let own = model_of(&catalogue, &before.model_id, CostModel::Loihi1Paper);
-                let own = runtime.block_on(own)?;
-                own.context(
-                    "the catalogue does not contain the model of its embeddings; pass it with --model",
-                )?
+        let model = match given {
+            Some(given) => given,
+            None => {
+                let new = match files::is_fashion_mnist(&self.source) {
+                    true => BuiltIn::FashionMnist,
+                    false => network::NEW,
+                };
+                runtime.block_on(network::own(&catalogue, new, CostModel::Loihi1Paper))?
             }
-            (None, _) => files::model(None, CostModel::Loihi1Paper)?,
         };
         let maker = Maker::new(model, before.as_ref(), self.probe, self.time_steps);
         let options = IngestOptions {
@@ -154,6 +154,10 @@ impl Import {
         if let Some(skipped) = source.skipped {
             writeln!(out, "{skipped}")?;
         }
+        let network = BuiltIn::of_id(&maker.origin.model_id).filter(|network| network.is_for_photos());
+        if let Some(network) = network.filter(|_| ingested.stored > 0) {
+            suggest_own_network(network, &self.data_dir);
+        }
         if ingested.failed > 0 {
             bail!(
                 "{} products of {} could not be stored; the reasons are printed above",
@@ -163,6 +167,17 @@ impl Import {
         }
         Ok(())
     }
+}
+
+/// Says that a built-in network for photos is only a beginning.
+fn suggest_own_network(network: BuiltIn, data_dir: &Path) {
+    // stderr may be closed; nothing depends on this line.
+    let _ = writeln!(
+        std::io::stderr(),
+        "these photos are found by the built-in network {network}; `spikelens adapt --data-dir {} --out snn.safetensors` \
+         makes a network of the shop's own from them",
+        data_dir.display()
+    );
 }
 
 /// Reports a product that could not be stored, above the progress bar if there is one.

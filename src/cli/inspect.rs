@@ -3,17 +3,16 @@
 mod text;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::files;
-use super::progress;
+use super::{files, network, progress};
 use engine::chip::cost::CostModel;
 use engine::chip::draw;
 use engine::model::Model;
+use engine::model::built_in::Asked;
 use engine::model::describe::{describe, describe_chip, describe_widths};
 use engine::model::sample::{self, Membranes};
 
@@ -30,12 +29,13 @@ enum InspectFormat {
 #[command(after_help = "Examples:
   spikelens inspect snn.safetensors
   spikelens inspect snn.safetensors --format json
-  spikelens inspect snn.safetensors --format svg > chip.svg
+  spikelens inspect clothing --format svg > chip.svg
   spikelens inspect --validate
   spikelens inspect tests/golden/paper-32-64-10/snn.safetensors --fit --dataset dataset/fashion-mnist")]
 pub struct Inspect {
-    /// The SNN file [default: the built-in one]
-    model: Option<PathBuf>,
+    /// An SNN file, or a built-in network: photos, clothing, fashion-mnist, paper-32-64-10
+    #[arg(value_name = "MODEL", default_value = network::NEW.name())]
+    model: Asked,
     /// Output format
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: InspectFormat,
@@ -57,7 +57,7 @@ impl Inspect {
         if self.costs.validate {
             return lab::commands::inspect::print_validation(self.costs_as_json("--validate")?);
         }
-        let model = files::model(self.model.as_deref(), self.cost_model)?;
+        let model = files::model(&self.model, self.cost_model)?;
         #[cfg(feature = "lab")]
         if let Some(dataset) = self.costs.dataset.as_ref().filter(|_| self.costs.fit) {
             return lab::commands::inspect::print_fit(&model, dataset, self.costs_as_json("--fit")?);

@@ -11,6 +11,7 @@ mod embed;
 mod files;
 mod import;
 mod inspect;
+mod network;
 mod progress;
 mod runtime;
 mod search;

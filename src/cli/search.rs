@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::service::model_of;
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
+use engine::model::built_in::Asked;
 use engine::picture::{DecodeLimits, Mode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,9 +41,9 @@ pub struct Search {
     #[arg(long, default_value_t = 10, env = "SPIKELENS_K",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
     k: usize,
-    /// The SNN file [default: the one stored in the catalogue]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
+    /// An SNN file, or a built-in network by its name [default: the catalogue's own]
+    #[arg(long, value_name = "MODEL", env = "SPIKELENS_MODEL")]
+    model: Option<Asked>,
     /// Time steps, 1 to 1024, or auto: run until the answer is settled [default: the catalogue's]
     #[arg(long, value_name = "T", env = "SPIKELENS_TIME_STEPS")]
     time_steps: Option<Length>,
@@ -82,8 +83,8 @@ impl Search {
         let origin = runtime.block_on(catalogue.origin())?;
         let origin = origin.context("the catalogue is empty; fill it with `spikelens import`")?;
         let model = match &self.model {
-            Some(path) => {
-                let given = files::model(Some(path), self.cost_model)?;
+            Some(asked) => {
+                let given = files::model(asked, self.cost_model)?;
                 (given.id == origin.model_id).then_some(given)
             }
             None => runtime.block_on(model_of(&catalogue, &origin.model_id, self.cost_model))?,

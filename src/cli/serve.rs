@@ -15,7 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::files;
+use super::{files, network};
 use crate::catalogue::Catalogue;
 use crate::catalogue::sqlite::Sqlite;
 use crate::http::App;
@@ -24,6 +24,7 @@ use crate::http::keys::Keys;
 use crate::http::limits::Limits;
 use crate::service::{Service, ServiceOptions, Wanted};
 use engine::chip::cost::CostModel;
+use engine::model::built_in::Asked;
 use engine::network::{Probe, TimeSteps};
 use engine::picture::DecodeLimits;
 
@@ -40,9 +41,10 @@ enum LogFormat {
   spikelens serve --data-dir data --listen 127.0.0.1:9000 --chips 4
   curl --data-binary @shoe.png -H 'Content-Type: image/png' 'http://127.0.0.1:8080/v1/search?k=5'")]
 pub struct Serve {
-    /// The SNN file [default: the built-in one]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
+    /// An SNN file, or a built-in network: photos, clothing, fashion-mnist, paper-32-64-10 [default: the catalogue's own,
+    /// photos for a new one]
+    #[arg(long, value_name = "MODEL", env = "SPIKELENS_MODEL")]
+    model: Option<Asked>,
     /// The catalogue's directory; created if missing
     #[arg(long, value_name = "DIR", default_value = "data", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
@@ -149,7 +151,10 @@ impl Serve {
                 self.max_body_bytes
             );
         }
-        let model = files::model(self.model.as_deref(), self.cost_model)?;
+        let given = match &self.model {
+            Some(asked) => Some(files::model(asked, self.cost_model)?),
+            None => None,
+        };
         let options = self.service_options();
         let catalogue = self.catalogue(options.chips)?;
         let limits = self.limits();
@@ -168,11 +173,6 @@ impl Serve {
             keys = keys.is_some(),
             "configuration"
         );
-        let wanted = Wanted {
-            model,
-            probe: self.probe,
-            time_steps: self.time_steps,
-        };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             if catalogue.count().await? == 0 {
@@ -181,6 +181,15 @@ impl Serve {
                     "the catalogue is empty; fill it with `spikelens import`"
                 );
             }
+            let model = match given {
+                Some(given) => given,
+                None => network::own(&catalogue, network::NEW, self.cost_model).await?,
+            };
+            let wanted = Wanted {
+                model,
+                probe: self.probe,
+                time_steps: self.time_steps,
+            };
             let service = Service::open(catalogue, wanted, options).await?;
             let maker = service.maker();
             tracing::info!(

@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::service::check::check;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
+use engine::model::built_in::Asked;
 
 /// Verify every checksum, embedding and index entry of a catalogue
 #[derive(Debug, Args)]
@@ -24,9 +25,9 @@ pub struct Check {
     /// The catalogue's directory
     #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
     data_dir: PathBuf,
-    /// The SNN file that made the embeddings [default: the one stored in the catalogue]
-    #[arg(long, value_name = "SNN", env = "SPIKELENS_MODEL")]
-    model: Option<PathBuf>,
+    /// The network that made the embeddings: an SNN file, or a built-in one by its name [default: the catalogue's own]
+    #[arg(long, value_name = "MODEL", env = "SPIKELENS_MODEL")]
+    model: Option<Asked>,
 }
 
 /// Findings that are printed; the others are only counted.
@@ -39,7 +40,7 @@ impl Check {
     /// If the catalogue cannot be read, or anything in it is damaged.
     pub fn run(self) -> Result<()> {
         let given = match &self.model {
-            Some(path) => Some(files::model(Some(path), CostModel::Loihi1Paper)?),
+            Some(asked) => Some(files::model(asked, CostModel::Loihi1Paper)?),
             None => None,
         };
         let survey = survey(&self.data_dir)?;

@@ -110,7 +110,17 @@ impl Service {
                 let (done, total) = self.catalogue.reembedded().await?;
                 next.progress.resume(Stage::Embedding, done, total);
             }
-            None => self.catalogue.cancel_reembedding().await?,
+            None => {
+                if let Some(begun) = self.catalogue.next_origin().await? {
+                    tracing::warn!(
+                        model_id = begun.model_id,
+                        probe = %begun.probe,
+                        time_steps = begun.time_steps.get(),
+                        "the new embeddings that were begun are dropped: this server was not started for them"
+                    );
+                }
+                self.catalogue.cancel_reembedding().await?;
+            }
         }
         self.catalogue
             .load(
@@ -195,7 +205,7 @@ async fn makers(catalogue: &Catalogue, wanted: Maker) -> Result<(Maker, Option<M
     })
 }
 
-/// The model with this id: stored in the catalogue, or built in.
+/// The model with this id: stored in the catalogue, or one that is built in.
 ///
 /// # Errors
 /// If the catalogue cannot be read.

@@ -264,7 +264,7 @@ fn the_model_and_the_description_are_served() {
         .map(|layer| layer["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["input", "conv1", "conv2", "dense1", "dense2"]);
-    let inspected = run(&["inspect", "--format", "json"]);
+    let inspected = run(&["inspect", "fashion-mnist", "--format", "json"]);
     let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!(inspected["model"], model);
     let mut chip = server.get("/v1/chip").json();

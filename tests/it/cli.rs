@@ -260,7 +260,8 @@ fn an_import_goes_on_where_it_was_left() {
 #[test]
 fn bench_times_every_picture() {
     let file = npy(30);
-    let arguments = ["bench", file.path().to_str().unwrap(), "--time-steps", "4"];
+    let path = file.path().to_str().unwrap();
+    let arguments = ["bench", path, "--model", "fashion-mnist", "--time-steps", "4"];
     let text = String::from_utf8(run(&arguments).stdout).unwrap();
     assert!(
         text.contains("30 pictures, T = 4") && text.contains("p99"),

@@ -70,14 +70,14 @@ fn wrong_text(text: &str) -> Option<String> {
 
 #[test]
 fn the_drawing_in_the_documentation_is_the_program_s() {
-    let output = run(&["inspect", "--format", "svg"]);
+    let output = run(&["inspect", "fashion-mnist", "--format", "svg"]);
     assert!(output.status.success(), "{output:?}");
     let drawn = String::from_utf8(output.stdout).unwrap();
     let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/chip.svg")).unwrap();
     assert!(
         drawn == kept,
         "docs/chip.svg is not what the program draws; if the change is meant: \
-         spikelens inspect --format svg > docs/chip.svg"
+         spikelens inspect fashion-mnist --format svg > docs/chip.svg"
     );
 }
 

@@ -18,6 +18,7 @@ mod layering;
 mod limits;
 mod live;
 mod metrics;
+mod networks;
 mod openapi;
 mod page;
 mod page_refusals;

@@ -3,7 +3,7 @@
 use crate::api::catalogue;
 use crate::browser::{self, DESK, PHONE, Page};
 use crate::page::{answered, check_manners, opened, shown};
-use crate::server::Server;
+use crate::server::{GRAY, Server};
 
 const NOTICE: &str = "document.querySelector('#notice').textContent";
 
@@ -100,17 +100,17 @@ fn a_key_is_asked_for_and_kept_in_the_tab_alone() {
 
 #[test]
 fn the_page_waits_for_a_loading_catalogue_and_reports_an_empty_one() {
-    let paper = concat!(
+    let foreign = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/models/paper-32-64-10.snn.safetensors"
+        "/tests/golden/paper-32-64-10/snn.safetensors"
     );
-    let folder = catalogue(1000, &["--model", paper]);
+    let folder = catalogue(1000, &["--model", foreign]);
     // The catalogue's model is not available: not ready until everything is re-embedded, which takes a moment.
     let database = rusqlite::Connection::open(folder.path().join("catalogue.sqlite3")).unwrap();
     assert_eq!(database.execute("DELETE FROM models", []).unwrap(), 1);
     drop(database);
     browser::start();
-    let server = Server::start(folder.path(), &["--time-steps", "64"]);
+    let server = Server::start(folder.path(), &[&GRAY[..], &["--time-steps", "64"]].concat());
     let page = Page::open(&format!("http://{}/", server.address()), DESK);
     page.until("document.querySelector('#waiting').innerText.startsWith('Not ready: ')");
     page.until("performance.getEntriesByName('first-answer').length");

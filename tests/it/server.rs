@@ -25,6 +25,9 @@ pub fn run(arguments: &[&str]) -> Output {
     spikelens(arguments).output().unwrap()
 }
 
+/// The network of most tests, which use Fashion-MNIST's pictures.
+pub const GRAY: [&str; 2] = ["--model", "fashion-mnist"];
+
 /// A running server; killed when dropped.
 pub struct Server {
     child: Child,
@@ -76,12 +79,15 @@ impl Answer {
 }
 
 impl Server {
-    /// Starts a server on `data_dir` and waits until it listens.
+    /// Starts a server on `data_dir` and waits until it listens. A new catalogue takes the network [`GRAY`].
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
-        Self::start_by(spikelens(&[]), data_dir, arguments)
+        let new = !data_dir.join("catalogue.sqlite3").exists();
+        let own = ["--model", "--restore"].iter().any(|own| arguments.contains(own));
+        let gray = if new && !own { &GRAY[..] } else { &[] };
+        Self::start_by(spikelens(&[]), data_dir, &[arguments, gray].concat())
     }
 
-    /// Like [`Server::start`], through a command that passes its arguments to the executable.
+    /// Starts a server with these arguments alone, by a command that passes them to the executable.
     pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
         let data_dir = data_dir.to_str().unwrap();
         let mut child = command

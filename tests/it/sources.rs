@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::test_png;
-use crate::server::{Server, run};
+use crate::server::{GRAY, Server, run};
 
 /// The output of an import.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ fn import(source: &Path, data_dir: &Path, arguments: &[&str]) -> Said {
         "--data-dir",
         data_dir.to_str().unwrap(),
     ];
+    all.extend(GRAY);
     all.extend(arguments);
     let output = run(&all);
     Said {

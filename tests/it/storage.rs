@@ -4,7 +4,7 @@ use std::process::Command;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 
-use crate::server::{Server, run, spikelens};
+use crate::server::{GRAY, Server, run, spikelens};
 
 /// A picture of noise of a few hundred kilobytes; another one for each seed.
 fn noise(seed: u32) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn a_full_disk_is_refused_whole_and_writing_goes_on_when_there_is_room() {
         assert!(value.is_none(), "variables are only taken away");
         limited.env_remove(name);
     }
-    let server = Server::start_by(limited, folder.path(), &[]).ready();
+    let server = Server::start_by(limited, folder.path(), &GRAY).ready();
     let put = |number: u32| {
         let path = format!("/v1/products/p-{number}");
         server.ask("PUT", &path, &[("content-type", "image/png")], &noise(number))

@@ -6,7 +6,7 @@ use engine::picture::{DecodeLimits, decode};
 use serde_json::{Value, json};
 
 use crate::api::{catalogue, test_png};
-use crate::server::{Server, run};
+use crate::server::{GRAY, Server, run};
 use crate::support::shipped;
 
 fn sum<'a>(rows: impl IntoIterator<Item = &'a Value>, figure: &str) -> u64 {
@@ -103,7 +103,7 @@ fn embed_tells_a_trace_where_it_is_asked_for() {
     std::fs::write(file.path(), test_png(4)).unwrap();
     let path = file.path().to_str().unwrap();
     let line = |arguments: &[&str]| -> Value {
-        serde_json::from_slice(&run(&[&["embed", path], arguments].concat()).stdout).unwrap()
+        serde_json::from_slice(&run(&[&["embed", path], &GRAY[..], arguments].concat()).stdout).unwrap()
     };
     let traced = line(&["--trace"]);
     check(&traced);

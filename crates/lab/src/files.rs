@@ -4,10 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
+use crate::ann::Ann;
+use crate::ann::built_in;
+use crate::ann::file::read_ann;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
+use engine::model::built_in::{Asked, BuiltIn};
 
 /// Reads a file; the error names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -44,11 +48,33 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Reads an SNN file, or the built-in one, and places it on the chip.
-pub fn model(path: Option<&Path>, cost_model: CostModel) -> Result<Arc<Model>> {
-    let model = match path {
-        None => Model::read(Model::SHIPPED, cost_model).context("the model inside this program")?,
-        Some(path) => {
+/// Reads the float network of a built-in one, or an ANN file.
+pub fn ann(asked: &Asked) -> Result<Ann> {
+    match asked {
+        Asked::BuiltIn(network) => {
+            let read = read_ann(built_in::file(*network));
+            read.with_context(|| format!("the built-in float network {network}"))
+        }
+        Asked::File(path) if asked.is_word() && !path.exists() => bail!(
+            "\"{asked}\" is neither a file nor the name of a built-in network: {}",
+            BuiltIn::names()
+        ),
+        Asked::File(path) => read_ann(&read(path)?).with_context(|| format!("{} is refused", path.display())),
+    }
+}
+
+/// Reads a built-in network, or an SNN file, and places it on the chip.
+pub fn model(asked: &Asked, cost_model: CostModel) -> Result<Arc<Model>> {
+    let model = match asked {
+        Asked::BuiltIn(network) => {
+            let read = Model::read(network.file(), cost_model);
+            read.with_context(|| format!("the built-in network {network}"))?
+        }
+        Asked::File(path) if asked.is_word() && !path.exists() => bail!(
+            "\"{asked}\" is neither a file nor the name of a built-in network: {}",
+            BuiltIn::names()
+        ),
+        Asked::File(path) => {
             Model::read(&read(path)?, cost_model).with_context(|| format!("{} is refused", path.display()))?
         }
     };

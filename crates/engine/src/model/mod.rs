@@ -1,6 +1,7 @@
 //! A network that is ready to run: read, identified by its hash and placed on the chip. Submodules describe it and
 //! what a run of it did.
 
+pub mod built_in;
 pub mod describe;
 pub mod sample;
 pub mod trace;
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use self::built_in::BuiltIn;
 use self::sample::{Sample, SampleError, measure};
 use crate::chip::cost::CostModel;
 use crate::chip::place::{PlaceError, Placement};
@@ -43,9 +45,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// The built-in model, as the bytes of its file.
-    pub const SHIPPED: &'static [u8] = include_bytes!("../../../../models/fashion-mnist.snn.safetensors");
-
     /// Reads an SNN file and places the network on the chip.
     ///
     /// # Errors
@@ -63,11 +62,12 @@ impl Model {
         })
     }
 
-    /// The model with that id, if it is either the catalogue's `kept` file or the built-in one.
+    /// The model with that id, if it is either the catalogue's `kept` file or a built-in one.
     pub fn of_id(id: &str, kept: Option<&[u8]>, cost_model: CostModel) -> Option<Arc<Self>> {
-        let files = kept.into_iter().chain([Self::SHIPPED]);
-        let mut models = files.filter_map(|file| Self::read(file, cost_model).ok());
-        models.find(|model| model.id == id).map(Arc::new)
+        let read = |file| Self::read(file, cost_model).ok().filter(|model| model.id == id);
+        let found = kept.and_then(read);
+        let found = found.or_else(|| BuiltIn::of_id(id).and_then(|network| read(network.file())));
+        found.map(Arc::new)
     }
 
     /// The mean events of the sample pictures on this network; computed on first use.

@@ -4,6 +4,7 @@
 //! The network's activation follows every layer but the last. Absent: training (`crate::train`).
 
 pub mod architecture;
+pub mod built_in;
 pub mod file;
 
 use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, Axis};

@@ -1,17 +1,18 @@
 //! `evaluate`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::dataset::DATASET_HELP;
+use crate::dataset::{self, DATASET_HELP};
 use crate::evaluate::options::Evaluation;
 use crate::evaluate::protocol::QueriesFrom;
 use crate::evaluate::{measure, report, table};
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
+use engine::model::built_in::{Asked, BuiltIn};
 use engine::network::{Probe, TimeSteps};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,7 +30,7 @@ enum Format {
   spikelens evaluate --dataset dataset/fashion-mnist --time-steps 8,12,16,auto,auto:0.04 --catalogue-time-steps 16
   spikelens evaluate --dataset dataset/fashion-mnist --model a.safetensors,b.safetensors --report report
   spikelens evaluate --dataset dataset/fashion-mnist --paper
-  spikelens evaluate --dataset photos --time-steps 8 --report report
+  spikelens evaluate --dataset photos --model clothing --time-steps 8 --report report
 
 Of Fashion-MNIST, test pictures are searched among training pictures; of any other data set, its validation and test
 pictures among its training pictures, prepared for each network's input.
@@ -38,12 +39,13 @@ over the full ranking of the corpus by cosine, ties in corpus order. Classificat
 pub struct Evaluate {
     #[arg(long, value_name = "DATASET", env = "SPIKELENS_DATASET", help = DATASET_HELP)]
     dataset: PathBuf,
-    /// The ANN file [default: the built-in one, unless --model is given]
+    /// An ANN file, or a built-in network by its name [default: that of --model, if it is one built-in network]
     #[arg(long, value_name = "ANN", env = "SPIKELENS_ANN")]
-    ann: Option<PathBuf>,
-    /// The SNN files, separated by commas [default: the built-in one]
-    #[arg(long, value_name = "SNN", value_delimiter = ',', env = "SPIKELENS_MODEL")]
-    model: Vec<PathBuf>,
+    ann: Option<Asked>,
+    /// SNN files and built-in networks (photos, clothing, fashion-mnist, paper-32-64-10), separated by commas [default:
+    /// photos, or fashion-mnist for Fashion-MNIST]
+    #[arg(long, value_name = "MODEL", value_delimiter = ',', env = "SPIKELENS_MODEL")]
+    model: Vec<Asked>,
     /// Time steps, separated by commas; auto: each query runs until its answer is settled
     #[arg(
         long,
@@ -111,6 +113,24 @@ pub struct Evaluate {
     cost_model: CostModel,
 }
 
+/// The networks to evaluate: those asked for, else the built-in one for such pictures; of one built-in network the float
+/// one as well. A float network of one's own is evaluated beside the built-in one for such pictures.
+fn networks(ann: Option<Asked>, model: Vec<Asked>, dataset: &Path) -> (Option<Asked>, Vec<Asked>) {
+    let model = if model.is_empty() {
+        vec![Asked::BuiltIn(match dataset::is_fashion_mnist(dataset) {
+            true => BuiltIn::FashionMnist,
+            false => BuiltIn::Photos,
+        })]
+    } else {
+        model
+    };
+    let ann = ann.or_else(|| match model.as_slice() {
+        [one @ Asked::BuiltIn(_)] => Some(one.clone()),
+        _ => None,
+    });
+    (ann, model)
+}
+
 impl Evaluate {
     pub fn run(self) -> Result<()> {
         if self.paper {
@@ -123,10 +143,11 @@ impl Evaluate {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("--report: {} cannot be created", folder.display()))?;
         }
+        let (ann, model) = networks(self.ann, self.model, &self.dataset);
         let options = Evaluation {
             dataset: self.dataset,
-            ann: self.ann,
-            model: self.model,
+            ann,
+            model,
             time_steps: self.time_steps,
             catalogue_time_steps: self.catalogue_time_steps,
             probe: self.probe,

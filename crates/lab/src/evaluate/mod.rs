@@ -12,36 +12,24 @@ pub mod report;
 pub mod row;
 pub mod table;
 
-use std::path::Path;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-
-use crate::ann::Ann;
-use crate::ann::file::read_ann;
 use crate::{files, progress};
 use engine::embedding::stopping::Length;
 use engine::model::Model;
+use engine::model::built_in::Asked;
 use measured::{Measured, Named};
 use options::Evaluation;
 use protocol::QueriesFrom;
 use reading::Reading;
 use row::Row;
 
-/// The float network from which the built-in model was converted.
-const SHIPPED_ANN: &[u8] = include_bytes!("../../../../models/fashion-mnist.ann.safetensors");
-
 /// Measures the float network and every spiking one, in that order.
 ///
 /// # Errors
 /// If a file cannot be read, the data set is too small, or its pictures cannot be prepared for a network.
 pub fn measure(options: &Evaluation) -> Result<Measured> {
-    let ann = match &options.ann {
-        Some(path) => {
-            Some(read_ann(&files::read(path)?).with_context(|| format!("{} is refused", path.display()))?)
-        }
-        None if options.model.is_empty() => Some(shipped_ann()?),
-        None => None,
-    };
+    let ann = options.ann.as_ref().map(files::ann).transpose()?;
     let models = models(options)?;
     let networks = ann.iter().map(|ann| &ann.network);
     let networks = networks.chain(models.iter().map(|named| &named.model.snn.network));
@@ -93,31 +81,33 @@ pub fn measure(options: &Evaluation) -> Result<Measured> {
     })
 }
 
-/// Reads the models. Labels are file names, or paths if file names are not unique.
+/// Reads the models. Labels are names: of built-in networks, of files, or paths if file names are not unique.
 fn models(options: &Evaluation) -> Result<Vec<Named>> {
-    if options.model.is_empty() {
-        let model = files::model(None, options.cost_model)?;
-        let label = model.snn.network.name.clone();
-        return Ok(vec![Named { label, model }]);
-    }
-    let short = |path: &Path| {
+    let short = |asked: &Asked| {
+        let Asked::File(path) = asked else {
+            return asked.to_string();
+        };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let name = name.strip_suffix(".safetensors").unwrap_or(&name);
         name.strip_suffix(".snn").unwrap_or(name).to_owned()
     };
-    let alone = |label: &String| options.model.iter().filter(|path| short(path) == *label).count() == 1;
+    let alone = |label: &String| {
+        options
+            .model
+            .iter()
+            .map(short)
+            .filter(|other| other == label)
+            .count()
+            == 1
+    };
     options
         .model
         .iter()
-        .map(|path| {
-            let model = files::model(Some(path), options.cost_model)?;
-            let label = Some(short(path)).filter(alone);
-            let label = label.unwrap_or_else(|| path.display().to_string());
+        .map(|asked| {
+            let model = files::model(asked, options.cost_model)?;
+            let label = Some(short(asked)).filter(alone);
+            let label = label.unwrap_or_else(|| asked.to_string());
             Ok(Named { label, model })
         })
         .collect()
-}
-
-fn shipped_ann() -> Result<Ann> {
-    read_ann(SHIPPED_ANN).context("the ANN inside this program")
 }

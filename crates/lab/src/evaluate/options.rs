@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::protocol::QueriesFrom;
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
+use engine::model::built_in::Asked;
 use engine::network::{Probe, TimeSteps};
 
 /// What is evaluated, and on what.
@@ -12,10 +13,10 @@ use engine::network::{Probe, TimeSteps};
 pub struct Evaluation {
     /// The data set, as `crate::dataset` reads it.
     pub dataset: PathBuf,
-    /// The float network's file; the shipped one if both this and `model` are absent.
-    pub ann: Option<PathBuf>,
-    /// The spiking networks' files; empty: the shipped one.
-    pub model: Vec<PathBuf>,
+    /// The float network.
+    pub ann: Option<Asked>,
+    /// The spiking networks.
+    pub model: Vec<Asked>,
     /// Time steps of the queries, one run each.
     pub time_steps: Vec<Length>,
     /// Time steps of the corpus; `None`: those of the queries, or the model's for queries that stop early.
@@ -46,14 +47,14 @@ impl Evaluation {
         let mut add = |option: &str, value: String| {
             command.push_str(&format!(" --{option} {value}"));
         };
-        if let Some(path) = &self.ann {
-            add("ann", path.display().to_string());
+        // Of one built-in network, the float one is evaluated as well.
+        match (&self.ann, self.model.as_slice()) {
+            (Some(ann), [model]) if ann == model && matches!(ann, Asked::BuiltIn(_)) => {}
+            (Some(ann), _) => add("ann", ann.to_string()),
+            (None, _) => {}
         }
         if !self.model.is_empty() {
-            add(
-                "model",
-                list(&self.model.iter().map(|path| path.display()).collect::<Vec<_>>()),
-            );
+            add("model", list(&self.model));
         }
         add("time-steps", list(&self.time_steps));
         if let Some(steps) = self.catalogue_time_steps {
