@@ -21,6 +21,7 @@ mod metrics;
 mod networks;
 mod openapi;
 mod page;
+mod page_colour;
 mod page_refusals;
 mod products;
 mod reembedding;

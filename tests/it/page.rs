@@ -158,6 +158,7 @@ fn a_drawing_is_searched_stroke_by_stroke_by_hand_and_by_keyboard() {
     let folder = catalogue(60, &[]);
     let server = Server::start(folder.path(), &[]).ready();
     let page = opened(&server, DESK);
+    page.until("!document.querySelector('#draw').hidden");
     page.click("#draw");
     // A pair of trousers: a waist and two legs.
     answered(&page, || page.drag("#canvas", &[(0.35, 0.1), (0.65, 0.1)]));

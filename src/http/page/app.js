@@ -111,7 +111,7 @@ async function search(signal) {
 /** Shows what was found; it is on screen before the run is drawn. */
 function showFound(answer, asked) {
   const { prediction, trace } = answer;
-  at("found-title").textContent = answer.matches.length ? `Looks like: ${prediction.label}` : "Nothing found";
+  at("found-title").textContent = answer.matches.length ? likeness(prediction) : "Nothing found";
   at("took").textContent = `Answered in ${figure(answer.timing.total_ms)} ms, measured here`;
   say(answer.matches);
   list(answer.matches, asked.product?.id);
@@ -119,6 +119,9 @@ function showFound(answer, asked) {
   at("prepared").alt = "The picture as the network saw it";
   show(at("prepared"), true);
 }
+
+/** What a picture looks like; a network without labels has only numbers for its classes, which say nothing. */
+const likeness = ({ label, class: number }) => (label === String(number) ? "Products that look alike" : `Looks like: ${label}`);
 
 /** Draws the run of an answer. */
 function showRun(answer) {
@@ -276,6 +279,8 @@ async function describe() {
   const [network, ready] = await Promise.all([json("/v1/model"), json("/readyz")]);
   model = network;
   at("model").textContent = `Network ${model.name}, ${model.dimensions} values an embedding.`;
+  // Strokes are gray: a network that counts colours was not made for them.
+  show(at("draw"), model.layers[0].shape[0] === 1);
   at("server").textContent = `${whole(ready.pictures)} pictures`;
   show(at("server"), true);
 }

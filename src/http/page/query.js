@@ -58,6 +58,10 @@ function startOriginal() {
     show(image, true);
   });
   image.addEventListener("error", () => show(image, false));
+  const prepared = at("prepared");
+  prepared.addEventListener("load", () => {
+    prepared.title = `${prepared.naturalWidth} × ${prepared.naturalHeight} pixels`;
+  });
 }
 
 /** Listens for files; `given` gets a query for each. */

@@ -5,6 +5,8 @@ import { at, h, svg, whole } from "./dom.js";
 
 /** Marks of the tallest stack. */
 const MARKS = 20;
+/** Steps that are numbered at most, so that numbers of two digits stay apart on a phone. */
+const NUMBERS = 10;
 /** How long a step is shown when a run is played. */
 const STEP_MS = 220;
 
@@ -70,7 +72,7 @@ export class Raster {
   }
 
   axis() {
-    const every = Math.ceil(this.steps / 16);
+    const every = Math.ceil(this.steps / NUMBERS);
     const numbers = Array.from({ length: this.steps }, (_, step) =>
       h("span", {}, step === 0 || (step + 1) % every === 0 ? String(step + 1) : ""));
     return h("div", { class: "train axis", "aria-hidden": "true" }, h("div", { class: "train-name" }, h("small", {}, "time step")),
