@@ -3,13 +3,16 @@
 
 DATASET := $(if $(SPIKELENS_DATASET),$(SPIKELENS_DATASET),dataset/fashion-mnist)
 DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data)
+PHOTOS := dataset/clothing
+PHOTOS_DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data-photos)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve check test clients chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
+.PHONY: help serve photos check test clients chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    download Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
+	@echo "make photos   the same with 3,068 colour photos of clothes, copied or cloned into $(PHOTOS)"
 	@echo "make test     everything that CI checks"
 	@echo "make check    formatting, clippy and the unit tests; quick"
 	@echo "make container  build docker/Dockerfile and run it"
@@ -25,6 +28,14 @@ help:
 serve: dataset build
 	$(SPIKELENS) import $(DATASET) --data-dir $(DATA_DIR) --resume
 	exec $(SPIKELENS) serve --data-dir $(DATA_DIR)
+
+# The photos of its validation and test stay out of the catalogue, to be searched with. A catalogue that exists keeps its
+# network.
+photos: build
+	@scripts/photos.sh $(PHOTOS)
+	$(SPIKELENS) import $(PHOTOS)/train.csv --data-dir $(PHOTOS_DATA_DIR) --resume \
+	  $(if $(wildcard $(PHOTOS_DATA_DIR)/catalogue.sqlite3),,--model clothing)
+	exec $(SPIKELENS) serve --data-dir $(PHOTOS_DATA_DIR)
 
 # Quick checks after an edit; `make test` adds the real server, browser, clients and documents.
 check: lint
