@@ -42,7 +42,7 @@ pub struct Embed {
     /// spike_count, membrane or integrated [default: the model's]
     #[arg(long, env = "SPIKELENS_PROBE")]
     probe: Option<Probe>,
-    /// auto: the model's own preparation; as_is: only convert to gray and resize
+    /// auto: the model's own preparation; as_is: only convert to the network's channels and resize
     #[arg(long, default_value = "auto", env = "SPIKELENS_PREPARE")]
     prepare: Mode,
     /// One JSON object per line, or one int32 array [pictures, dimensions]

@@ -1,7 +1,8 @@
 //! The events of a typical picture: the mean of a few built-in pictures on the event-driven emulator.
 //!
 //! In: a network and its placement. Out: the mean of their priced events, and the range of the membranes. The pictures
-//! are the first of each class in Fashion-MNIST's test split, prepared for the network like any other picture.
+//! are prepared for the network like any other picture: for a gray network the first of each class in Fashion-MNIST's test
+//! split, for one that takes colour the first photo of each class in the training split of a public data set of clothes.
 
 use std::sync::Arc;
 
@@ -15,7 +16,10 @@ use crate::network::TimeSteps;
 use crate::network::snn::Snn;
 use crate::picture::{DecodeLimits, Mode, Picture, PictureError, decode, npy, prepare};
 
-/// The pictures, u8, `[10, 1, 28, 28]`.
+/// The photos (CC0, github.com/alexeygrigorev/clothing-dataset), u8, `[10, 3, 64, 64]`.
+const PHOTOS: &[u8] = include_bytes!("../../../../models/sample-photos.npy");
+
+/// The gray pictures, u8, `[10, 1, 28, 28]`.
 const PICTURES: &[u8] = include_bytes!("../../../../models/sample-pictures.npy");
 
 /// Runs up to this length are examined in every time step; longer ones in about this many of their steps.
@@ -59,7 +63,7 @@ pub struct Sample {
 /// [`SampleError::Picture`] if pictures cannot be prepared for the network's input.
 pub fn pictures(snn: &Snn) -> Result<Vec<Picture>, SampleError> {
     let (input, recipe) = (snn.network.input, snn.network.recipe);
-    let stored = npy::pictures(PICTURES)?;
+    let stored = npy::pictures(if input.channels == 3 { PHOTOS } else { PICTURES })?;
     stored
         .into_iter()
         .map(|picture| {
@@ -162,8 +166,21 @@ pub fn membranes(
     })
 }
 
-/// The number of sample pictures.
+/// The number of sample pictures, which is the same for every network.
 #[must_use]
 pub fn count() -> usize {
     npy::pictures(PICTURES).map_or(0, |pictures| pictures.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_photos_as_gray_pictures() {
+        let gray = npy::pictures(PICTURES).unwrap();
+        let photos = npy::pictures(PHOTOS).unwrap();
+        assert_eq!((gray.len(), photos.len()), (count(), count()));
+        assert!(photos.iter().all(|photo| photo.shape().channels == 3));
+    }
 }
