@@ -16,7 +16,8 @@ help:
 	@echo "make test     everything that CI checks"
 	@echo "make check    formatting, clippy and the unit tests; quick"
 	@echo "make container  build docker/Dockerfile and run it"
-	@echo "make model    train, convert and tune the models in models/ again (half an hour on two idle cores)"
+	@echo "make model    train, convert and tune the models in models/ again (three hours on two idle cores; MODEL=clothing
+	@echo "              makes that one alone)"
 	@echo "make paper    reproduce the paper's tables and figures in docs/paper (long; resumes after an interruption;"
 	@echo "              QUICK=1 takes a few minutes and writes to another directory)"
 	@echo "make bench    measure speed and memory, write tables to benches/record (about 10 minutes on an idle machine;"
@@ -80,7 +81,7 @@ container:
 
 model: dataset
 	cargo build --release --locked --features train
-	scripts/model.sh $(DATASET)
+	scripts/model.sh $(DATASET) $(MODEL)
 
 paper: dataset
 	cargo build --release --locked --features train

@@ -1,15 +1,71 @@
 #!/bin/sh
-# Trains, converts and tunes the built-in network (models/fashion-mnist.*), then trains and converts the paper's best one
-# (models/paper-32-64-10.*). $1 is the directory of the data set.
+# Trains, converts and tunes the built-in networks: scripts/model.sh DATASET [fashion-mnist | paper | clothing | photos]...
+# (all four if none is named). DATASET is the directory of Fashion-MNIST. Photos of clothes are those of SPIKELENS_CLOTHING,
+# a folder with photos.csv and photos/, by default ../shared/data/clothing, or from clones (scripts/clothing.py).
 set -eu
 dataset=$1
+shift
+[ $# -gt 0 ] || set -- fashion-mnist paper clothing photos
 spikelens=target/release/spikelens
-"$spikelens" train --recipe metric --dataset "$dataset" --epochs 20 --seed 1 --out models/fashion-mnist.ann.safetensors
-"$spikelens" convert models/fashion-mnist.ann.safetensors --calibration "$dataset" --bias-bits 13 \
-  --input-initial-membrane 190 --default-probe spike_count --default-time-steps 8 --out target/converted.snn.safetensors
-"$spikelens" tune target/converted.snn.safetensors --dataset "$dataset" --time-steps 8 --epochs 2 --thrift 0.05 \
-  --out models/fashion-mnist.snn.safetensors
-"$spikelens" train --architecture 32-64-10 --dataset "$dataset" --epochs 15 --seed 3 --learning-rate 2e-3 --dropout 0.5 \
-  --out models/paper-32-64-10.ann.safetensors
-"$spikelens" convert models/paper-32-64-10.ann.safetensors --calibration "$dataset" \
-  --default-probe spike_count --default-time-steps 16 --out models/paper-32-64-10.snn.safetensors
+
+fashion_mnist() {
+  "$spikelens" train --recipe metric --dataset "$dataset" --epochs 20 --seed 1 --out models/fashion-mnist.ann.safetensors
+  "$spikelens" convert models/fashion-mnist.ann.safetensors --calibration "$dataset" --bias-bits 13 \
+    --input-initial-membrane 190 --default-probe spike_count --default-time-steps 8 --out target/converted.snn.safetensors
+  "$spikelens" tune target/converted.snn.safetensors --dataset "$dataset" --time-steps 8 --epochs 2 --thrift 0.05 \
+    --out models/fashion-mnist.snn.safetensors
+}
+
+paper() {
+  "$spikelens" train --architecture 32-64-10 --dataset "$dataset" --epochs 15 --seed 3 --learning-rate 2e-3 --dropout 0.5 \
+    --out models/paper-32-64-10.ann.safetensors
+  "$spikelens" convert models/paper-32-64-10.ann.safetensors --calibration "$dataset" \
+    --default-probe spike_count --default-time-steps 16 --out models/paper-32-64-10.snn.safetensors
+}
+
+# The photos with labels, where their copies do not lie there yet.
+clothes() {
+  [ -f target/clothing/clothing.csv ] || python3 scripts/clothing.py target/clothing "${SPIKELENS_CLOTHING:-../shared/data/clothing}"
+}
+
+# Conversion and the first tuning of models/$1, on the data set $2; further arguments are those of `tune`.
+spiking() {
+  name=$1
+  photos=$2
+  shift 2
+  "$spikelens" convert "models/$name.ann.safetensors" --calibration "$photos" --bias-bits 13 --input-initial-membrane 190 \
+    --default-probe spike_count --default-time-steps 12 --out "target/$name.converted.safetensors"
+  "$spikelens" tune "target/$name.converted.safetensors" --dataset "$photos" --time-steps 12 "$@"
+}
+
+clothing() {
+  clothes
+  photos=target/clothing/clothing.csv
+  "$spikelens" train --recipe photos --dataset "$photos" --seed 1 --out models/clothing.ann.safetensors
+  spiking clothing "$photos" --epochs 12 --thrift 0.05 --out target/clothing.tuned.safetensors
+  # The first tuning found the embeddings; the second one saves spikes.
+  "$spikelens" tune target/clothing.tuned.safetensors --dataset "$photos" --time-steps 12 --epochs 4 --thrift 0.08 \
+    --learning-rate 2e-4 --seed 2 --out models/clothing.snn.safetensors
+}
+
+photos() {
+  clothes
+  [ -f target/photos/train.csv ] || python3 scripts/general.py target/clothing target/photos
+  [ -f target/photos/teacher.npy ] ||
+    scripts/baselines.sh target/photos/train.csv --teacher target/photos/teacher.npy --colour 0.4
+  "$spikelens" train --recipe photos --dataset target/photos/train.csv --teacher target/photos/teacher.npy --epochs 18 --seed 1 \
+    --out models/photos.ann.safetensors
+  spiking photos target/photos/train.csv --teacher target/photos/teacher.npy --epochs 1 --thrift 0.05 \
+    --out models/photos.snn.safetensors
+}
+
+for name; do
+  case $name in
+    fashion-mnist) fashion_mnist ;;
+    paper | clothing | photos) "$name" ;;
+    *)
+      echo "model: $name is not a built-in network; expected fashion-mnist, paper, clothing or photos" >&2
+      exit 1
+      ;;
+  esac
+done
