@@ -4,7 +4,7 @@ of the whole data set that are in no split. Photos of its validation and test ar
 usage: python3 scripts/clothing.py OUT PHOTOS
        python3 scripts/clothing.py OUT WHOLE SUBSET
 
-OUT     the folder to write: clothing.csv, and copies of the photos
+OUT     the folder to write: all.csv, and copies of the photos
 PHOTOS  a folder with photos.csv (id, label, sender, split, class) and photos/
 WHOLE   a clone of github.com/alexeygrigorev/clothing-dataset
 SUBSET  a clone of github.com/alexeygrigorev/clothing-dataset-small
@@ -43,7 +43,7 @@ def listed(folder):
 def main(out, sources):
     os.makedirs(os.path.join(out, "photos"), exist_ok=True)
     count = 0
-    with open(os.path.join(out, "clothing.csv"), "w", newline="") as table:
+    with open(os.path.join(out, "all.csv"), "w", newline="") as table:
         writer = csv.writer(table)
         writer.writerow(["id", "image", "label", "split", "group"])
         for name, photo, label, sender, split, kind in joined(*sources) if len(sources) == 2 else listed(*sources):
@@ -54,7 +54,7 @@ def main(out, sources):
             shutil.copyfile(photo, os.path.join(out, copy))
             writer.writerow([name, copy, label, split or "train", sender])
             count += 1
-    print(f"{out}/clothing.csv: {count} photos")
+    print(f"{out}/all.csv: {count} photos")
 
 
 if __name__ == "__main__":

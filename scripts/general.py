@@ -3,7 +3,7 @@ GitHub, 64 x 64), except food, which stays unseen, and the photos of clothes tha
 
 usage: python3 scripts/general.py CLOTHING OUT [REPOSITORY]
 
-CLOTHING  the folder of clothing.csv and its photos
+CLOTHING  the folder of all.csv and its photos
 OUT       the folder to write: general/, food/, clothes/, train.csv (what is trained on) and food.csv (to choose by)
 """
 
@@ -75,7 +75,7 @@ def main(clothing, out, repository):
         with open(os.path.join(out, folder, file), "wb") as picture:
             picture.write(data)
         rows[folder].append((file[: -len(".JPEG")], f"{folder}/{file}", label))
-    with open(os.path.join(clothing, "clothing.csv"), newline="") as table:
+    with open(os.path.join(clothing, "all.csv"), newline="") as table:
         for row in csv.DictReader(table):
             if row["split"] == "train":
                 copy = f"clothes/{os.path.basename(row['image'])}"

@@ -25,7 +25,7 @@ paper() {
 
 # The photos with labels, where their copies do not lie there yet.
 clothes() {
-  [ -f target/clothing/clothing.csv ] || python3 scripts/clothing.py target/clothing "${SPIKELENS_CLOTHING:-../shared/data/clothing}"
+  [ -f target/clothing/all.csv ] || python3 scripts/clothing.py target/clothing "${SPIKELENS_CLOTHING:-../shared/data/clothing}"
 }
 
 # Conversion and the first tuning of models/$1, on the data set $2; further arguments are those of `tune`.
@@ -40,7 +40,7 @@ spiking() {
 
 clothing() {
   clothes
-  photos=target/clothing/clothing.csv
+  photos=target/clothing/all.csv
   "$spikelens" train --recipe photos --dataset "$photos" --seed 1 --out models/clothing.ann.safetensors
   spiking clothing "$photos" --epochs 12 --thrift 0.05 --out target/clothing.tuned.safetensors
   # The first tuning found the embeddings; the second one saves spikes.
