@@ -26,6 +26,8 @@ pub struct Training {
     pub levels: u32,
     /// Width and height of the input of a network for photos.
     pub side: usize,
+    /// Whether another view of a picture is of any picture of its group.
+    pub siblings: bool,
     /// A `.npy` file with another model's embeddings of the training pictures.
     pub teacher: Option<PathBuf>,
     /// A float network whose layers are where training starts, as far as they fit.
@@ -57,6 +59,7 @@ impl Training {
             architecture: architecture.to_owned(),
             levels: 8,
             side: 64,
+            siblings: false,
             teacher: None,
             init: None,
             options: TrainOptions {
@@ -135,6 +138,12 @@ impl Training {
                 adam_w.decay, adam_w.warm_up, adam_w.average, options.smoothing
             );
         }
+        if options.views > 1 {
+            further += &format!(" --views {}", options.views);
+        }
+        if self.siblings {
+            further += " --siblings";
+        }
         if let (Some(teacher), Some(relation)) = (&self.teacher, options.relation) {
             further += &format!(
                 " --teacher {} --relation {} --relation-temperature {}",
@@ -168,6 +177,7 @@ impl Training {
                 limit: self.limit,
                 validation: self.options.validation,
                 tests: true,
+                unlabelled: self.options.views > 1,
                 taught: self.teacher.is_some(),
             },
         )?;
@@ -176,6 +186,7 @@ impl Training {
             classes,
             pictures,
             labels,
+            groups,
             validation,
             tests,
             test_labels,
@@ -188,7 +199,8 @@ impl Training {
             options,
             ..self.clone()
         };
-        let (mut ann, report, origins) = learner.learn(&pictures, &labels, &classes)?;
+        let (mut ann, report, origins) =
+            learner.learn(&pictures, &labels, self.siblings.then_some(&groups[..]), &classes)?;
         let mut right = 0;
         for (picture, label) in tests.iter().zip(&test_labels) {
             right += usize::from(self.class(&ann, picture)? == usize::from(*label));
@@ -212,7 +224,7 @@ impl Training {
         Ok(figures)
     }
 
-    /// Trains on `pictures`, whose labels are places in `classes`; also returns what it took from other files, for
+    /// Trains on `pictures`, whose labels are places in `classes`, and whose groups, if given, are products; also returns what it took from other files, for
     /// `trained_with`.
     ///
     /// # Errors
@@ -221,6 +233,7 @@ impl Training {
         &self,
         pictures: &[Picture],
         labels: &[Option<u8>],
+        groups: Option<&[u32]>,
         classes: &[String],
     ) -> Result<(Ann, Report, String)> {
         let first = pictures.first().context("there are no training pictures")?;
@@ -246,6 +259,7 @@ impl Training {
         let examples = Examples {
             pictures,
             labels,
+            groups,
             teacher: teacher.as_ref(),
         };
         let mut follow = EpochProgress::new("training");

@@ -5,6 +5,7 @@ pub(crate) mod evaluate;
 pub mod inspect;
 pub(crate) mod train;
 pub(crate) mod tune;
+mod teaching;
 mod validate;
 mod views;
 

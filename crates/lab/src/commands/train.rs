@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::teaching::Teaching;
 use super::views::ViewOptions;
 use crate::dataset::DATASET_HELP;
 use crate::recipe::Recipe;
@@ -82,16 +83,6 @@ pub struct Train {
     #[arg(long, value_name = "PIXELS", default_value_t = 64, env = "SPIKELENS_SIDE",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=512))]
     side: usize,
-    /// Photos: follow the cosines among another model's embeddings of the pictures, a .npy file of float32 or float64
-    /// [pictures, dimensions] with a row for each training picture
-    #[arg(long, value_name = "NPY", env = "SPIKELENS_TEACHER")]
-    teacher: Option<PathBuf>,
-    /// Photos: weight of the loss from the teacher; the cross entropy has weight 1
-    #[arg(long, default_value_t = 1.0, env = "SPIKELENS_RELATION")]
-    relation: f32,
-    /// Photos: temperature of the loss from the teacher
-    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_RELATION_TEMPERATURE")]
-    relation_temperature: f32,
     /// Photos: weight decay of AdamW
     #[arg(long, default_value_t = 0.05, env = "SPIKELENS_DECAY")]
     decay: f32,
@@ -101,11 +92,10 @@ pub struct Train {
     /// Photos: keep the average of all steps' parameters, of which each step's counts so many times that of the next
     #[arg(long, default_value_t = 0.995, env = "SPIKELENS_AVERAGE")]
     average: f32,
-    /// Photos: share of each label that is spread over all classes
-    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_SMOOTHING")]
-    smoothing: f32,
     #[command(flatten)]
-    views: ViewOptions,
+    teaching: Teaching,
+    #[command(flatten)]
+    augmentation: ViewOptions,
 }
 
 #[cfg(not(feature = "train"))]
@@ -129,13 +119,16 @@ impl Train {
     }
 
     fn training(self) -> Result<crate::training::Training> {
-        use crate::train::{AdamW, Augmentation, Contrast, Relation, TrainOptions};
+        use crate::train::{AdamW, Augmentation, Contrast, TrainOptions};
 
         let defaults = self.recipe.defaults();
         let photos = self.recipe == Recipe::Photos;
         let metric = photos || self.recipe == Recipe::Metric;
-        if !photos && self.teacher.is_some() {
+        if !photos && self.teaching.teacher.is_some() {
             anyhow::bail!("--teacher needs --recipe photos");
+        }
+        if !photos && self.teaching.views > 1 {
+            anyhow::bail!("--views needs --recipe photos");
         }
         let options = TrainOptions {
             epochs: self.epochs.unwrap_or(defaults.epochs),
@@ -150,17 +143,15 @@ impl Train {
                 weight: self.contrast,
                 temperature: self.temperature.unwrap_or(defaults.temperature),
             }),
-            augmentation: photos.then(|| self.views.over(Augmentation::default())),
+            augmentation: photos.then(|| self.augmentation.over(Augmentation::default())),
             adam_w: photos.then_some(AdamW {
                 decay: self.decay,
                 warm_up: self.warm_up,
                 average: self.average,
             }),
-            smoothing: if photos { self.smoothing } else { 0.0 },
-            relation: self.teacher.as_ref().map(|_| Relation {
-                weight: self.relation,
-                temperature: self.relation_temperature,
-            }),
+            smoothing: if photos { self.teaching.smoothing } else { 0.0 },
+            views: if photos { self.teaching.views } else { 1 },
+            relation: self.teaching.relation(),
             validation: self.validation.unwrap_or(defaults.validation),
             threads: crate::files::threads(),
         };
@@ -171,7 +162,8 @@ impl Train {
                 .unwrap_or_else(|| defaults.architecture.to_owned()),
             levels: self.levels,
             side: self.side,
-            teacher: self.teacher,
+            siblings: photos && self.teaching.siblings,
+            teacher: self.teaching.teacher,
             init: self.init,
             options,
             dataset: self.dataset,

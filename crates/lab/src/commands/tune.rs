@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::teaching::Teaching;
 use super::views::ViewOptions;
 use crate::dataset::DATASET_HELP;
 use engine::network::TimeSteps;
@@ -72,20 +73,10 @@ pub struct Tune {
     /// Photos: share of all steps in which the learning rate grows to its highest
     #[arg(long, default_value_t = 0.05, env = "SPIKELENS_WARM_UP")]
     warm_up: f32,
-    /// Photos: share of each label that is spread over all classes
-    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_SMOOTHING")]
-    smoothing: f32,
-    /// Photos: follow the cosines among another model's embeddings of the pictures, as in training
-    #[arg(long, value_name = "NPY", env = "SPIKELENS_TEACHER")]
-    teacher: Option<PathBuf>,
-    /// Photos: weight of the loss from the teacher; the cross entropy has weight 1
-    #[arg(long, default_value_t = 1.0, env = "SPIKELENS_RELATION")]
-    relation: f32,
-    /// Photos: temperature of the loss from the teacher
-    #[arg(long, default_value_t = 0.1, env = "SPIKELENS_RELATION_TEMPERATURE")]
-    relation_temperature: f32,
     #[command(flatten)]
-    views: ViewOptions,
+    teaching: Teaching,
+    #[command(flatten)]
+    augmentation: ViewOptions,
 }
 
 #[cfg(not(feature = "train"))]
@@ -126,7 +117,8 @@ impl Tune {
                 limit: self.limit,
                 validation: options.training.validation,
                 tests: false,
-                taught: self.teacher.is_some(),
+                unlabelled: self.teaching.views > 1,
+                taught: self.teaching.teacher.is_some(),
             },
         )?;
         if let Some(labels) = &network.labels
@@ -137,13 +129,14 @@ impl Tune {
         options.training.validation = lessons.validation;
         let pictures = &lessons.pictures;
         let labels = &lessons.labels;
-        let teacher = match &self.teacher {
+        let teacher = match &self.teaching.teacher {
             None => None,
             Some(path) => Some(read_teacher(path, &files::read(path)?, pictures.len())?),
         };
         let examples = Examples {
             pictures,
             labels,
+            groups: self.teaching.siblings.then_some(&lessons.groups[..]),
             teacher: teacher.as_ref(),
         };
         let mut follow = EpochProgress::new("tuning");
@@ -177,7 +170,7 @@ impl Tune {
     }
 
     fn options(&self, network: &engine::network::Network) -> crate::train::TuneOptions {
-        use crate::train::{AdamW, Augmentation, Contrast, Relation, TrainOptions, TuneOptions};
+        use crate::train::{AdamW, Augmentation, Contrast, TrainOptions, TuneOptions};
         use engine::picture::Recipe;
 
         let photos = self
@@ -199,17 +192,15 @@ impl Tune {
                     weight: self.contrast,
                     temperature: self.temperature.unwrap_or(if photos { 0.2 } else { 0.1 }),
                 }),
-                augmentation: photos.then(|| self.views.over(Augmentation::mild())),
+                augmentation: photos.then(|| self.augmentation.over(Augmentation::mild())),
                 adam_w: photos.then_some(AdamW {
                     decay: self.decay,
                     warm_up: self.warm_up,
                     average: 0.0,
                 }),
-                smoothing: if photos { self.smoothing } else { 0.0 },
-                relation: self.teacher.as_ref().map(|_| Relation {
-                    weight: self.relation,
-                    temperature: self.relation_temperature,
-                }),
+                smoothing: if photos { self.teaching.smoothing } else { 0.0 },
+                views: self.teaching.views,
+                relation: self.teaching.relation(),
                 validation: self.validation.unwrap_or(if photos { 0 } else { 6_000 }),
                 threads: crate::files::threads(),
             },

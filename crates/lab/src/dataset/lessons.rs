@@ -1,11 +1,12 @@
 //! What training learns from: labelled pictures of any data set, the held-out ones last.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
 use super::divide::place;
-use super::entry::Part;
+use super::entry::{Entry, Part};
 use super::fashion_mnist::{fashion_mnist, is_fashion_mnist, prepared};
 use super::listing::Listing;
 use super::pictures::{DataSet, Set, Wanted, read};
@@ -31,6 +32,8 @@ pub struct Request {
     pub validation: usize,
     /// Whether test pictures are read.
     pub tests: bool,
+    /// Whether pictures without a label are read too.
+    pub unlabelled: bool,
     /// Whether a teacher has a row for each training picture: all of them stay in the data set's order, those without a
     /// label too, and none is held out.
     pub taught: bool,
@@ -46,6 +49,8 @@ pub struct Lessons {
     pub pictures: Vec<Picture>,
     /// Indices into `classes`, `None` without a label; as many as there are pictures.
     pub labels: Vec<Option<u8>>,
+    /// The data set's groups, numbered; a picture without one has a number of its own. As many as there are pictures.
+    pub groups: Vec<u32>,
     /// The number of pictures, the last ones, to hold out.
     pub validation: usize,
     /// Empty if the data set has none.
@@ -77,7 +82,7 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
             input,
             recipe,
             parts: &parts,
-            labelled: !request.taught,
+            labelled: !(request.taught || request.unlabelled),
         },
     )?;
     read.left_out.tell();
@@ -93,9 +98,11 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
         bail!("{name} has {} classes; training takes at most 256", classes.len());
     }
     let (mut pictures, mut labels, mut held_out) = (Vec::new(), Vec::new(), validation.pictures.len());
+    let mut groups = Groups::default();
     if held_out > 0 || request.taught {
         for set in [train, validation] {
             labels.extend(bytes(&set)?);
+            set.entries.iter().for_each(|entry| groups.push(entry));
             pictures.extend(set.pictures);
         }
     } else {
@@ -117,6 +124,7 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
             bail!("{name}: all training pictures are of one group, so none can be held out");
         }
         labels.extend(order.iter().map(|&index| known[index]));
+        order.iter().for_each(|&index| groups.push(&train.entries[index]));
         // Moved, not copied: there may be gigabytes of them.
         let mut left: Vec<Option<Picture>> = train.pictures.into_iter().map(Some).collect();
         pictures.extend(order.iter().filter_map(|&index| left[index].take()));
@@ -138,7 +146,28 @@ pub fn lessons(path: &Path, request: &Request) -> Result<Lessons> {
         classes,
         pictures,
         labels,
+        groups: groups.numbers,
     })
+}
+
+/// Numbers groups in the order in which they come.
+#[derive(Default)]
+struct Groups {
+    known: HashMap<String, u32>,
+    numbers: Vec<u32>,
+    next: u32,
+}
+
+impl Groups {
+    fn push(&mut self, entry: &Entry) {
+        let next = self.next;
+        let number = match &entry.group {
+            None => next,
+            Some(group) => *self.known.entry(group.clone()).or_insert(next),
+        };
+        self.next += u32::from(number == next);
+        self.numbers.push(number);
+    }
 }
 
 fn of_fashion_mnist(path: &Path, request: &Request) -> Result<Lessons> {
@@ -157,6 +186,7 @@ fn of_fashion_mnist(path: &Path, request: &Request) -> Result<Lessons> {
         name: "Fashion-MNIST".to_owned(),
         classes: CLASS_NAMES.map(str::to_owned).to_vec(),
         pictures,
+        groups: (0..).take(labels.len()).collect(),
         labels: labels.into_iter().map(Some).collect(),
         validation: request.validation,
         tests,

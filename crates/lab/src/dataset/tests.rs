@@ -366,6 +366,7 @@ fn lessons_hold_out_the_validation_pictures_or_whole_groups() {
         limit: None,
         validation: 6000,
         tests: true,
+        unlabelled: false,
         taught: false,
     };
     let with = folder(&[
@@ -403,6 +404,14 @@ fn lessons_hold_out_the_validation_pictures_or_whole_groups() {
             .all(|one| held_out.iter().all(|other| group(one) != group(other)))
     );
 
+    let number = |index: usize| found.groups[index];
+    for one in 0..60 {
+        for other in 0..60 {
+            let same = group(&found.pictures[one]) == group(&found.pictures[other]);
+            assert_eq!(number(one) == number(other), same);
+        }
+    }
+
     // A teacher has a row for each training picture: in the data set's order, with a label or without.
     let text =
         "image,label,split\n9.png,a,train\n3.png,,train\n5.png,b,train\n1.png,b,validation\n7.png,,test\n";
@@ -415,5 +424,13 @@ fn lessons_hold_out_the_validation_pictures_or_whole_groups() {
     let first = |picture: &Picture| picture.pixels()[[0, 4, 4]];
     assert_eq!(found.pictures.iter().map(first).collect::<Vec<_>>(), [9, 3, 5]);
     assert_eq!(found.labels, [Some(0), None, Some(1)]);
+    assert_eq!(found.groups, [0, 1, 2]);
     assert_eq!((found.validation, found.tests.len()), (0, 0));
+    let unlabelled = Request {
+        unlabelled: true,
+        ..request
+    };
+    let found = lessons(&path, &unlabelled).unwrap();
+    assert_eq!(found.labels, [Some(0), None, Some(1), Some(1)]);
+    assert_eq!(found.validation, 1);
 }

@@ -11,6 +11,7 @@ use super::learner::{Learner, Mode, Passed};
 use super::noise::{Noise, View, Views};
 use super::options::{Progress, TrainOptions};
 use super::relation::{Relation, Teacher, relate};
+use super::siblings::Siblings;
 use engine::network::{Layer, Network};
 use engine::picture::{Picture, Shape, stretch};
 
@@ -65,7 +66,17 @@ pub struct Examples<'run> {
     pub pictures: &'run [Picture],
     /// The class of each picture; `None` where it is not known.
     pub labels: &'run [Option<u8>],
+    /// The product of each picture, whose other pictures are alike; `None`: each picture is of its own.
+    pub groups: Option<&'run [u32]>,
     pub teacher: Option<&'run Teacher>,
+}
+
+/// What makes two pictures alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Likeness {
+    Label(u8),
+    /// A product's number, or a picture's where products are not known.
+    Product(usize),
 }
 
 /// The learner, its data and its losses.
@@ -78,6 +89,8 @@ pub(super) struct Data<'run, L> {
     augmentation: Option<Augmentation>,
     contrast: Option<Contrast>,
     relation: Option<Relation>,
+    /// Views of a picture in a batch.
+    views: usize,
     smoothing: f32,
     /// Loss per million synaptic operations of a picture.
     thrift: f32,
@@ -107,14 +120,16 @@ impl<'run, L: Learner> Data<'run, L> {
         options: &TrainOptions,
     ) -> Self {
         let largest = network.layers.iter().map(Layer::neurons).max();
-        let labelled = examples.labels.iter().any(Option::is_some);
+        let compares =
+            options.views > 1 || examples.groups.is_some() || examples.labels.iter().any(Option::is_some);
         Self {
             learner,
             examples,
             input: network.input,
             augmentation: options.augmentation,
-            contrast: options.contrast.filter(|_| labelled),
+            contrast: options.contrast.filter(|_| compares),
             relation: options.relation,
+            views: options.views,
             smoothing: options.smoothing,
             thrift: 0.0,
             settling: largest.map_or(SETTLING, |most| SETTLING.min(SETTLING_VALUES / most)),
@@ -131,6 +146,11 @@ impl<'run, L: Learner> Data<'run, L> {
 
     pub(super) fn pictures(&self) -> usize {
         self.examples.pictures.len()
+    }
+
+    /// The pictures of the products of the first `training` pictures.
+    pub(super) fn siblings(&self, training: usize) -> Siblings {
+        Siblings::new(self.examples.groups.map(|groups| &groups[..training]))
     }
 
     /// The gradients of the batch's mean loss.
@@ -225,7 +245,7 @@ impl<'run, L: Learner> Data<'run, L> {
         let embeddings = ArrayView2::from_shape((batch.len(), dimensions), &embeddings)
             .expect("every picture has an embedding");
         let contrast = self.contrast.map(|term| {
-            let (loss, pulls) = contrast(embeddings, &self.labels(batch), term.temperature);
+            let (loss, pulls) = contrast(embeddings, &self.likenesses(batch), term.temperature);
             (f64::from(term.weight) * loss, pulls * term.weight)
         });
         let relation = relation.map(|(term, teacher)| {
@@ -305,6 +325,16 @@ impl<'run, L: Learner> Data<'run, L> {
         let pictures: Vec<(&Picture, View)> =
             drawn.iter().map(|picture| (picture, View::default())).collect();
         self.learner.source(&pictures)
+    }
+
+    /// What pictures have in common: a label; or, without one, a product, where the batch may hold another view of it.
+    fn likenesses(&self, batch: &[usize]) -> Vec<Option<Likeness>> {
+        let own = |index: usize| match self.examples.groups {
+            Some(groups) => Some(Likeness::Product(groups[index] as usize)),
+            None => (self.views > 1).then_some(Likeness::Product(index)),
+        };
+        let of = |&index: &usize| self.examples.labels[index].map(Likeness::Label).or(own(index));
+        batch.iter().map(of).collect()
     }
 
     fn labels(&self, part: &[usize]) -> Vec<Option<u8>> {

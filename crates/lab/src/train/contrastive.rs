@@ -19,12 +19,12 @@ pub struct Contrast {
 
 /// The sum of the pictures' losses and its gradient by `embeddings`, `[pictures, dimensions]`.
 ///
-/// A picture's loss is the mean, over the other pictures of its class, of minus the logarithm of that picture's share
+/// Pictures with equal labels are of one class. A picture's loss is the mean, over the other pictures of its class, of minus the logarithm of that picture's share
 /// in the batch, by the exponential of cosine over temperature. A picture without a label, or that is the only one of its
 /// class, has no loss.
-pub(super) fn contrast(
+pub(super) fn contrast<L: PartialEq>(
     embeddings: ArrayView2<'_, f32>,
-    labels: &[Option<u8>],
+    labels: &[Option<L>],
     temperature: f32,
 ) -> (f64, Array2<f32>) {
     let cosines = Cosines::of(embeddings);

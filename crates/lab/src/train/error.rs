@@ -33,7 +33,11 @@ pub enum TrainError {
     TeacherRows { rows: usize, pictures: usize },
     #[error("the teacher's embedding of picture {index} {problem}")]
     TeacherRow { index: usize, problem: &'static str },
-    #[error("no picture has a label and there is no teacher: there is nothing to learn from")]
+    #[error("there are {pictures} pictures and {groups} groups; each picture needs one group")]
+    GroupCount { pictures: usize, groups: usize },
+    #[error(
+        "no picture has a label, there is no teacher, and each picture has one view: there is nothing to learn from"
+    )]
     NothingToLearn,
     #[error("the loss of batch {batch} in epoch {epoch} is not finite; try a lower learning rate")]
     Diverged { epoch: usize, batch: usize },

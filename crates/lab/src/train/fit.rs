@@ -15,6 +15,9 @@ const JUDGED: usize = 10;
 /// Distinguishes the random stream of the views from that of dropout, which uses the seed itself.
 const VIEWS: u64 = 1 << 63;
 
+/// The same for the pictures that stand in for their siblings.
+const SIBLINGS: u64 = 1 << 62;
+
 /// Trains a learner from the parameters `first`; `random` shuffles the pictures.
 pub(super) fn fit<L: Learner>(
     data: &Data<'_, L>,
@@ -46,18 +49,20 @@ pub(super) fn fit<L: Learner>(
     let held_out = count - options.validation;
     let mut order: Vec<usize> = (0..held_out).collect();
     let validation: Vec<usize> = (held_out..count).collect();
+    let together = options.batch / options.views;
     let batches = match options.adam_w {
-        None => held_out.div_ceil(options.batch),
+        None => held_out.div_ceil(together),
         // A few pictures that are left over would move the parameters as much as a whole batch.
-        Some(_) => (held_out / options.batch).max(1),
+        Some(_) => (held_out / together).max(1),
     };
     let steps = batches * options.epochs;
+    let siblings = data.siblings(held_out);
     let mut reports: Vec<EpochReport> = Vec::with_capacity(options.epochs);
     let mut best: Option<(f64, usize, Vec<Vec<f32>>)> = None;
     for epoch in 0..options.epochs {
         random.shuffle(&mut order);
         let mut seen = Outcome::default();
-        for (index, batch) in order.chunks(options.batch).take(batches).enumerate() {
+        for (index, chosen) in order.chunks(together).take(batches).enumerate() {
             let step = epoch * batches + index;
             let learning_rate = match &options.adam_w {
                 None => cosine(options.learning_rate, step, steps),
@@ -81,7 +86,13 @@ pub(super) fn fit<L: Learner>(
                 });
                 Noise { dropout, views }
             };
-            let (outcome, gradients) = pool.install(|| data.batch_gradients(&variables, batch, noise))?;
+            let words = [epoch as u64, index as u64, 0];
+            let batch = siblings.batch(
+                chosen,
+                options.views,
+                Random::stream(options.seed ^ SIBLINGS, words),
+            );
+            let (outcome, gradients) = pool.install(|| data.batch_gradients(&variables, &batch, noise))?;
             if !outcome.loss.is_finite() {
                 return Err(TrainError::Diverged {
                     epoch: epoch + 1,
@@ -142,6 +153,7 @@ pub(super) fn check_examples(
     let Examples {
         pictures,
         labels,
+        groups,
         teacher,
     } = examples;
     let validation = options.validation;
@@ -157,13 +169,21 @@ pub(super) fn check_examples(
             validation,
         });
     }
+    if let Some(groups) = groups.filter(|groups| groups.len() != pictures.len()) {
+        return Err(TrainError::GroupCount {
+            pictures: pictures.len(),
+            groups: groups.len(),
+        });
+    }
     if let Some(teacher) = teacher.filter(|teacher| teacher.pictures() != pictures.len()) {
         return Err(TrainError::TeacherRows {
             rows: teacher.pictures(),
             pictures: pictures.len(),
         });
     }
-    if teacher.is_none() && labels[..pictures.len() - validation].iter().all(Option::is_none) {
+    let compares = options.contrast.is_some() && (options.views > 1 || groups.is_some());
+    let labelled = labels[..pictures.len() - validation].iter().any(Option::is_some);
+    if teacher.is_none() && !compares && !labelled {
         return Err(TrainError::NothingToLearn);
     }
     let classes = network.classes();

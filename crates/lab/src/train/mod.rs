@@ -22,6 +22,7 @@ mod order;
 mod pooling;
 mod random;
 mod relation;
+mod siblings;
 mod slices;
 mod spiking;
 mod tune;
@@ -62,6 +63,7 @@ pub fn train(
     let examples = Examples {
         pictures,
         labels: &labels,
+        groups: None,
         teacher: None,
     };
     let (ann, report, _) = train_examples(architecture, examples, None, options, progress)?;

@@ -39,6 +39,10 @@ pub struct TrainOptions {
     /// Label smoothing: this share of each picture's label is spread over all classes, 0 to below 1.
     #[serde(skip_serializing_if = "is_zero")]
     pub smoothing: f32,
+    /// Views of each picture in a batch, at least 1. With two or more, pictures without a label learn from the contrastive
+    /// loss too: their views are alike.
+    #[serde(skip_serializing_if = "is_one")]
+    pub views: usize,
     /// The relation loss, where there is a teacher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relation: Option<Relation>,
@@ -63,6 +67,7 @@ impl Default for TrainOptions {
             augmentation: None,
             adam_w: None,
             smoothing: 0.0,
+            views: 1,
             relation: None,
             validation: 6_000,
             threads: 1,
@@ -115,6 +120,11 @@ fn is_zero(value: &f32) -> bool {
     *value == 0.0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
 pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
     let TrainOptions {
         epochs,
@@ -126,12 +136,15 @@ pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
         augmentation,
         adam_w,
         smoothing,
+        views,
         relation,
         ..
     } = options;
     require(*epochs > 0, "epochs", epochs, "at least 1")?;
     require(*batch > 0, "batch", batch, "at least 1")?;
     require(*threads > 0, "threads", threads, "at least 1")?;
+    let counted = (1..=*batch).contains(views);
+    require(counted, "views", views, "at least 1 and at most the batch size")?;
     let learns = learning_rate.is_finite() && *learning_rate > 0.0;
     require(learns, "learning_rate", learning_rate, "above 0")?;
     let below_one = 0.0..1.0;

@@ -95,6 +95,7 @@ fn examples<'run>(pictures: &'run [Picture], labels: &'run [Option<u8>]) -> Exam
     Examples {
         pictures,
         labels,
+        groups: None,
         teacher: None,
     }
 }

@@ -58,6 +58,7 @@ pub fn tune(
     let examples = Examples {
         pictures,
         labels: &labels,
+        groups: None,
         teacher: None,
     };
     tune_examples(snn, examples, options, progress)

@@ -191,23 +191,70 @@ fn a_teacher_alone_brings_pictures_of_a_kind_together() {
             .iter()
             .all(|epoch| epoch.validation_accuracy.is_none())
     );
-    let embeddings: Vec<_> = photos[300..]
+    let right = right_first(&ann, &photos[300..], &labels[300..]);
+    assert!(right > 50, "{right} of 60");
+}
+
+/// The number of pictures of which the nearest other one has the same label.
+fn right_first(ann: &Ann, photos: &[Picture], labels: &[Option<u8>]) -> usize {
+    let embeddings: Vec<_> = photos
         .iter()
         .map(|photo| ann.forward(&stretch(photo, 8, 8).unwrap()).embedding)
         .collect();
+    let count = photos.len();
     let cosine = |a: usize, b: usize| {
         let (a, b) = (&embeddings[a], &embeddings[b]);
         a.dot(b) / (a.dot(a) * b.dot(b)).sqrt().max(1e-9)
     };
-    let right = (0..60).filter(|&query| {
-        let others = (0..60).filter(|&other| other != query);
+    let right = (0..count).filter(|&query| {
+        let others = (0..count).filter(|&other| other != query);
         let nearest = others
             .max_by(|&a, &b| cosine(query, a).total_cmp(&cosine(query, b)))
             .unwrap();
-        labels[300 + nearest] == labels[300 + query]
+        labels[nearest] == labels[query]
     });
-    let right = right.count();
+    right.count()
+}
+
+#[test]
+fn pictures_of_a_product_come_together_without_labels_and_without_a_teacher() {
+    let (photos, labels) = photos();
+    let unknown = vec![None; 360];
+    let options = TrainOptions { views: 2, ..recipe() };
+    // As many products as kinds: the strongest case of products with several pictures.
+    let groups: Vec<u32> = labels.iter().flatten().map(|&label| u32::from(label)).collect();
+    let by_product = Examples {
+        groups: Some(&groups),
+        ..examples(&photos, &unknown)
+    };
+    let (ann, ..) = learn(by_product, None, &options);
+    let right = right_first(&ann, &photos[300..], &labels[300..]);
     assert!(right > 50, "{right} of 60");
+}
+
+#[test]
+fn two_views_of_a_picture_are_alike_and_one_view_alone_has_no_loss() {
+    let network = colour();
+    let (photos, labels) = photos();
+    let layers = Layers::new(&network);
+    let values = layers.first_parameters(&mut Random::new(4));
+    let loss = |views, labels: &[Option<u8>], batch: &[usize]| {
+        let options = TrainOptions {
+            views,
+            smoothing: 0.0,
+            ..recipe()
+        };
+        let data = Data::new(&layers, &network, examples(&photos, labels), &options);
+        let variables = layers.variables(&values).unwrap();
+        let outcome = data.batch_gradients(&variables, batch, |_| Noise::default());
+        outcome.unwrap().0.loss
+    };
+    let unknown = vec![None; 360];
+    assert_eq!(loss(1, &unknown, &[0, 0, 1, 1]), 0.0);
+    let twice = loss(2, &unknown, &[0, 0, 1, 1]);
+    assert!(twice > 0.0);
+    // A label tells more than the picture's number: pictures 0 and 1 are of different kinds, 0 and 3 of one.
+    assert!((loss(2, &unknown, &[0, 0, 3, 3]) - loss(2, &labels, &[0, 0, 3, 3])).abs() > 1e-3);
 }
 
 #[test]
@@ -276,7 +323,7 @@ fn what_cannot_be_learned_from_is_refused() {
     let unknown = vec![None; 360];
     assert_eq!(
         refusal(examples(&photos, &unknown)),
-        "no picture has a label and there is no teacher: there is nothing to learn from"
+        "no picture has a label, there is no teacher, and each picture has one view: there is nothing to learn from"
     );
     let teacher = Teacher::new(taught(&labels[..300]).view(), 300).unwrap();
     assert_eq!(
@@ -285,6 +332,13 @@ fn what_cannot_be_learned_from_is_refused() {
             ..examples(&photos, &labels)
         }),
         "the teacher has 300 embeddings for 360 training pictures; each picture needs one"
+    );
+    assert_eq!(
+        refusal(Examples {
+            groups: Some(&[1, 2]),
+            ..examples(&photos, &labels)
+        }),
+        "there are 360 pictures and 2 groups; each picture needs one group"
     );
     let (gray, labels) = stripes(shape(1, 12, 12), 3, 360, 11);
     assert_eq!(
