@@ -36,7 +36,8 @@ pub struct Lesson {
     /// Larger than the input, for views.
     pub pictures: Vec<Picture>,
     pub labels: Vec<Option<u8>>,
-    pub classes: Vec<String>,
+    /// The product of each picture, where products have several.
+    pub groups: Option<Vec<u32>>,
     /// The teacher's row of each picture.
     pub teacher: Option<Array2<f32>>,
 }
@@ -72,15 +73,28 @@ pub fn network(name: &str, side: usize, classes: &[String]) -> Result<Network> {
 impl Lesson {
     /// A teacher of the first `count` pictures.
     fn teacher(&self, count: usize) -> Result<Option<Teacher>> {
-        let Some(rows) = &self.teacher else { return Ok(None) };
+        let Some(rows) = &self.teacher else {
+            return Ok(None);
+        };
         let (first, _) = rows.view().split_at(Axis(0), count);
         Ok(Some(Teacher::new(first, count)?))
+    }
+
+    /// Views of each picture in a batch: two where they, not labels, say what is alike.
+    fn views(&self) -> usize {
+        let labelled = self.labels.iter().flatten().count();
+        if 2 * labelled < self.labels.len() && self.teacher.is_none() {
+            2
+        } else {
+            1
+        }
     }
 
     fn examples<'run>(&'run self, count: usize, teacher: Option<&'run Teacher>) -> Examples<'run> {
         Examples {
             pictures: &self.pictures[..count],
             labels: &self.labels[..count],
+            groups: self.groups.as_ref().map(|groups| &groups[..count]),
             teacher,
         }
     }
@@ -91,7 +105,7 @@ impl Course<'_> {
         TrainOptions {
             epochs,
             seed: self.seed,
-            batch: BATCH.min(pictures),
+            batch: BATCH.min(pictures) * self.lesson.views(),
             learning_rate: LEARNING_RATE,
             dropout: 0.1,
             normalise: true,
@@ -106,6 +120,7 @@ impl Course<'_> {
                 average: 0.995,
             }),
             smoothing: 0.1,
+            views: self.lesson.views(),
             relation: self.lesson.teacher.as_ref().map(|_| Relation {
                 weight: 1.0,
                 temperature: 0.1,
@@ -175,7 +190,7 @@ impl Course<'_> {
             time_steps,
             thrift: 0.05,
             training: TrainOptions {
-                batch: TUNE_BATCH.min(pictures),
+                batch: TUNE_BATCH.min(pictures * self.lesson.views()),
                 learning_rate: 5e-4,
                 dropout: 0.0,
                 normalise: false,
@@ -216,7 +231,8 @@ impl Course<'_> {
         let mut watch = Watch::new();
         let time_steps = TimeSteps::new(LONG)?;
         let (tuned, _) = self.tune(&snn, 1, count, time_steps, &mut |now| watch.see(&now))?;
-        let tune_s = watch.batch_s() / TUNE_BATCH.min(count) as f64;
+        let views = self.lesson.views();
+        let tune_s = watch.batch_s() * views as f64 / TUNE_BATCH.min(count * views) as f64;
         bar.inc(1);
         let speeds = Speeds {
             float_s,
@@ -226,24 +242,38 @@ impl Course<'_> {
         Ok((speeds, tuned))
     }
 
-    /// Trains, converts and tunes by the plan, whose tuning is planned again by `again` after float training.
+    /// Trains, converts and tunes by the plan, whose tuning is planned again by `again` after float training, from
+    /// the seconds that it took.
     ///
     /// # Errors
     /// If a step fails.
-    pub fn run(&self, network: &Network, plan: &mut Plan, again: impl FnOnce(&mut Plan)) -> Result<Learned> {
+    pub fn run(
+        &self,
+        network: &Network,
+        plan: &mut Plan,
+        again: impl FnOnce(&mut Plan, f64),
+    ) -> Result<Learned> {
+        let begun = Instant::now();
         let mut follow = EpochProgress::new("training");
-        let (ann, trained, taken) = self.train(network, plan.float_epochs, plan.float_pictures, &mut |now| {
-            follow.show(&now);
-        })?;
+        let (ann, trained, taken) =
+            self.train(network, plan.float_epochs, plan.float_pictures, &mut |now| {
+                follow.show(&now);
+            })?;
         let bar = crate::progress::bar("calibrating", self.conversion(network));
         let snn = self.convert(&ann, &bar)?;
         bar.finish_and_clear();
-        again(plan);
+        again(plan, begun.elapsed().as_secs_f64());
         let time_steps = TimeSteps::new(plan.time_steps)?;
         let mut follow = EpochProgress::new("tuning");
-        let (snn, tuned) = self.tune(&snn, plan.tune_epochs, plan.tune_pictures, time_steps, &mut |now| {
-            follow.show(&now);
-        })?;
+        let (snn, tuned) = self.tune(
+            &snn,
+            plan.tune_epochs,
+            plan.tune_pictures,
+            time_steps,
+            &mut |now| {
+                follow.show(&now);
+            },
+        )?;
         Ok(Learned {
             snn,
             trained,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::verdict::{By, Judgement, Score};
-use crate::evaluate::protocol::run;
+use crate::evaluate::runs::run;
 use crate::files;
 use engine::model::Model;
 use engine::neighbours::exact::Vectors;
@@ -72,8 +72,12 @@ impl Known {
         let held_out = self.learned..self.products.len();
         let (queries, corpus): (Vec<usize>, Vec<usize>) = match by {
             By::Label => {
-                let corpus: Vec<usize> = (0..self.learned).filter(|&one| self.classes[one].is_some()).collect();
-                let there = |class: Option<u8>| class.is_some() && corpus.iter().any(|&one| self.classes[one] == class);
+                let corpus: Vec<usize> = (0..self.learned)
+                    .filter(|&one| self.classes[one].is_some())
+                    .collect();
+                let there = |class: Option<u8>| {
+                    class.is_some() && corpus.iter().any(|&one| self.classes[one] == class)
+                };
                 let queries = held_out.filter(|&query| there(self.classes[query])).collect();
                 (queries, corpus)
             }
@@ -131,31 +135,38 @@ fn scores(
     corpus: &[usize],
     right: impl Fn(usize, usize) -> bool + Sync,
 ) -> Vec<Score> {
-    let Some(first) = values.first() else { return Vec::new() };
+    let Some(first) = values.first() else {
+        return Vec::new();
+    };
     let mut vectors = Vectors::new(first.len());
     for &one in corpus {
         vectors.push(&values[one]);
     }
     let blocks: Vec<&[usize]> = queries.chunks(BLOCK).collect();
-    let found = in_parallel(files::threads(), blocks.len(), || (), |(), block| {
-        let block = blocks[block];
-        let asked: Vec<&[i32]> = block.iter().map(|&query| values[query].as_slice()).collect();
-        let mut cosines = vectors.cosines_of_each(&asked);
-        let rows = cosines.outer_iter_mut().zip(block);
-        let score = rows.map(|(mut row, &query)| {
-            if let Ok(own) = corpus.binary_search(&query) {
-                row[own] = ITSELF;
-            }
-            let row = row.as_slice().expect("a row of a fresh matrix is whole");
-            let ranking = judge(row, |place| right(query, corpus[place]));
-            Score {
-                top_1: f64::from(u8::from(ranking.top_1)),
-                top_3: f64::from(u8::from(ranking.top_3)),
-                precision: ranking.average_precision,
-            }
-        });
-        score.collect::<Vec<_>>()
-    });
+    let found = in_parallel(
+        files::threads(),
+        blocks.len(),
+        || (),
+        |(), block| {
+            let block = blocks[block];
+            let asked: Vec<&[i32]> = block.iter().map(|&query| values[query].as_slice()).collect();
+            let mut cosines = vectors.cosines_of_each(&asked);
+            let rows = cosines.outer_iter_mut().zip(block);
+            let score = rows.map(|(mut row, &query)| {
+                if let Ok(own) = corpus.binary_search(&query) {
+                    row[own] = ITSELF;
+                }
+                let row = row.as_slice().expect("a row of a fresh matrix is whole");
+                let ranking = judge(row, |place| right(query, corpus[place]));
+                Score {
+                    top_1: f64::from(u8::from(ranking.top_1)),
+                    top_3: f64::from(u8::from(ranking.top_3)),
+                    precision: ranking.average_precision,
+                }
+            });
+            score.collect::<Vec<_>>()
+        },
+    );
     found.concat()
 }
 
@@ -175,7 +186,15 @@ mod tests {
 
     /// In use: all pictures look alike. New: pictures 4 and 5 are like 0, 6 is like 1.
     fn embeddings() -> [Vec<Vec<i32>>; 2] {
-        let new = [[9, 0, 0], [0, 9, 0], [0, 0, 9], [0, 1, 9], [9, 1, 0], [9, 2, 0], [1, 9, 0]];
+        let new = [
+            [9, 0, 0],
+            [0, 9, 0],
+            [0, 0, 9],
+            [0, 1, 9],
+            [9, 1, 0],
+            [9, 2, 0],
+            [1, 9, 0],
+        ];
         [vec![vec![1, 1, 1]; 7], new.map(|values| values.to_vec()).to_vec()]
     }
 
@@ -187,7 +206,10 @@ mod tests {
     #[test]
     fn by_label_among_labelled_pictures_that_were_learned_from() {
         let judgement = judged(By::Label);
-        assert_eq!((judgement.products, judgement.queries, judgement.corpus), (2, 3, 2));
+        assert_eq!(
+            (judgement.products, judgement.queries, judgement.corpus),
+            (2, 3, 2)
+        );
         assert_eq!(judgement.top_1.new, 1.0);
         // Equals rank in corpus order, so class 0 is first for every query.
         assert_eq!(judgement.top_1.in_use, 0.5);
@@ -197,7 +219,10 @@ mod tests {
     #[test]
     fn by_product_among_all_other_pictures() {
         let judgement = judged(By::Product);
-        assert_eq!((judgement.products, judgement.queries, judgement.corpus), (1, 2, 6));
+        assert_eq!(
+            (judgement.products, judgement.queries, judgement.corpus),
+            (1, 2, 6)
+        );
         assert_eq!(judgement.top_1.new, 1.0);
         assert_eq!((judgement.top_1.in_use, judgement.top_3.in_use), (0.0, 0.0));
     }
@@ -205,7 +230,10 @@ mod tests {
     #[test]
     fn by_the_teacher_among_pictures_that_were_learned_from() {
         let judgement = judged(By::Teacher);
-        assert_eq!((judgement.products, judgement.queries, judgement.corpus), (2, 3, 4));
+        assert_eq!(
+            (judgement.products, judgement.queries, judgement.corpus),
+            (2, 3, 4)
+        );
         // Of product 3's two pictures, one finds the teacher's nearest first.
         assert_eq!(judgement.top_1.new, 0.25);
     }

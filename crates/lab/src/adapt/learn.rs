@@ -23,11 +23,6 @@ use engine::network::tensors::write_snn;
 use engine::network::{Probe, TimeSteps, hex};
 use engine::picture::Picture;
 
-/// The architecture of the recipe for photos, whose classes are those of the catalogue.
-pub const ARCHITECTURE: &str = "48k7s4p3-64k3s1p1-96k3s2p1-192k3s2p1-128";
-/// Width and height of its input.
-pub const SIDE: usize = 64;
-
 /// A picture that could be read, in the forms that are needed of it.
 #[derive(Debug)]
 pub struct Kept {
@@ -121,12 +116,28 @@ pub fn adapt(
     let (mut speeds, sample) = course.measure(&network, &bar)?;
     let sample = read(&write_snn(&sample, None))?;
     // Without anything to judge by, nothing is emulated.
-    let judged = if task.by.is_empty() { 0 } else { known.products.len() };
+    let judged = if task.by.is_empty() {
+        0
+    } else {
+        known.products.len()
+    };
     let timed = TIMED.min(learned);
     let begun = Instant::now();
     let hidden = ProgressBar::hidden();
-    embed(&sample, &new[..timed], sample.snn.network.time_steps(), Probe::SpikeCount, &hidden)?;
-    embed(&in_use.model, &own[..timed], in_use.time_steps, in_use.probe, &hidden)?;
+    embed(
+        &sample,
+        &new[..timed],
+        sample.snn.network.time_steps(),
+        Probe::SpikeCount,
+        &hidden,
+    )?;
+    embed(
+        &in_use.model,
+        &own[..timed],
+        in_use.time_steps,
+        in_use.probe,
+        &hidden,
+    )?;
     speeds.judge_s = begun.elapsed().as_secs_f64() / timed as f64;
     bar.finish_and_clear();
     let work = || {
@@ -140,9 +151,9 @@ pub fn adapt(
     };
     let mut plan = Plan::of(speeds, work())?;
     eprintln!("plan: {}", plan.sentence());
-    let again = |plan: &mut Plan| {
+    let again = |plan: &mut Plan, float_s: f64| {
         let before = *plan;
-        plan.tune_again(speeds, work());
+        plan.tune_again(speeds, work(), float_s);
         if *plan != before {
             eprintln!(
                 "tuning, by the time that is left: {} epochs on {} pictures at T = {}",
@@ -211,7 +222,10 @@ impl Sorted {
             let product = &task.products[kept.product];
             (task.held_out[kept.product], place(&product.id), kept.number)
         });
-        let learned = pictures.iter().filter(|kept| !task.held_out[kept.product]).count();
+        let learned = pictures
+            .iter()
+            .filter(|kept| !task.held_out[kept.product])
+            .count();
         if learned < 2 {
             bail!("{learned} pictures that are not held out can be read; nothing can be learned from them");
         }
@@ -234,7 +248,7 @@ impl Sorted {
             lesson: Lesson {
                 pictures: larger,
                 labels: classes[..learned].to_vec(),
-                classes: task.labels.classes.clone(),
+                groups: task.grouped().then(|| groups(&products[..learned])),
                 teacher: teacher.map(|teacher| teacher.select(Axis(0), &rows[..learned])),
             },
             known: Known {
@@ -247,6 +261,12 @@ impl Sorted {
             new,
         })
     }
+}
+
+/// Products as the numbers of groups.
+fn groups(products: &[usize]) -> Vec<u32> {
+    let number = |&product: &usize| u32::try_from(product).unwrap_or(u32::MAX);
+    products.iter().map(number).collect()
 }
 
 /// For each held-out picture, the nearest by the teacher among those that were learned from, after centring.

@@ -105,8 +105,7 @@ impl Plan {
         let some = work.pictures.min(LEAST_PICTURES);
         let short = f64::from(SHORT - 1) / f64::from(LONG - 1);
         let least_s = some as f64
-            * (LEAST_FLOAT_EPOCHS as f64 * speeds.float_s
-                + LEAST_TUNE_EPOCHS as f64 * short * speeds.tune_s);
+            * (LEAST_FLOAT_EPOCHS as f64 * speeds.float_s + LEAST_TUNE_EPOCHS as f64 * short * speeds.tune_s);
         if usable < least_s {
             let needed = work.seconds_spent + (least_s + judge_s) / (1.0 - RESERVE);
             return Err(TooLittle {
@@ -120,10 +119,19 @@ impl Plan {
             });
         }
         // Tuning wants its epochs; what it leaves is for float training, which is never below its share.
-        let tune_wanted = wanted(work.pictures, TUNE_BATCH, TUNE_EPOCHS, TUNE_STEPS, MOST_TUNE_EPOCHS);
+        let tune_wanted = wanted(
+            work.pictures,
+            TUNE_BATCH,
+            TUNE_EPOCHS,
+            TUNE_STEPS,
+            MOST_TUNE_EPOCHS,
+        );
         let all = work.pictures as f64;
         let tune_most_s = tune_wanted as f64 * all * speeds.tune_s;
-        let float_s = (usable - tune_most_s).max(FLOAT_SHARE * usable);
+        let tune_least_s = some as f64 * LEAST_TUNE_EPOCHS as f64 * short * speeds.tune_s;
+        let float_s = (usable - tune_most_s)
+            .max(FLOAT_SHARE * usable)
+            .min(usable - tune_least_s);
         let (float_pictures, float_epochs) = part(
             work.pictures,
             float_s,
@@ -145,16 +153,24 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Plans the tuning again, after float training has taken what it took: in the seconds that are left, less those of
-    /// judging.
-    pub fn tune_again(&mut self, speeds: Speeds, work: Work) {
+    /// Plans the tuning again, after float training has taken `float_s` seconds: if that is more than was planned, the
+    /// machine is busier than it was when it was measured.
+    pub fn tune_again(&mut self, speeds: Speeds, work: Work, float_s: f64) {
+        let planned = self.float_pictures as f64 * self.float_epochs as f64 * speeds.float_s;
+        let slower = (float_s / planned.max(1e-9)).max(1.0);
+        let speeds = Speeds {
+            tune_s: speeds.tune_s * slower,
+            judge_s: speeds.judge_s * slower,
+            ..speeds
+        };
         let usable = (1.0 - RESERVE / 2.0) * work.seconds_left - speeds.judge_s * work.judged as f64;
         self.tune(usable, speeds, work.pictures);
     }
 
     /// Plans the tuning in so many seconds; returns those it takes.
     fn tune(&mut self, usable: f64, speeds: Speeds, pictures: usize) -> f64 {
-        let epochs = |pictures: usize| wanted(pictures, TUNE_BATCH, TUNE_EPOCHS, TUNE_STEPS, MOST_TUNE_EPOCHS);
+        let epochs =
+            |pictures: usize| wanted(pictures, TUNE_BATCH, TUNE_EPOCHS, TUNE_STEPS, MOST_TUNE_EPOCHS);
         let long = fitting(usable, pictures as f64 * speeds.tune_s) >= ENOUGH.min(epochs(pictures));
         let count = if long { LONG } else { SHORT };
         let picture_s = speeds.tune_s * f64::from(count - 1) / f64::from(LONG - 1);
@@ -190,7 +206,7 @@ fn part(
     if all >= least {
         return (pictures, all.min(wanted(pictures)));
     }
-    let fewer = fitting(seconds, least as f64 * picture_s).clamp(1, pictures);
+    let fewer = fitting(seconds, least as f64 * picture_s).clamp(LEAST_PICTURES.min(pictures), pictures);
     (fewer, least)
 }
 
@@ -233,13 +249,16 @@ mod tests {
                         tune_s: SPEEDS.tune_s * slow,
                         judge_s: SPEEDS.judge_s * slow,
                     };
-                    let Ok(mut plan) = Plan::of(speeds, work(pictures, minutes)) else { continue };
+                    let Ok(mut plan) = Plan::of(speeds, work(pictures, minutes)) else {
+                        continue;
+                    };
                     assert!(plan.seconds <= 60.0 * minutes * (1.0 - RESERVE), "{plan:?}");
                     assert!(plan.float_epochs >= LEAST_FLOAT_EPOCHS && plan.tune_epochs >= LEAST_TUNE_EPOCHS);
                     assert!(plan.float_pictures >= pictures.min(LEAST_PICTURES), "{plan:?}");
-                    // Float training took all but a minute.
-                    plan.tune_again(speeds, work(pictures, 1.0));
-                    assert!(plan.tune_pictures > 0 && plan.tune_epochs > 0);
+                    // Float training took all of the time: what is useful is tuned all the same.
+                    plan.tune_again(speeds, work(pictures, 0.0), 60.0 * minutes);
+                    assert_eq!(plan.tune_pictures, pictures.min(LEAST_PICTURES));
+                    assert_eq!(plan.tune_epochs, LEAST_TUNE_EPOCHS);
                 }
             }
         }
@@ -251,13 +270,33 @@ mod tests {
         assert_eq!((plan.tune_pictures, plan.time_steps), (2_400, 10));
         let plan = Plan::of(SPEEDS, work(16_000, 10.0)).unwrap();
         assert!(plan.tune_pictures < 16_000 && plan.float_pictures < 16_000);
-        assert_eq!((plan.float_epochs, plan.tune_epochs), (LEAST_FLOAT_EPOCHS, LEAST_TUNE_EPOCHS));
+        assert_eq!(
+            (plan.float_epochs, plan.tune_epochs),
+            (LEAST_FLOAT_EPOCHS, LEAST_TUNE_EPOCHS)
+        );
+    }
+
+    #[test]
+    fn a_machine_that_got_slower_is_tuned_on_for_fewer_epochs() {
+        let first = Plan::of(SPEEDS, work(2_400, 10.0)).unwrap();
+        let float_s = 2_400.0 * 60.0 * SPEEDS.float_s;
+        let mut same = first;
+        same.tune_again(SPEEDS, work(2_400, 10.0 - float_s / 60.0), float_s);
+        assert_eq!(same.tune_epochs, first.tune_epochs);
+        let mut slower = first;
+        slower.tune_again(SPEEDS, work(2_400, 10.0 - float_s / 60.0), 1.5 * float_s);
+        assert!(slower.tune_epochs < first.tune_epochs, "{slower:?}");
     }
 
     #[test]
     fn too_little_time_is_refused_with_what_would_do() {
         let refusal = Plan::of(SPEEDS, work(2_400, 0.5)).unwrap_err();
-        assert!(refusal.to_string().starts_with("--minutes 0.5 is too little for 2400 pictures"), "{refusal}");
+        assert!(
+            refusal
+                .to_string()
+                .starts_with("--minutes 0.5 is too little for 2400 pictures"),
+            "{refusal}"
+        );
         assert!(Plan::of(SPEEDS, work(2_400, refusal.needed)).is_ok(), "{refusal}");
     }
 }

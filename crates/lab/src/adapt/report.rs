@@ -40,7 +40,11 @@ fn write(out: &mut String, adapted: &Adapted, in_use: &InUse) -> std::fmt::Resul
             "\n{}\n{queries} queries of {products} held-out products, among {corpus} pictures",
             by.describe()
         )?;
-        writeln!(out, "{:18} {:>9} {:>9} {:>12} {:>15}", "", "in use", "new", "difference", "standard error")?;
+        writeln!(
+            out,
+            "{:18} {:>9} {:>9} {:>12} {:>15}",
+            "", "in use", "new", "difference", "standard error"
+        )?;
         let percent = |compared: Compared| Compared {
             in_use: 100.0 * compared.in_use,
             new: 100.0 * compared.new,
@@ -60,7 +64,9 @@ fn write(out: &mut String, adapted: &Adapted, in_use: &InUse) -> std::fmt::Resul
         }
     }
     writeln!(out)?;
-    if let (Some([energy, new_energy]), Some([latency, new_latency])) = (adapted.energy_mj, adapted.latency_ms) {
+    if let (Some([energy, new_energy]), Some([latency, new_latency])) =
+        (adapted.energy_mj, adapted.latency_ms)
+    {
         writeln!(
             out,
             "a picture on the chip (modelled): in use {energy:.2} mJ, {latency:.2} ms at T = {}; new {new_energy:.2} mJ, \

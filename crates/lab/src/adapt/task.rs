@@ -75,7 +75,11 @@ impl Task {
         } else if enough(&several, 3 * LEAST) {
             (several.clone(), "have several pictures", vec![By::Product])
         } else if taught {
-            (vec![true; products.len()], "can be judged by a teacher", vec![By::Teacher])
+            (
+                vec![true; products.len()],
+                "can be judged by a teacher",
+                vec![By::Teacher],
+            )
         } else if force {
             (Vec::new(), "", Vec::new())
         } else {
@@ -98,7 +102,11 @@ impl Task {
             true => vec![false; products.len()],
             false => held_out(&ids, &judges, what)?,
         };
-        let both: Vec<bool> = held_out.iter().zip(&several).map(|(out, several)| *out && *several).collect();
+        let both: Vec<bool> = held_out
+            .iter()
+            .zip(&several)
+            .map(|(out, several)| *out && *several)
+            .collect();
         if by == [By::Label] && enough(&both, LEAST) {
             by.push(By::Product);
         }
@@ -136,7 +144,9 @@ impl Task {
     #[must_use]
     pub fn grouped(&self) -> bool {
         let learned = self.products.iter().zip(&self.held_out);
-        learned.filter(|(_, out)| !**out).any(|(product, _)| product.pictures > 1)
+        learned
+            .filter(|(_, out)| !**out)
+            .any(|(product, _)| product.pictures > 1)
     }
 }
 
@@ -144,7 +154,11 @@ impl Task {
 mod tests {
     use super::*;
 
-    fn products(count: usize, pictures: usize, label: impl Fn(usize) -> Option<&'static str>) -> Vec<Product> {
+    fn products(
+        count: usize,
+        pictures: usize,
+        label: impl Fn(usize) -> Option<&'static str>,
+    ) -> Vec<Product> {
         let product = |number: usize| Product {
             id: format!("product-{number}"),
             label: label(number).map(str::to_owned),
@@ -171,11 +185,26 @@ mod tests {
     fn what_is_judged_by_follows_from_what_there_is() {
         let by = |offer| Task::of(offer).unwrap().by;
         assert_eq!(by(offer(products(100, 1, kind), Some("kind"))), [By::Label]);
-        assert_eq!(by(offer(products(100, 2, kind), Some("kind"))), [By::Label, By::Product]);
+        assert_eq!(
+            by(offer(products(100, 2, kind), Some("kind"))),
+            [By::Label, By::Product]
+        );
         assert_eq!(by(offer(products(100, 2, |_| None), None)), [By::Product]);
         let single = || offer(products(100, 1, |_| None), None);
-        assert_eq!(by(Offer { taught: true, ..single() }), [By::Teacher]);
-        assert!(by(Offer { force: true, ..single() }).is_empty());
+        assert_eq!(
+            by(Offer {
+                taught: true,
+                ..single()
+            }),
+            [By::Teacher]
+        );
+        assert!(
+            by(Offer {
+                force: true,
+                ..single()
+            })
+            .is_empty()
+        );
     }
 
     #[test]
@@ -186,15 +215,25 @@ mod tests {
             ..offer(products(100, 1, |_| None), None)
         };
         let refusal = Task::of(single).unwrap_err().to_string();
-        assert!(refusal.contains("which of its 100 products are alike: 0 have several pictures"), "{refusal}");
-        assert!(refusal.contains("--label (brand, kind), or a teacher with --teacher"), "{refusal}");
+        assert!(
+            refusal.contains("which of its 100 products are alike: 0 have several pictures"),
+            "{refusal}"
+        );
+        assert!(
+            refusal.contains("--label (brand, kind), or a teacher with --teacher"),
+            "{refusal}"
+        );
     }
 
     #[test]
     fn of_a_large_catalogue_all_that_is_held_out_is_read() {
         let task = Task::of(offer(products(40_000, 1, kind), Some("kind"))).unwrap();
         assert_eq!(task.pictures(), MOST_PICTURES);
-        let unread = task.held_out.iter().zip(&task.read).filter(|(out, read)| **out && !**read);
+        let unread = task
+            .held_out
+            .iter()
+            .zip(&task.read)
+            .filter(|(out, read)| **out && !**read);
         assert_eq!(unread.count(), 0);
     }
 }

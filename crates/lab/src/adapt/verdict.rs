@@ -95,7 +95,9 @@ impl Judgement {
     /// Judges by the scores of the held-out products, `[in use, new]`.
     #[must_use]
     pub fn of(by: By, scores: &[[Score; 2]], queries: usize, corpus: usize) -> Self {
-        let measure = |each: fn(&Score) -> f64| Compared::of(scores.iter().map(|pair| [0, 1].map(|of| each(&pair[of]))));
+        let measure = |each: fn(&Score) -> f64| {
+            Compared::of(scores.iter().map(|pair| [0, 1].map(|of| each(&pair[of]))))
+        };
         Self {
             by,
             products: scores.len(),
@@ -129,7 +131,11 @@ impl Verdict {
             return Self::NotJudged;
         };
         let measures = |judgement: &Judgement| [judgement.map, judgement.top_1];
-        if judgements.iter().flat_map(measures).any(|measure| measure.lower()) {
+        if judgements
+            .iter()
+            .flat_map(measures)
+            .any(|measure| measure.lower())
+        {
             Self::Worse
         } else if first.map.higher() {
             Self::Better
@@ -156,7 +162,11 @@ impl Verdict {
                 measure.standard_error
             )
         };
-        let first = || judgements.first().map_or(String::new(), |first| figure(first, "mAP", first.map));
+        let first = || {
+            judgements
+                .first()
+                .map_or(String::new(), |first| figure(first, "mAP", first.map))
+        };
         match self {
             Self::Better => format!("the new network is better: {}", first()),
             Self::NoBetter => format!("the new network is not better beyond chance: {}", first()),
@@ -168,7 +178,9 @@ impl Verdict {
                 });
                 format!("the new network is worse: {}", lower.unwrap_or_default())
             }
-            Self::NotJudged => "the new network was not judged: nothing says which products are alike".to_owned(),
+            Self::NotJudged => {
+                "the new network was not judged: nothing says which products are alike".to_owned()
+            }
         }
     }
 }
@@ -229,7 +241,10 @@ mod tests {
         let same = judged(By::Label, (0..500).map(|index| [value(index); 2]));
         assert_eq!(Verdict::of(&[same]), Verdict::NoBetter);
         // Better for 52 % of the products and worse for the others: chance.
-        let hardly = judged(By::Label, (0..100).map(|index| if index < 52 { [0.4, 0.45] } else { [0.45, 0.4] }));
+        let hardly = judged(
+            By::Label,
+            (0..100).map(|index| if index < 52 { [0.4, 0.45] } else { [0.45, 0.4] }),
+        );
         assert!(hardly.map.difference > 0.0);
         assert_eq!(Verdict::of(&[hardly]), Verdict::NoBetter);
         assert_eq!(
@@ -243,14 +258,21 @@ mod tests {
     #[test]
     fn a_higher_map_beyond_chance_is_better_and_a_lower_one_worse() {
         let value = noise(3);
-        let better = judged(By::Label, (0..100).map(|index| [0.3 * value(index), 0.3 * value(index) + 0.02 * value(index + 9)]));
+        let better = judged(
+            By::Label,
+            (0..100).map(|index| [0.3 * value(index), 0.3 * value(index) + 0.02 * value(index + 9)]),
+        );
         assert_eq!(Verdict::of(&[better]), Verdict::Better);
         let worse = judged(By::Label, (0..100).map(|index| [0.3 + 0.1 * value(index), 0.3]));
         assert_eq!(Verdict::of(&[worse]), Verdict::Worse);
         // Better by label, but products are no longer found by their other pictures.
         let lost = judged(By::Product, (0..100).map(|index| [0.9, 0.3 + 0.1 * value(index)]));
         assert_eq!(Verdict::of(&[better, lost]), Verdict::Worse);
-        assert!(Verdict::Worse.sentence(&[better, lost]).contains("mAP by product is 0.3"));
+        assert!(
+            Verdict::Worse
+                .sentence(&[better, lost])
+                .contains("mAP by product is 0.3")
+        );
         // By product alone nothing changes; the label decides.
         let same = judged(By::Product, (0..100).map(|_| [0.5; 2]));
         assert_eq!(Verdict::of(&[better, same]), Verdict::Better);

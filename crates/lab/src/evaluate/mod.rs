@@ -3,6 +3,7 @@
 //! In: networks, a data set, and the numbers of queries and pictures. Out: a row for each network, number of time
 //! steps and probe; as text, JSON, CSV or a report in files. Absent: command line arguments (`crate::commands`).
 
+pub mod asked;
 mod gallery;
 pub mod measured;
 pub mod options;
@@ -10,17 +11,20 @@ pub mod protocol;
 mod reading;
 pub mod report;
 pub mod row;
+pub mod runs;
 pub mod table;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::ann::Ann;
 use crate::ann::file::read_ann;
 use crate::{files, progress};
 use engine::embedding::stopping::Length;
 use engine::model::Model;
+use engine::network::hex;
 use measured::{Measured, Named};
 use options::Evaluation;
 use protocol::QueriesFrom;
@@ -58,7 +62,7 @@ pub fn measure(options: &Evaluation) -> Result<Measured> {
     let bar = progress::bar("evaluating", floats + runs.sum::<usize>());
     let mut rows = Vec::new();
     if let Some(ann) = &ann {
-        rows.push(reading.of(&ann.network).float(ann, &bar));
+        rows.extend(reading.of(&ann.network).float(ann, &bar));
     }
     for Named { label, model } in &models {
         let protocol = reading.of(&model.snn.network);
@@ -116,6 +120,13 @@ fn models(options: &Evaluation) -> Result<Vec<Named>> {
             Ok(Named { label, model })
         })
         .collect()
+}
+
+/// The float network that the built-in network of this id was converted from; none for another one.
+#[must_use]
+pub fn float_of(id: &str) -> Option<Ann> {
+    let shipped = hex(&Sha256::digest(Model::SHIPPED)) == id;
+    shipped.then(shipped_ann)?.ok()
 }
 
 fn shipped_ann() -> Result<Ann> {
