@@ -10,7 +10,7 @@ use crate::ann::file::{read_ann, write_ann};
 use crate::ann::{Ann, architecture};
 use crate::dataset::{Lessons, Request, lessons};
 use crate::recipe::Recipe;
-use crate::train::{Contrast, Examples, Progress, Report, Teacher, TrainOptions, train_examples};
+use crate::train::{Contrast, Examples, Progress, Report, Teacher, TrainOptions, Tutor, train_examples};
 use crate::{files, progress};
 use engine::network::{Network, hex};
 use engine::picture::{self, Picture, Shape, npy, stretch};
@@ -30,6 +30,8 @@ pub struct Training {
     pub siblings: bool,
     /// A `.npy` file with another model's embeddings of the training pictures.
     pub teacher: Option<PathBuf>,
+    /// A larger float network with the same input and classes, whose classes of the views are followed.
+    pub tutor: Option<PathBuf>,
     /// A float network whose layers are where training starts, as far as they fit.
     pub init: Option<PathBuf>,
     pub options: TrainOptions,
@@ -61,6 +63,7 @@ impl Training {
             side: 64,
             siblings: false,
             teacher: None,
+            tutor: None,
             init: None,
             options: TrainOptions {
                 epochs: course.epochs,
@@ -150,6 +153,14 @@ impl Training {
                 teacher.display(),
                 relation.weight,
                 relation.temperature
+            );
+        }
+        if let (Some(tutor), Some(term)) = (&self.tutor, options.distillation) {
+            further += &format!(
+                " --tutor {} --distillation {} --distillation-temperature {}",
+                tutor.display(),
+                term.weight,
+                term.temperature
             );
         }
         if let Some(init) = &self.init {
@@ -247,6 +258,14 @@ impl Training {
                 Some(read_teacher(path, &bytes, pictures.len())?)
             }
         };
+        let tutor = match &self.tutor {
+            None => None,
+            Some(path) => {
+                let bytes = files::read(path)?;
+                origins += &format!("tutor {}; ", hex(&Sha256::digest(&bytes)));
+                Some(read_tutor(path, &bytes, classes)?)
+            }
+        };
         let start = match &self.init {
             None => None,
             Some(path) => {
@@ -261,6 +280,7 @@ impl Training {
             labels,
             groups,
             teacher: teacher.as_ref(),
+            tutor: tutor.as_ref(),
         };
         let mut follow = EpochProgress::new("training");
         let (ann, report, taken) =
@@ -342,6 +362,24 @@ pub fn read_teacher(path: &Path, bytes: &[u8], pictures: usize) -> Result<Teache
     let refused = || format!("{} is refused", path.display());
     let rows = npy::rows(bytes).with_context(refused)?;
     Teacher::new(rows.view(), pictures).with_context(refused)
+}
+
+/// Reads the larger float network `path`, which contains `bytes`, to learn `classes` from.
+///
+/// # Errors
+/// If it is not an ANN file, or tells other classes apart.
+pub fn read_tutor(path: &Path, bytes: &[u8], classes: &[String]) -> Result<Tutor> {
+    let refused = || format!("{} is refused", path.display());
+    let ann = read_ann(bytes).with_context(refused)?;
+    if let Some(labels) = ann.network.labels.as_ref().filter(|labels| *labels != classes) {
+        bail!(
+            "{} is refused: its classes are {}; the data set's are {}",
+            path.display(),
+            labels.join(", "),
+            classes.join(", ")
+        );
+    }
+    Ok(Tutor::new(&ann)?)
 }
 
 /// A progress bar over all batches, and a line per epoch.

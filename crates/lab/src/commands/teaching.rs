@@ -29,6 +29,15 @@ pub struct Teaching {
     /// Temperature of the loss from the teacher
     #[arg(long, default_value_t = 0.1, env = "SPIKELENS_RELATION_TEMPERATURE")]
     relation_temperature: f32,
+    /// Follow the classes that a larger float network gives the same views: an ANN file with the same input and classes
+    #[arg(long, value_name = "ANN", env = "SPIKELENS_TUTOR")]
+    pub(super) tutor: Option<PathBuf>,
+    /// Weight of the loss from the tutor; the cross entropy has weight 1
+    #[arg(long, default_value_t = 2.0, env = "SPIKELENS_DISTILLATION")]
+    distillation: f32,
+    /// Temperature of both networks' classes
+    #[arg(long, default_value_t = 2.0, env = "SPIKELENS_DISTILLATION_TEMPERATURE")]
+    distillation_temperature: f32,
 }
 
 #[cfg(feature = "train")]
@@ -38,6 +47,14 @@ impl Teaching {
         self.teacher.as_ref().map(|_| crate::train::Relation {
             weight: self.relation,
             temperature: self.relation_temperature,
+        })
+    }
+
+    /// The loss from the tutor, if there is one.
+    pub(super) fn distillation(&self) -> Option<crate::train::Distillation> {
+        self.tutor.as_ref().map(|_| crate::train::Distillation {
+            weight: self.distillation,
+            temperature: self.distillation_temperature,
         })
     }
 }

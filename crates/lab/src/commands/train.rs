@@ -130,6 +130,9 @@ impl Train {
         if !photos && self.teaching.views > 1 {
             anyhow::bail!("--views needs --recipe photos");
         }
+        if !photos && self.teaching.tutor.is_some() {
+            anyhow::bail!("--tutor needs --recipe photos");
+        }
         let options = TrainOptions {
             epochs: self.epochs.unwrap_or(defaults.epochs),
             seed: self.seed,
@@ -152,6 +155,7 @@ impl Train {
             smoothing: if photos { self.teaching.smoothing } else { 0.0 },
             views: if photos { self.teaching.views } else { 1 },
             relation: self.teaching.relation(),
+            distillation: self.teaching.distillation(),
             validation: self.validation.unwrap_or(defaults.validation),
             threads: crate::files::threads(),
         };
@@ -164,6 +168,7 @@ impl Train {
             side: self.side,
             siblings: photos && self.teaching.siblings,
             teacher: self.teaching.teacher,
+            tutor: self.teaching.tutor,
             init: self.init,
             options,
             dataset: self.dataset,

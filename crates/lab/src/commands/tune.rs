@@ -100,7 +100,7 @@ impl Tune {
         use crate::dataset::{Request, is_fashion_mnist, lessons};
         use crate::files;
         use crate::train::{Examples, tune_examples};
-        use crate::training::{EpochProgress, read_teacher, stored};
+        use crate::training::{EpochProgress, read_teacher, read_tutor, stored};
         use engine::chip::place::Placement;
         use engine::network::Probe;
         use engine::network::hex;
@@ -133,11 +133,16 @@ impl Tune {
             None => None,
             Some(path) => Some(read_teacher(path, &files::read(path)?, pictures.len())?),
         };
+        let tutor = match &self.teaching.tutor {
+            None => None,
+            Some(path) => Some(read_tutor(path, &files::read(path)?, &lessons.classes)?),
+        };
         let examples = Examples {
             pictures,
             labels,
             groups: self.teaching.siblings.then_some(&lessons.groups[..]),
             teacher: teacher.as_ref(),
+            tutor: tutor.as_ref(),
         };
         let mut follow = EpochProgress::new("tuning");
         let (mut tuned, report) = tune_examples(&snn, examples, &options, &mut |now| follow.show(&now))?;
@@ -201,6 +206,7 @@ impl Tune {
                 smoothing: if photos { self.teaching.smoothing } else { 0.0 },
                 views: self.teaching.views,
                 relation: self.teaching.relation(),
+                distillation: self.teaching.distillation(),
                 validation: self.validation.unwrap_or(if photos { 0 } else { 6_000 }),
                 threads: crate::files::threads(),
             },

@@ -1,11 +1,14 @@
 //! The gradients of a batch, computed in parts.
 
+use std::borrow::Cow;
+
 use candle_core::{D, Device, Tensor, Var};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::augment::Augmentation;
 use super::contrastive::{Contrast, contrast};
+use super::distil::{Distillation, Tutor, distil};
 use super::error::TrainError;
 use super::learner::{Learner, Mode, Passed};
 use super::noise::{Noise, View, Views};
@@ -69,6 +72,8 @@ pub struct Examples<'run> {
     /// The product of each picture, whose other pictures are alike; `None`: each picture is of its own.
     pub groups: Option<&'run [u32]>,
     pub teacher: Option<&'run Teacher>,
+    /// A float network with the same input and classes.
+    pub tutor: Option<&'run Tutor>,
 }
 
 /// What makes two pictures alike.
@@ -89,6 +94,7 @@ pub(super) struct Data<'run, L> {
     augmentation: Option<Augmentation>,
     contrast: Option<Contrast>,
     relation: Option<Relation>,
+    distillation: Option<Distillation>,
     /// Views of a picture in a batch.
     views: usize,
     smoothing: f32,
@@ -129,6 +135,7 @@ impl<'run, L: Learner> Data<'run, L> {
             augmentation: options.augmentation,
             contrast: options.contrast.filter(|_| compares),
             relation: options.relation,
+            distillation: options.distillation,
             views: options.views,
             smoothing: options.smoothing,
             thrift: 0.0,
@@ -209,12 +216,17 @@ impl<'run, L: Learner> Data<'run, L> {
             .iter()
             .map(|variable| variable.as_tensor().clone())
             .collect();
-        let source = self.source(part, noise.views)?;
+        let drawn = self.drawn(part, noise.views)?;
+        let views = pairs(&drawn);
+        let source = self.learner.source(&views)?;
         let passed = self
             .learner
             .forward(&parameters, source, Mode::Learning(noise.dropout))?;
         let labels = self.labels(part);
         let mut loss = cross_entropy(&passed.logits, &labels, self.smoothing)?;
+        if let Some((term, tutor)) = self.distillation.zip(self.examples.tutor) {
+            loss = (loss + distil(&passed.logits, &tutor.logits(&views)?, term)?)?;
+        }
         if let Some(operations) = passed.operations.as_ref().filter(|_| self.thrift > 0.0) {
             loss = (loss + (operations * f64::from(self.thrift))?)?;
         }
@@ -301,30 +313,30 @@ impl<'run, L: Learner> Data<'run, L> {
         Ok(Some(hits.into_iter().sum::<usize>() as f64 / labelled as f64))
     }
 
-    pub(super) fn source(&self, part: &[usize], mut views: Option<Views>) -> Result<Tensor, TrainError> {
+    pub(super) fn source(&self, part: &[usize], views: Option<Views>) -> Result<Tensor, TrainError> {
+        self.learner.source(&pairs(&self.drawn(part, views)?))
+    }
+
+    /// The pictures of a part as the network is shown them.
+    fn drawn(&self, part: &[usize], mut views: Option<Views>) -> Result<Vec<Drawn<'run>>, TrainError> {
         let pictures = self.examples.pictures;
         let Some(augmentation) = self.augmentation else {
-            let pictures: Vec<(&Picture, View)> = part
-                .iter()
-                .map(|&index| {
-                    let view = views.as_mut().map_or_else(View::default, Views::draw);
-                    (&pictures[index], view)
-                })
-                .collect();
-            return self.learner.source(&pictures);
+            let draw = |&index: &usize| {
+                let view = views.as_mut().map_or_else(View::default, Views::draw);
+                (Cow::Borrowed(&pictures[index]), view)
+            };
+            return Ok(part.iter().map(draw).collect());
         };
         let Shape { height, width, .. } = self.input;
-        let drawn: Vec<Picture> = part
-            .iter()
-            .map(|&index| match &mut views {
-                Some(views) => Ok(augmentation.view(&pictures[index], [height, width], &mut views.random)),
+        let draw = |&index: &usize| {
+            let picture = match &mut views {
+                Some(views) => augmentation.view(&pictures[index], [height, width], &mut views.random),
                 None => stretch(&pictures[index], height, width)
-                    .map_err(|source| TrainError::Picture { index, source }),
-            })
-            .collect::<Result<_, TrainError>>()?;
-        let pictures: Vec<(&Picture, View)> =
-            drawn.iter().map(|picture| (picture, View::default())).collect();
-        self.learner.source(&pictures)
+                    .map_err(|source| TrainError::Picture { index, source })?,
+            };
+            Ok((Cow::Owned(picture), View::default()))
+        };
+        part.iter().map(draw).collect()
     }
 
     /// What pictures have in common: a label; or, without one, a product, where the batch may hold another view of it.
@@ -340,6 +352,13 @@ impl<'run, L: Learner> Data<'run, L> {
     fn labels(&self, part: &[usize]) -> Vec<Option<u8>> {
         part.iter().map(|&index| self.examples.labels[index]).collect()
     }
+}
+
+/// A picture, and how it is moved.
+type Drawn<'run> = (Cow<'run, Picture>, View);
+
+fn pairs<'a>(drawn: &'a [Drawn<'_>]) -> Vec<(&'a Picture, View)> {
+    drawn.iter().map(|(picture, view)| (&**picture, *view)).collect()
 }
 
 /// The gradients of a part's summed loss.

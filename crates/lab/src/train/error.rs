@@ -33,6 +33,15 @@ pub enum TrainError {
     TeacherRows { rows: usize, pictures: usize },
     #[error("the teacher's embedding of picture {index} {problem}")]
     TeacherRow { index: usize, problem: &'static str },
+    #[error(
+        "the tutor takes {found} and tells {found_classes} classes apart, the network {expected} and {classes}"
+    )]
+    Tutor {
+        found: Shape,
+        found_classes: usize,
+        expected: Shape,
+        classes: usize,
+    },
     #[error("there are {pictures} pictures and {groups} groups; each picture needs one group")]
     GroupCount { pictures: usize, groups: usize },
     #[error(

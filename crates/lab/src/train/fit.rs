@@ -2,6 +2,7 @@
 
 use super::adam::{Adam, cosine};
 use super::batch::{Data, Examples, Outcome};
+use super::distil::Tutor;
 use super::error::TrainError;
 use super::learner::Learner;
 use super::noise::{Dropout, Noise, Views};
@@ -155,6 +156,7 @@ pub(super) fn check_examples(
         labels,
         groups,
         teacher,
+        tutor,
     } = examples;
     let validation = options.validation;
     if pictures.len() != labels.len() {
@@ -183,10 +185,20 @@ pub(super) fn check_examples(
     }
     let compares = options.contrast.is_some() && (options.views > 1 || groups.is_some());
     let labelled = labels[..pictures.len() - validation].iter().any(Option::is_some);
-    if teacher.is_none() && !compares && !labelled {
+    if teacher.is_none() && tutor.is_none() && !compares && !labelled {
         return Err(TrainError::NothingToLearn);
     }
     let classes = network.classes();
+    if let Some(tutor) = tutor.map(Tutor::network)
+        && (tutor.input, tutor.classes()) != (network.input, classes)
+    {
+        return Err(TrainError::Tutor {
+            found: tutor.input,
+            found_classes: tutor.classes(),
+            expected: network.input,
+            classes,
+        });
+    }
     for (index, (picture, &label)) in pictures.iter().zip(labels).enumerate() {
         let found = picture.shape();
         let fits = match options.augmentation {

@@ -10,6 +10,7 @@ mod batch;
 mod clip;
 mod contrastive;
 mod cosines;
+mod distil;
 mod error;
 mod fit;
 mod fold;
@@ -43,6 +44,7 @@ pub use adam::AdamW;
 pub use augment::Augmentation;
 pub use batch::Examples;
 pub use contrastive::Contrast;
+pub use distil::{Distillation, Tutor};
 pub use error::TrainError;
 pub use options::{EpochReport, Progress, Report, TrainOptions};
 pub use relation::{Relation, Teacher};
@@ -65,6 +67,7 @@ pub fn train(
         labels: &labels,
         groups: None,
         teacher: None,
+        tutor: None,
     };
     let (ann, report, _) = train_examples(architecture, examples, None, options, progress)?;
     Ok((ann, report))

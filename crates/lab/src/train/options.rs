@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::adam::AdamW;
 use super::augment::Augmentation;
 use super::contrastive::Contrast;
+use super::distil::Distillation;
 use super::error::{TrainError, require};
 use super::relation::Relation;
 
@@ -43,6 +44,9 @@ pub struct TrainOptions {
     /// loss too: their views are alike.
     #[serde(skip_serializing_if = "is_one")]
     pub views: usize,
+    /// The distillation loss, where there is a tutor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
     /// The relation loss, where there is a teacher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relation: Option<Relation>,
@@ -68,6 +72,7 @@ impl Default for TrainOptions {
             adam_w: None,
             smoothing: 0.0,
             views: 1,
+            distillation: None,
             relation: None,
             validation: 6_000,
             threads: 1,
@@ -137,6 +142,7 @@ pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
         adam_w,
         smoothing,
         views,
+        distillation,
         relation,
         ..
     } = options;
@@ -165,6 +171,7 @@ pub(super) fn check_options(options: &TrainOptions) -> Result<(), TrainError> {
     let terms = [
         contrast.map(|term| ("contrast", term.weight, term.temperature)),
         relation.map(|term| ("relation", term.weight, term.temperature)),
+        distillation.map(|term| ("distillation", term.weight, term.temperature)),
     ];
     for (setting, weight, temperature) in terms.into_iter().flatten() {
         let counts = weight.is_finite() && weight >= 0.0;

@@ -96,6 +96,7 @@ fn examples<'run>(pictures: &'run [Picture], labels: &'run [Option<u8>]) -> Exam
         pictures,
         labels,
         groups: None,
+        tutor: None,
         teacher: None,
     }
 }

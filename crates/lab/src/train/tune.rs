@@ -60,6 +60,7 @@ pub fn tune(
         labels: &labels,
         groups: None,
         teacher: None,
+        tutor: None,
     };
     tune_examples(snn, examples, options, progress)
 }

@@ -313,6 +313,29 @@ fn a_smoothed_label_costs_its_share_of_every_class() {
 }
 
 #[test]
+fn a_tutor_teaches_the_classes_of_pictures_without_labels() {
+    let (photos, labels) = photos();
+    let (ann, ..) = learn(examples(&photos, &labels), None, &recipe());
+    let tutor = Tutor::new(&ann).unwrap();
+    let mut unknown = labels.clone();
+    unknown[..300].fill(None);
+    let options = TrainOptions {
+        distillation: Some(Distillation {
+            weight: 1.0,
+            temperature: 2.0,
+        }),
+        ..recipe()
+    };
+    let taught = Examples {
+        tutor: Some(&tutor),
+        ..examples(&photos, &unknown)
+    };
+    let (_, report, _) = learn(taught, None, &options);
+    let found = report.epochs.last().unwrap().validation_accuracy.unwrap();
+    assert!(found > 0.8, "{found}");
+}
+
+#[test]
 fn what_cannot_be_learned_from_is_refused() {
     let (photos, labels) = photos();
     let refusal = |examples: Examples<'_>| {
@@ -339,6 +362,19 @@ fn what_cannot_be_learned_from_is_refused() {
             ..examples(&photos, &labels)
         }),
         "there are 360 pictures and 2 groups; each picture needs one group"
+    );
+    let small = network(shape(3, 4, 4), &[(Kind::Dense, 5), (Kind::Dense, 2)]);
+    let small = Layers::new(&small);
+    let tutor = Ann {
+        network: small.network.clone(),
+        parameters: small.parameters_of(&small.first_parameters(&mut Random::new(1))),
+    };
+    assert_eq!(
+        refusal(Examples {
+            tutor: Some(&Tutor::new(&tutor).unwrap()),
+            ..examples(&photos, &labels)
+        }),
+        "the tutor takes [3, 4, 4] and tells 2 classes apart, the network [3, 8, 8] and 3"
     );
     let (gray, labels) = stripes(shape(1, 12, 12), 3, 360, 11);
     assert_eq!(
