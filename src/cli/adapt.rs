@@ -1,5 +1,6 @@
 //! `adapt`: from a catalogue's own pictures to a network of the shop's own, if it is better than the one in use.
 
+mod label;
 mod pictures;
 #[cfg(feature = "train")]
 mod reading;
@@ -289,16 +290,4 @@ fn survey(data_dir: &Path) -> Result<Survey> {
         );
     }
     Survey::open(data_dir).with_context(|| format!("{} cannot be read", data_dir.display()))
-}
-
-/// The label in an attribute: text as it is, a list's first element, a number or a truth value as text.
-fn label(value: &serde_json::Value) -> Option<String> {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(texts) => texts.first().and_then(label),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-        Value::Null | Value::Object(_) => None,
-    }
-    .filter(|text| !text.is_empty())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::label;
+use super::label::label;
 use crate::catalogue::sqlite::Survey;
 use crate::cli::{files, progress};
 use engine::picture::Format;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use lab::adapt::learn::{InUse, Kept};
 use lab::adapt::task::{Product, Task};
 
-use super::label;
+use super::label::label;
 use crate::catalogue::sqlite::Survey;
 use crate::catalogue::{Attributes, StoredPicture};
 use crate::chips::STORED;
@@ -26,6 +26,7 @@ const NAMED: usize = 20;
 const VALUES: usize = 10_000;
 
 /// The products of a catalogue, in stored order.
+#[derive(Debug)]
 pub struct Shelf {
     pub products: Vec<Product>,
     /// Attributes of which at least two values label two products each.

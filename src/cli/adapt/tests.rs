@@ -203,7 +203,7 @@ fn npy(rows: usize, first: f32) -> Vec<u8> {
 
 #[test]
 fn labels_are_text_and_the_first_element_of_a_list() {
-    let label = |value: Value| super::label(&value);
+    let label = |value: Value| super::label::label(&value);
     assert_eq!(label(json!("Shoe")).as_deref(), Some("Shoe"));
     assert_eq!(label(json!(["a", "b"])).as_deref(), Some("a"));
     assert_eq!(label(json!(7)).as_deref(), Some("7"));

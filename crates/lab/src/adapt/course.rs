@@ -96,6 +96,7 @@ impl Lesson {
             labels: &self.labels[..count],
             groups: self.groups.as_ref().map(|groups| &groups[..count]),
             teacher,
+            tutor: None,
         }
     }
 }

@@ -96,3 +96,77 @@ impl Groups {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{DataSet, LeftOut, Set};
+    use crate::evaluate::protocol::Protocol;
+    use engine::picture::{Picture, Shape};
+
+    fn entry(group: &str, part: Part) -> Entry {
+        Entry {
+            id: group.to_owned(),
+            file: PathBuf::from(group),
+            label: Some("shoe".to_owned()),
+            group: (!group.is_empty()).then(|| group.to_owned()),
+            part: Some(part),
+        }
+    }
+
+    fn groups(names: &[&str]) -> Groups {
+        Groups(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn queries_of_groups_without_training_pictures_are_judged_on_their_own() {
+        let queries = ["a", "b", "", "c"].map(|group| entry(group, Part::Test));
+        assert_eq!(groups(&["a", "c"]).unseen(&queries), [1]);
+        assert_eq!(groups(&["a", "b", "c"]).unseen(&queries), Vec::<usize>::new());
+        // All of them are unseen: there is nothing to tell apart.
+        assert_eq!(
+            groups(&["x"]).unseen(&[entry("a", Part::Test)]),
+            Vec::<usize>::new()
+        );
+    }
+
+    fn set(groups: &[&str], part: Part) -> Set {
+        let shape = Shape {
+            channels: 1,
+            height: 1,
+            width: 1,
+        };
+        let picture = |_: &&str| Picture::from_vec(shape, vec![7]).unwrap();
+        Set {
+            pictures: groups.iter().map(picture).collect(),
+            labels: vec![Some(0); groups.len()],
+            entries: groups.iter().map(|group| entry(group, part)).collect(),
+        }
+    }
+
+    #[test]
+    fn by_group_a_query_is_searched_for_among_all_other_pictures() {
+        let dataset = || DataSet {
+            classes: vec!["shoe".to_owned()],
+            train: set(&["a", "b"], Part::Train),
+            validation: set(&["c", "c", ""], Part::Validation),
+            test: set(&["d", "a"], Part::Test),
+            left_out: LeftOut::default(),
+        };
+        let by_label = Protocol::of(dataset(), By::Label, &groups(&["a", "b"]));
+        assert_eq!(by_label.size(), [5, 2]);
+        assert_eq!(by_label.into_photos().unwrap().unseen, [0, 1, 3]);
+        // Both pictures of c, and the one of a whose other one is for training; d and the one of no group are alone.
+        let by_group = Protocol::of(dataset(), By::Group, &groups(&["a", "b"]));
+        assert_eq!(by_group.size(), [3, 7]);
+        let photos = by_group.into_photos().unwrap();
+        let asked: Vec<&str> = photos
+            .queries
+            .iter()
+            .filter_map(|entry| entry.group.as_deref())
+            .collect();
+        assert_eq!(asked, ["c", "c", "a"]);
+        assert!(photos.alike(&photos.queries[2], &photos.corpus[0]));
+        assert!(!photos.alike(&photos.queries[2], &photos.corpus[1]));
+    }
+}

@@ -241,7 +241,8 @@ pub(super) fn search(
 ) -> Result<Vec<Searched>> {
     let steps = protocol.steps(1) + time_steps.len() * protocol.steps(PROBES.len());
     let bar = progress::bar("searching", steps);
-    let mut rows = vec![Searched::of(&protocol.float(ann, &bar), None)];
+    let float = protocol.float(ann, &bar);
+    let mut rows: Vec<Searched> = float.iter().map(|row| Searched::of(row, None)).collect();
     for &steps in time_steps {
         let found = protocol.spiking(model, steps.into(), steps, &PROBES, &mut None, &bar)?;
         rows.extend(found.iter().map(|row| Searched::of(row, Some(steps))));
