@@ -22,6 +22,8 @@ struct Imports {
     import: Import,
 }
 
+const KINDS: [&str; 3] = ["red", "green", "blue"];
+
 /// A picture of a product: its colour is that of its kind, its stripes are its own.
 fn picture(kind: usize, product: usize, view: usize) -> Vec<u8> {
     let shape = Shape {
@@ -52,8 +54,7 @@ fn catalogue(folder: &Path, views: usize) -> String {
                 name
             })
             .collect();
-        let attributes =
-            json!({"kind": ["red", "green", "blue"][kind], "name": format!("product {product}")});
+        let attributes = json!({"kind": KINDS[kind], "name": format!("product {product}")});
         lines +=
             &json!({"id": format!("p{product}"), "attributes": attributes, "images": images}).to_string();
         lines.push('\n');

@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn kind(number: usize) -> Option<&'static str> {
-        Some(if number % 2 == 0 { "shoe" } else { "bag" })
+        Some(if number.is_multiple_of(2) { "shoe" } else { "bag" })
     }
 
     #[test]
