@@ -282,7 +282,8 @@ mod tests {
         let float_s = 2_400.0 * 60.0 * SPEEDS.float_s;
         let mut same = first;
         same.tune_again(SPEEDS, work(2_400, 10.0 - float_s / 60.0), float_s);
-        assert_eq!(same.tune_epochs, first.tune_epochs);
+        // What was kept back for surprises is spent, too.
+        assert!(same.tune_epochs >= first.tune_epochs, "{same:?}");
         let mut slower = first;
         slower.tune_again(SPEEDS, work(2_400, 10.0 - float_s / 60.0), 1.5 * float_s);
         assert!(slower.tune_epochs < first.tune_epochs, "{slower:?}");

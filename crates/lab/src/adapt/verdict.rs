@@ -188,6 +188,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapt::split::place;
 
     /// Scores of products whose precision by the network in use and by the new one are given.
     fn scores(pairs: impl Iterator<Item = [f64; 2]>) -> Vec<[Score; 2]> {
@@ -204,12 +205,11 @@ mod tests {
         Judgement::of(by, &scores, scores.len(), 1_000)
     }
 
-    /// Uneven values between 0 and 1, the same in every run.
+    /// Values spread evenly between 0 and 1 without any order, the same in every run.
     fn noise(seed: u64) -> impl Fn(u32) -> f64 {
         move |index| {
-            let mixed = (u64::from(index) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ (seed << 7));
-            let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            (mixed >> 11) as f64 / (1u64 << 53) as f64
+            let [a, b, c, d, ..] = place(&format!("{seed} {index}"));
+            f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
         }
     }
 
