@@ -7,6 +7,8 @@
     reason = "help texts write array shapes, like [c,h,w]"
 )]
 
+#[cfg(feature = "lab")]
+mod adapt;
 mod embed;
 mod files;
 mod import;
@@ -40,6 +42,8 @@ enum Command {
     #[cfg(feature = "lab")]
     #[command(flatten)]
     Lab(lab::commands::Command),
+    #[cfg(feature = "lab")]
+    Adapt(adapt::Adapt),
     Inspect(inspect::Inspect),
     Embed(embed::Embed),
     Bench(embed::Bench),
@@ -55,7 +59,7 @@ enum Command {
 
 /// Commands that only a build with the laboratory has.
 #[cfg(not(feature = "lab"))]
-const LABORATORY: [&str; 4] = ["train", "tune", "convert", "evaluate"];
+const LABORATORY: [&str; 5] = ["train", "tune", "convert", "evaluate", "adapt"];
 
 /// Parses the arguments, runs the command, and returns the exit code.
 #[must_use]
@@ -74,6 +78,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         #[cfg(feature = "lab")]
         Command::Lab(lab) => lab.run(),
+        #[cfg(feature = "lab")]
+        Command::Adapt(adapt) => adapt.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Embed(embed) => embed.run(),
         Command::Bench(bench) => bench.run(),

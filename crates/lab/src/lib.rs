@@ -6,6 +6,7 @@
 //! only the server needs.
 #![warn(clippy::missing_errors_doc, clippy::must_use_candidate)]
 
+pub mod adapt;
 pub mod ann;
 mod cases;
 pub mod commands;

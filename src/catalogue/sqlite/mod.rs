@@ -33,5 +33,6 @@ mod writer;
 pub use catalogue::Sqlite;
 pub use check::Checked;
 pub use queue::EmbedLast;
+pub use reader::Moment;
 pub use reembedding::Background;
 pub use survey::{Batch, Survey, Which};

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::check::Checked;
 use super::checksums::bytes;
 use super::embeddings::{Table, unpack};
-
+use super::error::damaged;
 use super::kept::{self, Kept, row_hash};
-use super::reader::Reader;
+use super::reader::{Moment, Reader};
 use super::store::Store;
+use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
@@ -133,6 +134,42 @@ impl Survey {
             }
         }
         Ok(Batch { found, last })
+    }
+
+    /// Reads see the catalogue as of one moment until the answer is dropped.
+    pub fn moment(&self) -> Result<Moment<'_>, CatalogueError> {
+        self.reader.moment()
+    }
+
+    /// Every product in stored order: its id, its attributes and the number of its pictures.
+    pub fn each_product(
+        &self,
+        mut each: impl FnMut(String, Attributes, usize),
+    ) -> Result<(), CatalogueError> {
+        let mut statement = self.reader.connection().prepare(
+            "SELECT id, attributes, (SELECT count(*) FROM pictures WHERE product = products.seq)
+             FROM products ORDER BY seq",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            let attributes = serde_json::from_str(text)
+                .map_err(|error| damaged(format!("attributes of product {id}: {error}")))?;
+            let pictures = usize::try_from(row.get::<_, i64>(2)?).map_err(|_| damaged("a negative count"))?;
+            each(id, Attributes::stored(attributes), pictures);
+        }
+        Ok(())
+    }
+
+    /// Pictures behind `after` in stored order: at most `count`, and about `bytes`.
+    pub fn pictures_after(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredPicture>, CatalogueError> {
+        self.reader.pictures_after(after, count, bytes)
     }
 
     /// WriteQueue the catalogue as of this moment into one new file, while others read and write.

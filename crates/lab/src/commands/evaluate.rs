@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::dataset::{self, DATASET_HELP};
+use crate::evaluate::asked::By;
 use crate::evaluate::options::Evaluation;
 use crate::evaluate::protocol::QueriesFrom;
 use crate::evaluate::{measure, report, table};
@@ -72,6 +73,20 @@ pub struct Evaluate {
     /// Number of training pictures that are searched [default: 20000; all of another data set]
     #[arg(long, value_name = "N", env = "SPIKELENS_CORPUS")]
     corpus: Option<usize>,
+    /// What a right match shares with its query. group: of a data set whose groups are products, the product: validation
+    /// and test pictures that have another picture in their group, among all other pictures. The groups of a photos.csv are
+    /// senders
+    #[arg(long, value_enum, default_value = "label", env = "SPIKELENS_BY")]
+    by: By,
+    /// Further data sets that the networks were trained on, separated by commas. Queries of groups without a training
+    /// picture there and in --dataset get rows of their own
+    #[arg(
+        long,
+        value_name = "DATASET",
+        value_delimiter = ',',
+        env = "SPIKELENS_TRAINED_ON"
+    )]
+    trained_on: Vec<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value = "text", env = "SPIKELENS_FORMAT")]
     format: Format,
@@ -82,7 +97,8 @@ pub struct Evaluate {
     /// Reproduce the paper's tables and figures, from training to docs/paper (or the directory of --report). Needs a
     /// build with the cargo feature train; continues an interrupted run
     #[arg(long, env = "SPIKELENS_PAPER", conflicts_with_all = [
-        "ann", "model", "time_steps", "catalogue_time_steps", "probe", "queries_from", "queries", "corpus", "format",
+        "ann", "model", "time_steps", "catalogue_time_steps", "probe", "queries_from", "queries", "corpus", "format", "by",
+        "trained_on",
         "cost_model",
     ])]
     paper: bool,
@@ -154,6 +170,8 @@ impl Evaluate {
             queries_from: self.queries_from,
             queries: self.queries,
             corpus: self.corpus,
+            by: self.by,
+            trained_on: self.trained_on,
             cost_model: self.cost_model,
             report: self.report,
         };

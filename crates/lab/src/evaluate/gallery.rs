@@ -41,7 +41,10 @@ const LETTERS: usize = 17;
 /// The spiking row with the highest mAP, which is the one shown; `None` if there is none.
 #[must_use]
 pub fn shown(measured: &Measured) -> Option<&Row> {
-    let spiking = measured.rows.iter().filter(|row| row.network == "SNN");
+    let spiking = measured
+        .rows
+        .iter()
+        .filter(|row| row.network == "SNN" && row.queries.is_none());
     spiking.max_by(|a, b| a.map.total_cmp(&b.map))
 }
 
@@ -72,7 +75,10 @@ pub fn svg(measured: &Measured) -> Result<Option<String>> {
 fn choose(own: &Own, row: &Row) -> [Vec<usize>; 2] {
     let right = |query: usize| {
         let first = row.matches[query].first();
-        first.is_some_and(|&first| own.photos.corpus[first].label == own.photos.queries[query].label)
+        first.is_some_and(|&first| {
+            own.photos
+                .alike(&own.photos.queries[query], &own.photos.corpus[first])
+        })
     };
     [true, false].map(|wanted| {
         let all: Vec<usize> = (0..row.matches.len())
@@ -124,7 +130,11 @@ fn write(out: &mut String, own: &Own, row: &Row, name: &str) -> Result<()> {
         for (place, &index) in row.matches[query].iter().enumerate() {
             let found = &own.photos.corpus[index];
             let left = LEFT + SIDE + GAP + COLUMN * place as f64 + (COLUMN - SIDE);
-            let colour = if found.label == asked.label { RIGHT } else { WRONG };
+            let colour = if own.photos.alike(asked, found) {
+                RIGHT
+            } else {
+                WRONG
+            };
             photo(out, own, found, [left, top], colour)?;
         }
     }

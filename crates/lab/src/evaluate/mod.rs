@@ -3,6 +3,7 @@
 //! In: networks, a data set, and the numbers of queries and pictures. Out: a row for each network, number of time
 //! steps and probe; as text, JSON, CSV or a report in files. Absent: command line arguments (`crate::commands`).
 
+pub mod asked;
 mod gallery;
 pub mod measured;
 pub mod options;
@@ -10,6 +11,7 @@ pub mod protocol;
 mod reading;
 pub mod report;
 pub mod row;
+pub mod runs;
 pub mod table;
 
 use anyhow::Result;
@@ -46,7 +48,7 @@ pub fn measure(options: &Evaluation) -> Result<Measured> {
     let bar = progress::bar("evaluating", floats + runs.sum::<usize>());
     let mut rows = Vec::new();
     if let Some(ann) = &ann {
-        rows.push(reading.of(&ann.network).float(ann, &bar));
+        rows.extend(reading.of(&ann.network).float(ann, &bar));
     }
     for Named { label, model } in &models {
         let protocol = reading.of(&model.snn.network);

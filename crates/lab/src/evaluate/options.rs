@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::asked::By;
 use super::protocol::QueriesFrom;
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
@@ -29,6 +30,10 @@ pub struct Evaluation {
     pub queries: Option<usize>,
     /// The number of training pictures searched, at least 1; `None`: 20,000 of Fashion-MNIST, all of another data set.
     pub corpus: Option<usize>,
+    /// What a right match shares with its query; Fashion-MNIST has labels alone.
+    pub by: By,
+    /// Data sets that the networks were trained on besides the one evaluated: their groups are not unseen.
+    pub trained_on: Vec<PathBuf>,
     pub cost_model: CostModel,
     /// The directory that a report is written to.
     pub report: Option<PathBuf>,
@@ -68,6 +73,21 @@ impl Evaluation {
         }
         add("queries", queries.to_string());
         add("corpus", corpus.to_string());
+        if self.by != By::Label {
+            add("by", self.by.as_str().to_owned());
+        }
+        if !self.trained_on.is_empty() {
+            add(
+                "trained-on",
+                list(
+                    &self
+                        .trained_on
+                        .iter()
+                        .map(|path| path.display())
+                        .collect::<Vec<_>>(),
+                ),
+            );
+        }
         if self.cost_model != CostModel::ALL[0] {
             add("cost-model", self.cost_model.as_str().to_owned());
         }

@@ -1,23 +1,24 @@
 //! The measurement: queries against a corpus, with a float network or on the emulated chip.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, s};
 
+use super::asked::{By, Groups, QuerySet, UNSEEN};
 use super::row::{ByClass, Row};
+use super::runs::{BATCH, float_embeddings, run};
 use crate::ann::Ann;
-use crate::dataset::{DataSet, Entry, Split, fashion_mnist, prepared};
+use crate::dataset::{DataSet, Entry, Set, Split, fashion_mnist, prepared};
 use crate::files;
 use crate::progress;
 use engine::chip::report::Emulation;
 use engine::embedding::stopping::Length;
-use engine::embedding::{Embedding, Prediction};
-use engine::emulator::Emulator;
+
 use engine::model::Model;
 use engine::neighbours::exact::Vectors;
 use engine::neighbours::quality::{Ranking, judge};
@@ -64,6 +65,8 @@ pub struct Protocol {
     query_labels: Vec<usize>,
     corpus: Vec<Picture>,
     corpus_labels: Vec<usize>,
+    /// The place of each query in the corpus, where it is in it: it does not find itself.
+    own: Vec<usize>,
     /// `None`: Fashion-MNIST.
     photos: Option<Photos>,
 }
@@ -71,12 +74,29 @@ pub struct Protocol {
 /// What is known of a data set of photos besides the prepared pictures.
 #[derive(Debug)]
 pub struct Photos {
+    pub by: By,
     pub classes: Vec<String>,
+    /// The places of the queries of groups without a training picture; empty if that is all or none of them.
+    pub unseen: Vec<usize>,
     /// As many as there are queries.
     pub queries: Vec<Entry>,
     /// As many as there are pictures in the corpus.
     pub corpus: Vec<Entry>,
 }
+
+impl Photos {
+    /// Whether a picture of the corpus is a right match of a query.
+    #[must_use]
+    pub fn alike(&self, query: &Entry, found: &Entry) -> bool {
+        match self.by {
+            By::Label => query.label == found.label,
+            By::Group => query.group == found.group,
+        }
+    }
+}
+
+/// No cosine: ranks the query itself last.
+const ITSELF: f64 = -2.0;
 
 /// The matches of each query that are kept to be drawn.
 const MATCHES: usize = 6;
@@ -96,17 +116,6 @@ pub struct Catalogue {
     probes: Vec<(Probe, Vectors)>,
 }
 
-/// The result of one picture on the emulated chip, by probe.
-#[derive(Debug)]
-pub struct Seen {
-    pub embeddings: Vec<Vec<i32>>,
-    pub class: usize,
-    pub emulation: Emulation,
-}
-
-/// Pictures embedded at a time, which bounds the memory for what is not kept.
-const BATCH: usize = 2000;
-
 /// Queries compared with the whole corpus at a time; 60,000 similarities each take 60 megabytes per thread.
 const BLOCK: usize = 128;
 
@@ -124,6 +133,7 @@ impl Protocol {
             query_labels: numbers(query_labels),
             corpus,
             corpus_labels: numbers(corpus_labels),
+            own: Vec::new(),
             photos: None,
         })
     }
@@ -140,9 +150,10 @@ impl Protocol {
         })
     }
 
-    /// The validation and test pictures of a data set of photos against its training pictures; all have labels.
+    /// The validation and test pictures of a data set of photos against its training pictures, all of which have labels; or,
+    /// by group, those of them that have another picture in their group, against all other pictures.
     #[must_use]
-    pub fn of(dataset: DataSet) -> Self {
+    pub fn of(dataset: DataSet, by: By, groups: &Groups) -> Self {
         let DataSet {
             classes,
             train,
@@ -154,17 +165,67 @@ impl Protocol {
         queries.pictures.extend(test.pictures);
         queries.labels.extend(test.labels);
         queries.entries.extend(test.entries);
+        let unseen = groups.unseen(&queries.entries);
+        if by == By::Group {
+            return Self::by_group(classes, queries, train);
+        }
         let numbers = |labels: Vec<Option<usize>>| labels.into_iter().flatten().collect();
         Self {
             queries: queries.pictures,
             query_labels: numbers(queries.labels),
             corpus: train.pictures,
             corpus_labels: numbers(train.labels),
+            own: Vec::new(),
             photos: Some(Photos {
+                by,
                 classes,
+                unseen,
                 queries: queries.entries,
                 corpus: train.entries,
             }),
+        }
+    }
+
+    fn by_group(classes: Vec<String>, queries: Set, mut corpus: Set) -> Self {
+        let first = corpus.entries.len();
+        corpus.pictures.extend(queries.pictures.iter().cloned());
+        corpus.entries.extend(queries.entries.iter().cloned());
+        let mut sizes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let groups = corpus.entries.iter().filter_map(|entry| entry.group.as_deref());
+        for group in groups {
+            let number = sizes.len();
+            sizes.entry(group).or_insert((number, 0)).1 += 1;
+        }
+        // A picture of no group is like no other.
+        let label = |entry: &Entry| Some(sizes.get(entry.group.as_deref()?)?.0);
+        let corpus_labels = corpus
+            .entries
+            .iter()
+            .map(|entry| label(entry).unwrap_or(usize::MAX));
+        let corpus_labels: Vec<usize> = corpus_labels.collect();
+        let several = |entry: &Entry| entry.group.as_deref().is_some_and(|group| sizes[group].1 > 1);
+        let chosen: Vec<usize> = (0..queries.entries.len())
+            .filter(|&query| several(&queries.entries[query]))
+            .collect();
+        Self {
+            queries: chosen
+                .iter()
+                .map(|&query| queries.pictures[query].clone())
+                .collect(),
+            query_labels: chosen.iter().map(|&query| corpus_labels[first + query]).collect(),
+            own: chosen.iter().map(|&query| first + query).collect(),
+            photos: Some(Photos {
+                by: By::Group,
+                classes,
+                unseen: Vec::new(),
+                queries: chosen
+                    .iter()
+                    .map(|&query| queries.entries[query].clone())
+                    .collect(),
+                corpus: corpus.entries,
+            }),
+            corpus: corpus.pictures,
+            corpus_labels,
         }
     }
 
@@ -176,9 +237,12 @@ impl Protocol {
 
     /// The class of each output neuron; `None` if the network's labels lack one of the data set's classes.
     fn outputs(&self, network: &Network) -> Option<Vec<usize>> {
-        let Some(Photos { classes, .. }) = &self.photos else {
+        let Some(Photos { by, classes, .. }) = &self.photos else {
             return Some((0..network.classes()).collect());
         };
+        if *by == By::Group {
+            return None;
+        }
         let labels = network.labels.as_ref()?;
         if !classes.iter().all(|class| labels.contains(class)) {
             return None;
@@ -202,19 +266,35 @@ impl Protocol {
         corpus + (1 + probes) * queries
     }
 
-    /// The row of the float network.
+    /// All queries, and those that are also judged on their own.
+    fn asked(&self) -> Vec<(Option<QuerySet>, Vec<usize>)> {
+        let mut asked = vec![(None, (0..self.queries.len()).collect())];
+        if let Some(Photos { unseen, .. }) = &self.photos
+            && !unseen.is_empty()
+        {
+            let count = unseen.len();
+            asked.push((Some(QuerySet { of: UNSEEN, count }), unseen.clone()));
+        }
+        asked
+    }
+
+    /// The rows of the float network: all queries, and those of unseen groups if there are some.
     #[must_use]
-    pub fn float(&self, ann: &Ann, bar: &ProgressBar) -> Row {
+    pub fn float(&self, ann: &Ann, bar: &ProgressBar) -> Vec<Row> {
         let (corpus, _) = float_embeddings(ann, &self.corpus, bar);
         let (queries, classes) = float_embeddings(ann, &self.queries, bar);
         let rankings = self.rank(bar, |block| {
             let queries = queries.slice(s![block, ..]);
             queries.dot(&corpus.t()).mapv(f64::from)
         });
-        self.row("ANN", &ann.network, &classes, &rankings)
+        let row = |(asked, chosen): (Option<QuerySet>, Vec<usize>)| Row {
+            queries: asked,
+            ..self.row("ANN", &ann.network, &classes, &rankings, &chosen)
+        };
+        self.asked().into_iter().map(row).collect()
     }
 
-    /// The rows of the emulated chip, one per probe: queries of `time_steps` in a corpus of `stored` time steps.
+    /// The rows of the emulated chip, for each probe those of [`Protocol::float`]: queries of `time_steps` in a corpus of `stored` time steps.
     ///
     /// # Errors
     /// If a picture cannot be run or its embedding cannot be read.
@@ -257,31 +337,36 @@ impl Protocol {
             queries.extend(run(model, batch, time_steps, probes, bar)?);
         }
         let classes: Vec<usize> = queries.iter().map(|seen| seen.class).collect();
-        let mean = |figure: &dyn Fn(&Emulation) -> f64| {
-            let sum: f64 = queries.iter().map(|seen| figure(&seen.emulation)).sum();
-            Some(sum / queries.len() as f64)
+        let mean = |chosen: &[usize], figure: &dyn Fn(&Emulation) -> f64| {
+            let sum: f64 = chosen
+                .iter()
+                .map(|&query| figure(&queries[query].emulation))
+                .sum();
+            Some(sum / chosen.len() as f64)
         };
         let rows = corpus
             .probes
             .iter()
             .enumerate()
-            .map(|(number, (probe, vectors))| {
+            .flat_map(|(number, (probe, vectors))| {
                 let rankings = self.rank(bar, |block| {
                     let values = queries[block]
                         .iter()
                         .map(|seen| seen.embeddings[number].as_slice());
                     vectors.cosines_of_each(&values.collect::<Vec<_>>())
                 });
-                Row {
+                let row = |(asked, chosen): (Option<QuerySet>, Vec<usize>)| Row {
+                    queries: asked,
                     time_steps: Some(time_steps),
                     probe: Some(*probe),
-                    spikes: mean(&|emulation| emulation.spikes as f64),
-                    synaptic_operations: mean(&|emulation| emulation.synaptic_operations as f64),
-                    latency_ms: mean(&|emulation| emulation.latency_ms),
-                    energy_mj: mean(&|emulation| emulation.energy_mj.total),
-                    mean_time_steps: mean(&|emulation| emulation.time_steps as f64),
-                    ..self.row("SNN", &model.snn.network, &classes, &rankings)
-                }
+                    spikes: mean(&chosen, &|emulation| emulation.spikes as f64),
+                    synaptic_operations: mean(&chosen, &|emulation| emulation.synaptic_operations as f64),
+                    latency_ms: mean(&chosen, &|emulation| emulation.latency_ms),
+                    energy_mj: mean(&chosen, &|emulation| emulation.energy_mj.total),
+                    mean_time_steps: mean(&chosen, &|emulation| emulation.time_steps as f64),
+                    ..self.row("SNN", &model.snn.network, &classes, &rankings, &chosen)
+                };
+                self.asked().into_iter().map(row).collect::<Vec<_>>()
             });
         let rows = rows.collect();
         *catalogue = Some(corpus);
@@ -302,9 +387,12 @@ impl Protocol {
             || (),
             |(), block| {
                 let block = block * BLOCK..count.min((block + 1) * BLOCK);
-                let similarities = similarities(block.clone());
-                let judged = block.zip(similarities.outer_iter()).map(|(query, row)| {
+                let mut similarities = similarities(block.clone());
+                let judged = block.zip(similarities.outer_iter_mut()).map(|(query, mut row)| {
                     bar.inc(1);
+                    if let Some(&own) = self.own.get(query) {
+                        row[own] = ITSELF;
+                    }
                     self.judge(query, row.as_slice().expect("a row of a fresh matrix is whole"))
                 });
                 judged.collect::<Vec<_>>()
@@ -324,16 +412,25 @@ impl Protocol {
         }
     }
 
-    fn row(&self, kind: &'static str, network: &Network, found: &[usize], judged: &[Judged]) -> Row {
-        let count = judged.len() as f64;
+    /// The row of some queries.
+    fn row(
+        &self,
+        kind: &'static str,
+        network: &Network,
+        found: &[usize],
+        judged: &[Judged],
+        chosen: &[usize],
+    ) -> Row {
+        let count = chosen.len() as f64;
         let percent = |hits: usize| 100.0 * hits as f64 / count;
-        let rankings = || judged.iter().map(|judged| judged.ranking);
+        let rankings = || chosen.iter().map(|&query| judged[query].ranking);
         let classification = self.outputs(network).map(|outputs| {
-            let pairs = found.iter().zip(&self.query_labels);
-            percent(pairs.filter(|(found, label)| outputs[**found] == **label).count())
+            let right = |&&query: &&usize| outputs[found[query]] == self.query_labels[query];
+            percent(chosen.iter().filter(right).count())
         });
         Row {
             model: None,
+            queries: None,
             network: kind,
             time_steps: None,
             probe: None,
@@ -346,20 +443,29 @@ impl Protocol {
             latency_ms: None,
             energy_mj: None,
             mean_time_steps: None,
-            by_class: self.by_class(judged),
-            matches: judged.iter().map(|judged| judged.matches.clone()).collect(),
+            by_class: self.by_class(judged, chosen),
+            matches: chosen
+                .iter()
+                .map(|&query| judged[query].matches.clone())
+                .collect(),
         }
     }
 
-    /// Top-1 of each class that has queries; nothing for Fashion-MNIST.
-    fn by_class(&self, judged: &[Judged]) -> Vec<ByClass> {
-        let Some(Photos { classes, .. }) = &self.photos else {
+    /// Top-1 of each class that has queries; nothing for Fashion-MNIST and by group.
+    fn by_class(&self, judged: &[Judged], chosen: &[usize]) -> Vec<ByClass> {
+        let Some(Photos {
+            by: By::Label,
+            classes,
+            ..
+        }) = &self.photos
+        else {
             return Vec::new();
         };
         let mut counts = vec![[0usize; 3]; classes.len()];
-        for (&label, judged) in self.query_labels.iter().zip(judged) {
-            counts[label][0] += 1;
-            counts[label][1] += usize::from(judged.ranking.top_1);
+        for &query in chosen {
+            let count = &mut counts[self.query_labels[query]];
+            count[0] += 1;
+            count[1] += usize::from(judged[query].ranking.top_1);
         }
         for &label in &self.corpus_labels {
             counts[label][2] += 1;
@@ -389,66 +495,4 @@ fn first(similarities: &[f64], count: usize) -> Vec<usize> {
         }
     }
     kept
-}
-
-/// The float network's embeddings, each with norm 1 or 0, and its classes.
-#[must_use]
-pub fn float_embeddings(ann: &Ann, pictures: &[Picture], bar: &ProgressBar) -> (Array2<f32>, Vec<usize>) {
-    let mut matrix = Array2::zeros((pictures.len(), ann.network.embedding_dimensions()));
-    let mut classes = Vec::with_capacity(pictures.len());
-    let batches = pictures
-        .chunks(BATCH)
-        .zip(matrix.axis_chunks_iter_mut(Axis(0), BATCH));
-    for (batch, mut rows) in batches {
-        let each = |(): &mut (), index: usize| {
-            bar.inc(1);
-            ann.forward(&batch[index])
-        };
-        for (mut row, found) in
-            rows.outer_iter_mut()
-                .zip(in_parallel(files::threads(), batch.len(), || (), each))
-        {
-            classes.push(found.class());
-            let norm = found.embedding.dot(&found.embedding).sqrt();
-            row.assign(&(found.embedding / if norm == 0.0 { 1.0 } else { norm }));
-        }
-    }
-    (matrix, classes)
-}
-
-/// Runs pictures on emulated chips, one per CPU.
-///
-/// # Errors
-/// If a picture cannot be run or its embedding cannot be read.
-pub fn run(
-    model: &Model,
-    pictures: &[Picture],
-    time_steps: Length,
-    probes: &[Probe],
-    bar: &ProgressBar,
-) -> Result<Vec<Seen>> {
-    let snn = &model.snn;
-    let tilings = model.placement.tilings();
-    let make = || Emulator::new(Arc::clone(snn), &tilings);
-    let found = in_parallel(
-        files::threads(),
-        pictures.len(),
-        make,
-        |emulator, index| -> Result<Seen> {
-            bar.inc(1);
-            let picture = &pictures[index];
-            let steps = time_steps.of(emulator, picture)?;
-            let outcome = emulator.run(picture, steps)?;
-            let embeddings = probes.iter().map(|&probe| {
-                let embedding = Embedding::read(snn, outcome, probe, steps)?;
-                Ok(embedding.values)
-            });
-            Ok(Seen {
-                embeddings: embeddings.collect::<Result<_>>()?,
-                class: Prediction::read(snn, outcome).class,
-                emulation: Emulation::of(&snn.network, &outcome.events, &model.placement, model.cost_model),
-            })
-        },
-    );
-    found.into_iter().collect()
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::asked::{By, Groups};
 use super::options::Evaluation;
 use super::protocol::{Protocol, QueriesFrom};
 use crate::dataset::{LeftOut, Listing, Part, Wanted, is_fashion_mnist, read};
@@ -105,6 +106,9 @@ impl Reading {
 }
 
 fn fashion(options: &Evaluation, key: (Shape, Recipe)) -> Result<Protocol> {
+    if options.by == By::Group || !options.trained_on.is_empty() {
+        bail!("--by group and --trained-on need a data set with groups; Fashion-MNIST has none");
+    }
     let protocol = Protocol::read(
         &options.dataset,
         options.queries_from.unwrap_or(QueriesFrom::Test),
@@ -122,7 +126,10 @@ fn photos(options: &Evaluation, listing: &Listing, key: (Shape, Recipe)) -> Resu
         Some(QueriesFrom::Test) => [0, listing.count(Part::Test)],
     };
     let all = validation + test;
-    listing.check_classes()?;
+    let by_label = options.by == By::Label;
+    if by_label {
+        listing.check_classes()?;
+    }
     if all == 0 {
         let from = options
             .queries_from
@@ -146,13 +153,20 @@ fn photos(options: &Evaluation, listing: &Listing, key: (Shape, Recipe)) -> Resu
             input: key.0,
             recipe: key.1,
             parts: &parts,
-            labelled: true,
+            labelled: by_label,
         },
     )?;
     let left_out = dataset.left_out.clone();
-    let protocol = Protocol::of(dataset);
+    let groups = Groups::of(listing, &options.trained_on)?;
+    let protocol = Protocol::of(dataset, options.by, &groups);
     if protocol.size()[0] == 0 {
         left_out.tell();
+        if !by_label {
+            bail!(
+                "--by group: no validation or test picture of {name} has another picture in its group; a group is a \
+                 product in the column group of a manifest, and a sender in a photos.csv"
+            );
+        }
         bail!(
             "{name}: no validation or test picture can be read that is of a class of the training pictures"
         );

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::asked::By;
 use super::gallery;
 use super::measured::{Measured, Own};
 use super::options::Evaluation;
@@ -143,7 +144,7 @@ fn write_page(out: &mut String, options: &Evaluation, measured: &Measured, as_pn
 
 /// What is said of a data set of photos alone: matches as a picture, and Top-1 by class.
 fn write_own(out: &mut String, own: &Own, measured: &Measured) -> std::fmt::Result {
-    if measured.rows.iter().any(|row| row.classification.is_none()) {
+    if own.photos.by == By::Label && measured.rows.iter().any(|row| row.classification.is_none()) {
         writeln!(out, "\n{}", table::NOT_CLASSIFIED)?;
     }
     let left_out = own.left_out.unreadable + own.left_out.unlabelled + own.left_out.unknown_class;
@@ -161,6 +162,9 @@ fn write_own(out: &mut String, own: &Own, measured: &Measured) -> std::fmt::Resu
     let Some(row) = gallery::shown(measured) else {
         return Ok(());
     };
+    if row.by_class.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
         "\n## By class\n\nOf {}.\n\n| class | queries | training pictures | Top-1 % |\n|---|---|---|---|",
@@ -211,7 +215,11 @@ fn queries(measured: &Measured) -> String {
 /// A curve for each model and probe over its time steps; queries that stop early have a curve of their own.
 fn chart(options: &Evaluation, measured: &Measured, merit: &Merit) -> Chart {
     let mut curves: Vec<Curve> = Vec::new();
-    for row in measured.rows.iter().filter(|row| row.network == "SNN") {
+    for row in measured
+        .rows
+        .iter()
+        .filter(|row| row.network == "SNN" && row.queries.is_none())
+    {
         let stops = matches!(row.time_steps, Some(Length::Auto(_)));
         let model = match &row.model {
             Some(model) => model.clone(),
@@ -243,7 +251,10 @@ fn chart(options: &Evaluation, measured: &Measured, merit: &Merit) -> Chart {
             ink: Ink::Published,
         });
     }
-    let floats = measured.rows.iter().filter(|row| row.network == "ANN");
+    let floats = measured
+        .rows
+        .iter()
+        .filter(|row| row.network == "ANN" && row.queries.is_none());
     Chart {
         title: merit.heading.to_owned(),
         subtitle: format!(

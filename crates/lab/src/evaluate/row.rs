@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::asked::QuerySet;
 use crate::published::{CHIP, Chip, TABLE_2};
 use engine::embedding::stopping::Length;
 use engine::network::{Probe, TimeSteps};
@@ -12,6 +13,9 @@ pub struct Row {
     /// The model's label, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The queries, if they are not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queries: Option<QuerySet>,
     pub network: &'static str,
     pub time_steps: Option<Length>,
     pub probe: Option<Probe>,
@@ -65,6 +69,7 @@ impl Row {
         let steps = chip.map(|chip| TimeSteps::new(chip.time_steps).expect("within the range"));
         Self {
             model: None,
+            queries: None,
             network,
             time_steps: steps.map(Length::Fixed),
             probe: chip.map(|_| Probe::Membrane),
@@ -82,12 +87,16 @@ impl Row {
         }
     }
 
-    /// `SNN (16) membrane`.
+    /// `SNN (16) membrane`, and which queries, if they are not all of them.
     #[must_use]
     pub fn name(&self) -> String {
-        match (self.time_steps, self.probe) {
+        let name = match (self.time_steps, self.probe) {
             (Some(steps), Some(probe)) => format!("{} ({steps}) {probe}", self.network),
             _ => self.network.to_owned(),
+        };
+        match self.queries {
+            None => name,
+            Some(QuerySet { of, count }) => format!("{name}, {count} of {of}"),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::asked::By;
 use super::measured::Measured;
 use super::options::Evaluation;
 use super::row::{Row, paper};
@@ -26,6 +27,7 @@ pub fn json(options: &Evaluation, measured: &Measured) -> Value {
         Some(own) => {
             report["dataset"] = own.listing.name.as_str().into();
             report["classes"] = json!(own.photos.classes);
+            report["by"] = json!(own.photos.by);
             report["left_out"] = json!(own.left_out);
         }
     }
@@ -44,7 +46,8 @@ pub fn json(options: &Evaluation, measured: &Measured) -> Value {
     report
 }
 
-/// If there are several models, the last column is the row's model.
+/// If there are several models, a last column is the row's model; if some rows are of a part of the queries, the next is
+/// what part.
 #[must_use]
 pub fn csv(measured: &Measured) -> String {
     fn shown<T: ToString>(value: Option<T>) -> String {
@@ -68,6 +71,10 @@ pub fn csv(measured: &Measured) -> String {
     if several {
         head.push("model");
     }
+    let split = measured.rows.iter().any(|row| row.queries.is_some());
+    if split {
+        head.push("queries");
+    }
     let fields = |row: &Row| {
         let mut fields = vec![
             row.network.to_owned(),
@@ -86,6 +93,9 @@ pub fn csv(measured: &Measured) -> String {
         if several {
             fields.push(row.model.clone().unwrap_or_default());
         }
+        if split {
+            fields.push(row.queries.map_or("all", |asked| asked.of).to_owned());
+        }
         fields
     };
     csv_text(&head, measured.rows.iter().map(fields))
@@ -103,8 +113,14 @@ pub fn text(options: &Evaluation, measured: &Measured) -> String {
         None => String::new(),
         Some(own) => format!("{}, {} classes: ", own.listing.name, own.photos.classes.len()),
     };
+    let searched = match &measured.own {
+        Some(own) if own.photos.by == By::Group => {
+            "other pictures, of which those of the query's group are right"
+        }
+        _ => "training pictures",
+    };
     let mut out = format!(
-        "{what}: {dataset}{} {} queries, {} training pictures; energy and latency modelled by {}\n\n",
+        "{what}: {dataset}{} {} queries, {} {searched}; energy and latency modelled by {}\n\n",
         measured.queries,
         measured.queries_from,
         measured.corpus,
@@ -136,7 +152,8 @@ pub fn text(options: &Evaluation, measured: &Measured) -> String {
             row.map,
         ));
     }
-    if measured.rows.iter().any(|row| row.classification.is_none()) {
+    let by_label = measured.own.as_ref().is_none_or(|own| own.photos.by == By::Label);
+    if by_label && measured.rows.iter().any(|row| row.classification.is_none()) {
         out.push('\n');
         out.push_str(NOT_CLASSIFIED);
         out.push('\n');

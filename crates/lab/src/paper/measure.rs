@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::ann::Ann;
 use crate::convert::{ConvertOptions, convert};
 use crate::dataset::{Split, fashion_mnist};
-use crate::evaluate::protocol::{self, Protocol};
+use crate::evaluate::protocol::Protocol;
 use crate::evaluate::row::Row;
+use crate::evaluate::runs;
 use crate::files;
 use crate::progress;
 use engine::chip::cost::CostModel;
@@ -139,10 +140,10 @@ pub(super) struct OnChip {
 
 pub(super) fn on_chip(model: &Model, data: &Data, time_steps: TimeSteps) -> Result<OnChip> {
     let bar = progress::bar("emulated chip", data.tests.len());
-    let seen = protocol::run(model, &data.tests, time_steps.into(), &[], &bar)?;
+    let seen = runs::run(model, &data.tests, time_steps.into(), &[], &bar)?;
     bar.finish_and_clear();
     let classes: Vec<usize> = seen.iter().map(|seen| seen.class).collect();
-    let mean = |figure: &dyn Fn(&protocol::Seen) -> f64| -> f64 {
+    let mean = |figure: &dyn Fn(&runs::Seen) -> f64| -> f64 {
         seen.iter().map(figure).sum::<f64>() / seen.len() as f64
     };
     Ok(OnChip {
@@ -240,7 +241,8 @@ pub(super) fn search(
 ) -> Result<Vec<Searched>> {
     let steps = protocol.steps(1) + time_steps.len() * protocol.steps(PROBES.len());
     let bar = progress::bar("searching", steps);
-    let mut rows = vec![Searched::of(&protocol.float(ann, &bar), None)];
+    let float = protocol.float(ann, &bar);
+    let mut rows: Vec<Searched> = float.iter().map(|row| Searched::of(row, None)).collect();
     for &steps in time_steps {
         let found = protocol.spiking(model, steps.into(), steps, &PROBES, &mut None, &bar)?;
         rows.extend(found.iter().map(|row| Searched::of(row, Some(steps))));

@@ -24,7 +24,8 @@ use self::pieces::Pieces;
 use self::plan::{EXAMPLE_STEPS, Plan};
 use crate::ann::Ann;
 use crate::ann::file::read_ann;
-use crate::evaluate::protocol::{self, Protocol, QueriesFrom};
+use crate::evaluate::protocol::{Protocol, QueriesFrom};
+use crate::evaluate::runs;
 use crate::published::BEST;
 use crate::training::Training;
 use crate::{files, progress};
@@ -288,16 +289,16 @@ impl Run<'_> {
             let pictures: Vec<_> = queries.iter().map(|&index| data.tests[index].clone()).collect();
             let corpus = &data.train[..corpus];
             let bar = progress::bar("search examples", 2 * (corpus.len() + queries.len()));
-            let (floats, _) = protocol::float_embeddings(&ann, corpus, &bar);
-            let (asked, _) = protocol::float_embeddings(&ann, &pictures, &bar);
+            let (floats, _) = runs::float_embeddings(&ann, corpus, &bar);
+            let (asked, _) = runs::float_embeddings(&ann, &pictures, &bar);
             let similarities = asked.dot(&floats.t());
             let steps = TimeSteps::new(EXAMPLE_STEPS)?.into();
             let probe = [Probe::Membrane];
             let mut vectors = Vectors::new(model.snn.network.embedding_dimensions());
-            for seen in protocol::run(&model, corpus, steps, &probe, &bar)? {
+            for seen in runs::run(&model, corpus, steps, &probe, &bar)? {
                 vectors.push(&seen.embeddings[0]);
             }
-            let spiking = protocol::run(&model, &pictures, steps, &probe, &bar)?;
+            let spiking = runs::run(&model, &pictures, steps, &probe, &bar)?;
             bar.finish_and_clear();
             let examples = queries.iter().enumerate().map(|(number, &query)| {
                 let class = data.test_labels[query];
