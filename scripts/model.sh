@@ -50,13 +50,22 @@ clothing() {
 
 photos() {
   clothes
-  [ -f target/photos/train.csv ] || python3 scripts/general.py target/clothing target/photos
-  [ -f target/photos/teacher.npy ] ||
-    scripts/baselines.sh target/photos/train.csv --teacher target/photos/teacher.npy --colour 0.4
-  "$spikelens" train --recipe photos --dataset target/photos/train.csv --teacher target/photos/teacher.npy --epochs 18 --seed 1 \
+  folder=target/photos
+  [ -f "$folder/train.csv" ] || python3 scripts/general.py target/clothing "$folder"
+  if [ ! -f "$folder/tune.npy" ]; then
+    scripts/baselines.sh "$folder/train.csv" --teacher "$folder/embeddings.npy" --histograms "$folder/histograms.npy"
+    target/tools/baselines/bin/python scripts/photos_teacher.py "$folder"
+  fi
+  "$spikelens" train --recipe photos --dataset "$folder/train.csv" --teacher "$folder/teacher.npy" --epochs 18 --seed 1 \
+    --out "$folder/first.safetensors"
+  "$spikelens" train --recipe photos --dataset "$folder/often.csv" --teacher "$folder/often.npy" --contrast 1 \
+    --init "$folder/first.safetensors" --learning-rate 2e-3 --epochs 6 --seed 2 --out "$folder/second.safetensors"
+  # Views that keep their colours: colour must count.
+  "$spikelens" train --recipe photos --dataset "$folder/often.csv" --teacher "$folder/often.npy" --contrast 1 \
+    --colour 0.08 --tint 0.02 --init "$folder/second.safetensors" --learning-rate 2e-3 --epochs 5 --seed 3 \
     --out models/photos.ann.safetensors
-  spiking photos target/photos/train.csv --teacher target/photos/teacher.npy --epochs 1 --thrift 0.05 \
-    --out models/photos.snn.safetensors
+  spiking photos "$folder/tune.csv" --teacher "$folder/tune.npy" --epochs 3 --thrift 0.05 --contrast 1 --colour 0.08 \
+    --tint 0.02 --out models/photos.snn.safetensors
 }
 
 for name; do
