@@ -80,8 +80,6 @@ fn adapt(data: &str, out: &Path, more: &[&str]) -> Result<(), String> {
         "16",
         "--architecture",
         "8k3s2p1-16",
-        "--minutes",
-        "1",
     ];
     let adapt = Adapts::parse_from(tiny.iter().chain(more)).adapt;
     adapt.run().map_err(|error| format!("{error:#}"))

@@ -6,7 +6,7 @@
 
 #[cfg(feature = "train")]
 mod course;
-mod judge;
+pub mod judge;
 pub mod labels;
 #[cfg(feature = "train")]
 pub mod learn;
