@@ -57,7 +57,7 @@ doc:
 
 unit:
 	cargo test --locked --workspace
-	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands::
+	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands:: adapt::
 	cargo test --locked --features train --lib -- cli::
 	cargo check --locked --no-default-features
 
