@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use engine::chip::cost::CostModel;
 use engine::model::Model;
-use engine::model::built_in::{Asked, BuiltIn};
+use engine::model::built_in::Asked;
 use engine::picture::idx::{self, Labelled, Split};
 
 /// Reads a file.
@@ -65,10 +65,7 @@ pub fn model(asked: &Asked, cost_model: CostModel) -> Result<Arc<Model>> {
             let read = Model::read(network.file(), cost_model);
             read.with_context(|| format!("the built-in network {network}"))?
         }
-        Asked::File(path) if asked.is_word() && !path.exists() => bail!(
-            "\"{asked}\" is neither a file nor the name of a built-in network: {}",
-            BuiltIn::names()
-        ),
+        Asked::File(path) if asked.is_word() && !path.exists() => bail!(asked.refusal()),
         Asked::File(path) => {
             Model::read(&read(path)?, cost_model).with_context(|| format!("{} is refused", path.display()))?
         }

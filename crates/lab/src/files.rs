@@ -11,7 +11,7 @@ use crate::ann::built_in;
 use crate::ann::file::read_ann;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
-use engine::model::built_in::{Asked, BuiltIn};
+use engine::model::built_in::Asked;
 
 /// Reads a file; the error names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -55,10 +55,7 @@ pub fn ann(asked: &Asked) -> Result<Ann> {
             let read = read_ann(built_in::file(*network));
             read.with_context(|| format!("the built-in float network {network}"))
         }
-        Asked::File(path) if asked.is_word() && !path.exists() => bail!(
-            "\"{asked}\" is neither a file nor the name of a built-in network: {}",
-            BuiltIn::names()
-        ),
+        Asked::File(path) if asked.is_word() && !path.exists() => bail!(asked.refusal()),
         Asked::File(path) => read_ann(&read(path)?).with_context(|| format!("{} is refused", path.display())),
     }
 }
@@ -70,10 +67,7 @@ pub fn model(asked: &Asked, cost_model: CostModel) -> Result<Arc<Model>> {
             let read = Model::read(network.file(), cost_model);
             read.with_context(|| format!("the built-in network {network}"))?
         }
-        Asked::File(path) if asked.is_word() && !path.exists() => bail!(
-            "\"{asked}\" is neither a file nor the name of a built-in network: {}",
-            BuiltIn::names()
-        ),
+        Asked::File(path) if asked.is_word() && !path.exists() => bail!(asked.refusal()),
         Asked::File(path) => {
             Model::read(&read(path)?, cost_model).with_context(|| format!("{} is refused", path.display()))?
         }

@@ -306,14 +306,11 @@ impl Training {
             Recipe::Metric => architecture::parse_metric(name, pictures, self.levels)?,
             Recipe::Photos => {
                 let input = Shape {
-                    channels: pictures.channels,
                     height: self.side,
                     width: self.side,
+                    ..pictures
                 };
-                let name = architecture::with_classes(name, classes.len().max(1));
-                let mut network = architecture::parse_metric(&name, input, self.levels)?;
-                network.recipe = picture::Recipe::Stretched;
-                network
+                photo_network(name, input, self.levels, classes.len())?
             }
         };
         // Without labels, only a teacher is followed; a classifier there must be.
@@ -337,6 +334,17 @@ impl Training {
         let Shape { height, width, .. } = ann.network.input;
         Ok(ann.forward(&stretch(picture, height, width)?).class())
     }
+}
+
+/// The network of the recipe for photos; without classes it has one, because a network ends in a classifier.
+///
+/// # Errors
+/// If the name is not that of an architecture, or does not fit the input.
+pub fn photo_network(name: &str, input: Shape, levels: u32, classes: usize) -> Result<Network> {
+    let name = architecture::with_classes(name, classes.max(1));
+    let mut network = architecture::parse_metric(&name, input, levels)?;
+    network.recipe = picture::Recipe::Stretched;
+    Ok(network)
 }
 
 /// The form in which training keeps pictures for a network's input: photos half as large again, so that a view of a part

@@ -15,6 +15,10 @@ use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
 
+/// The most pictures of a batch, and about the most bytes of them.
+const PICTURES: usize = 64;
+const BYTES: usize = 32 << 20;
+
 /// A data directory that is read, while others may write.
 #[derive(Debug)]
 pub struct Survey {
@@ -162,17 +166,21 @@ impl Survey {
         Ok(())
     }
 
-    /// Pictures behind `after` in stored order: at most `count`, and about `bytes`.
-    pub fn pictures_after(
+    /// Calls `each` with all pictures in stored order, at most [`PICTURES`] and about [`BYTES`] at a time.
+    pub fn each_batch<E: From<CatalogueError>>(
         &self,
-        after: Option<PictureKey>,
-        count: usize,
-        bytes: usize,
-    ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        self.reader.pictures_after(after, count, bytes)
+        mut each: impl FnMut(&[StoredPicture]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut after = None;
+        loop {
+            let batch = self.reader.pictures_after(after, PICTURES, BYTES)?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = Some(last.key);
+            each(&batch)?;
+        }
     }
 
-    /// WriteQueue the catalogue as of this moment into one new file, while others read and write.
+    /// Writes the catalogue as of this moment into one new file, while others read and write.
     pub fn back_up(&self, out: &Path) -> Result<(), CatalogueError> {
         let path = out.to_str().ok_or_else(|| CatalogueError::Invalid {
             field: "out".to_owned(),

@@ -12,9 +12,6 @@ use crate::cli::{files, progress};
 use engine::picture::Format;
 use engine::picture::decode::sniff;
 
-const PICTURES: usize = 64;
-const BYTES: usize = 32 << 20;
-
 /// The manifest's name.
 const MANIFEST: &str = "pictures.csv";
 
@@ -45,12 +42,9 @@ pub fn write(survey: &Survey, attribute: Option<&str>, folder: &Path) -> Result<
         let mut manifest = csv::Writer::from_path(fresh.join(MANIFEST))?;
         manifest.write_record(["image", "id", "label", "group", "split"])?;
         let bar = progress::bar("writing pictures", all);
-        let (mut after, mut number) = (None, 0);
-        loop {
-            let batch = survey.pictures_after(after, PICTURES, BYTES)?;
-            let Some(last) = batch.last() else { break };
-            after = Some(last.key);
-            for picture in &batch {
+        let mut number = 0;
+        survey.each_batch(|batch| -> Result<()> {
+            for picture in batch {
                 let name = format!("{number:06}.{}", ending(&picture.bytes));
                 std::fs::write(fresh.join(&name), &picture.bytes)?;
                 let label = labels.get(&picture.product).map_or("", String::as_str);
@@ -58,7 +52,8 @@ pub fn write(survey: &Survey, attribute: Option<&str>, folder: &Path) -> Result<
                 number += 1;
                 bar.inc(1);
             }
-        }
+            Ok(())
+        })?;
         manifest.flush()?;
         bar.finish_and_clear();
         std::fs::rename(&fresh, folder)?;

@@ -6,10 +6,11 @@ use anyhow::{Context, Result, bail};
 
 use lab::adapt::learn::{InUse, Kept};
 use lab::adapt::task::{Product, Task};
+use lab::training::stored;
 
 use super::label::label;
 use crate::catalogue::sqlite::Survey;
-use crate::catalogue::{Attributes, StoredPicture};
+use crate::catalogue::{Attributes, CatalogueError, StoredPicture};
 use crate::chips::STORED;
 use crate::cli::{files, progress};
 use engine::chip::cost::CostModel;
@@ -17,9 +18,6 @@ use engine::model::Model;
 use engine::parallel::in_parallel;
 use engine::picture::{PictureError, Recipe, Shape, decode, prepare};
 
-/// The most pictures in memory at a time as they are stored, and about the most bytes of them.
-const PICTURES: usize = 64;
-const BYTES: usize = 32 << 20;
 /// Pictures that cannot be read are named up to this number.
 const NAMED: usize = 20;
 /// Different values of an attribute that are counted.
@@ -97,14 +95,14 @@ pub fn pictures(survey: &Survey, task: &Task, in_use: &InUse, side: usize) -> Re
         .map(|product| product.id.as_str())
         .zip(0..)
         .collect();
-    let square = |side: usize| Shape {
+    let input = Shape {
         channels: 3,
         height: side,
         width: side,
     };
-    let (input, larger) = (square(side), square(side * 3 / 2));
+    let (larger, recipe) = stored(input, Recipe::Stretched);
     let own = &in_use.model.snn.network;
-    let own = Some((own.input, own.recipe)).filter(|own| *own != (input, Recipe::Stretched));
+    let own = Some((own.input, own.recipe)).filter(|own| *own != (input, recipe));
     let keep = |picture: &StoredPicture, product: usize, number: usize| -> Result<Kept, PictureError> {
         let decoded = decode(&picture.bytes, &STORED)?;
         let prepared = |shape, recipe| prepare(&decoded, shape, recipe, picture.prepare);
@@ -113,20 +111,17 @@ pub fn pictures(survey: &Survey, task: &Task, in_use: &InUse, side: usize) -> Re
             number,
             larger: match task.held_out[product] {
                 true => None,
-                false => Some(prepared(larger, Recipe::Stretched)?),
+                false => Some(prepared(larger, recipe)?),
             },
-            new: prepared(input, Recipe::Stretched)?,
+            new: prepared(input, recipe)?,
             in_use: own.map(|(shape, recipe)| prepared(shape, recipe)).transpose()?,
         })
     };
     let all: usize = task.products.iter().map(|product| product.pictures).sum();
     let bar = progress::bar("reading pictures", all);
     let (mut kept, mut unread) = (Vec::new(), 0);
-    let (mut after, mut number) = (None, 0);
-    loop {
-        let batch = survey.pictures_after(after, PICTURES, BYTES)?;
-        let Some(last) = batch.last() else { break };
-        after = Some(last.key);
+    let mut number = 0;
+    survey.each_batch(|batch| {
         let found = in_parallel(
             files::threads(),
             batch.len(),
@@ -152,7 +147,8 @@ pub fn pictures(survey: &Survey, task: &Task, in_use: &InUse, side: usize) -> Re
                 }
             }
         }
-    }
+        Ok::<_, CatalogueError>(())
+    })?;
     bar.finish_and_clear();
     if unread > 0 {
         eprintln!("{unread} pictures that cannot be read are left out");

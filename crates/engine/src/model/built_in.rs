@@ -104,6 +104,13 @@ impl Asked {
             }
         }
     }
+
+    /// Why a word that is not a file's path cannot be found, and what could be asked for.
+    #[must_use]
+    pub fn refusal(&self) -> String {
+        let names = BuiltIn::names();
+        format!("\"{self}\" is neither a file nor the name of a built-in network: {names}")
+    }
 }
 
 impl From<OsString> for Asked {

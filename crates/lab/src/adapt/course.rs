@@ -7,18 +7,18 @@ use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
 
 use super::plan::{BATCH, LEARNING_RATE, LONG, Plan, Speeds, TUNE_BATCH};
-use crate::ann::{Ann, architecture};
+use crate::ann::Ann;
 use crate::convert::{ConvertOptions, convert};
 use crate::files;
 use crate::train::{
     AdamW, Augmentation, Contrast, Examples, Progress, Relation, Report, Teacher, TrainOptions, TuneOptions,
     train_examples, tune_examples,
 };
-use crate::training::EpochProgress;
+use crate::training::{EpochProgress, photo_network};
 use engine::chip::place::Placement;
 use engine::network::snn::Snn;
 use engine::network::{Network, Probe, TimeSteps};
-use engine::picture::{Picture, Recipe, Shape};
+use engine::picture::{Picture, Shape};
 
 /// Levels of the quantised activations.
 const LEVELS: u32 = 8;
@@ -63,9 +63,7 @@ pub fn network(name: &str, side: usize, classes: &[String]) -> Result<Network> {
         height: side,
         width: side,
     };
-    let name = architecture::with_classes(name, classes.len().max(1));
-    let mut network = architecture::parse_metric(&name, input, LEVELS)?;
-    network.recipe = Recipe::Stretched;
+    let mut network = photo_network(name, input, LEVELS, classes.len())?;
     network.labels = (!classes.is_empty()).then(|| classes.to_vec());
     Ok(network)
 }

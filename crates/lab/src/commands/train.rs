@@ -124,14 +124,15 @@ impl Train {
         let defaults = self.recipe.defaults();
         let photos = self.recipe == Recipe::Photos;
         let metric = photos || self.recipe == Recipe::Metric;
-        if !photos && self.teaching.teacher.is_some() {
-            anyhow::bail!("--teacher needs --recipe photos");
-        }
-        if !photos && self.teaching.views > 1 {
-            anyhow::bail!("--views needs --recipe photos");
-        }
-        if !photos && self.teaching.tutor.is_some() {
-            anyhow::bail!("--tutor needs --recipe photos");
+        let teaching = &self.teaching;
+        for (given, option) in [
+            (teaching.teacher.is_some(), "--teacher"),
+            (teaching.views > 1, "--views"),
+            (teaching.tutor.is_some(), "--tutor"),
+        ] {
+            if given && !photos {
+                anyhow::bail!("{option} needs --recipe photos");
+            }
         }
         let options = TrainOptions {
             epochs: self.epochs.unwrap_or(defaults.epochs),
