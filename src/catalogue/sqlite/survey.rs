@@ -166,7 +166,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Calls `each` with all pictures in stored order, at most [`PICTURES`] and about [`BYTES`] at a time.
+    /// Calls `each` with all pictures in stored order, at most 64 and about 32 MiB at a time.
     pub fn each_batch<E: From<CatalogueError>>(
         &self,
         mut each: impl FnMut(&[StoredPicture]) -> Result<(), E>,

@@ -38,8 +38,8 @@ pub fn parse(name: &str, input: Shape) -> Result<Network, NetworkError> {
 
 /// A network with a dense embedding layer: `32-64-128-10` has convolutions of 32 and 64 channels like the paper's, a
 /// dense embedding layer of 128 neurons, and 10 classes. `32k5s2p2` is a convolution of 32 channels with a kernel of 5
-/// x 5, stride 2 and padding 2; omitted parts are as in the paper's networks. All activations are clipped to `levels`
-/// steps.
+/// x 5, stride 2 and padding 2; omitted parts are as in the paper's networks, or 3 x 3 with stride 1 and padding 1 where
+/// there are more than the paper's four convolutions, up to eight. All activations are clipped to `levels` steps.
 ///
 /// # Errors
 /// [`NetworkError`] for a name of another form, and for layers that do not fit `input`.
@@ -47,7 +47,7 @@ pub fn parse_metric(name: &str, input: Shape, levels: u32) -> Result<Network, Ne
     let refuse = || {
         NetworkError::layer(
             name,
-            "an architecture with a dense embedding is 1 to 4 convolutions, the embedding's neurons and the number \
+            "an architecture with a dense embedding is 1 to 8 convolutions, the embedding's neurons and the number \
              of classes, like 32-64-128-10; a convolution is its channels and, where it is not 3 x 3 as in the paper's \
              networks, kernel, stride and padding, like 32k5s2p2",
         )
@@ -57,7 +57,11 @@ pub fn parse_metric(name: &str, input: Shape, levels: u32) -> Result<Network, Ne
         .split_at_checked(words.len().saturating_sub(2))
         .ok_or_else(refuse)?;
     let dense = sizes(dense.iter().copied()).ok_or_else(refuse)?;
-    let defaults = paper_convolutions(&vec![1; described.len()]).ok_or_else(refuse)?;
+    if !(1..=MOST_CONVOLUTIONS).contains(&described.len()) {
+        return Err(refuse());
+    }
+    let defaults =
+        paper_convolutions(&vec![1; described.len()]).unwrap_or_else(|| vec![PADDED; described.len()]);
     let convolutions: Vec<Convolution> = described
         .iter()
         .zip(defaults)
@@ -84,6 +88,17 @@ pub fn with_classes(name: &str, classes: usize) -> String {
         false => name.to_owned(),
     }
 }
+
+/// More would be a network that no chip and no tutor of ours has use for.
+const MOST_CONVOLUTIONS: usize = 8;
+
+/// What a convolution is by default where the paper has no network as deep.
+const PADDED: Convolution = Convolution {
+    channels: 1,
+    kernel: 3,
+    stride: 1,
+    padding: 1,
+};
 
 /// The initial ceiling: three standard deviations of the activations that initial parameters (uniform, with the
 /// variance of He et al. 2015) give on Fashion-MNIST, so that hardly anything is clipped at the start.
@@ -250,7 +265,7 @@ mod tests {
             ("32k0-128-10", 8),
             ("32s0-128-10", 8),
             ("32-64-128k3-10", 8),
-            ("1-2-3-4-5-128-10", 8),
+            ("1-2-3-4-5-6-7-8-9-128-10", 8),
             ("32-128-10", 0),
             ("32--10", 8),
         ] {
@@ -270,6 +285,24 @@ mod tests {
         assert_eq!(network.layers[1].kind, conv(5, 2, 0));
         let shapes: Vec<usize> = network.layers.iter().map(Layer::neurons).collect();
         assert_eq!(shapes, [48 * 14 * 14, 64 * 5 * 5, 128, 10]);
+    }
+
+    #[test]
+    fn more_convolutions_than_the_paper_s_keep_their_size_unless_described() {
+        let network = parse_metric("4s2-4-8s2-8-16s2-128-10", FASHION, 8).unwrap();
+        let shapes: Vec<usize> = network.layers.iter().map(Layer::neurons).collect();
+        assert_eq!(
+            shapes,
+            [
+                4 * 14 * 14,
+                4 * 14 * 14,
+                8 * 7 * 7,
+                8 * 7 * 7,
+                16 * 4 * 4,
+                128,
+                10
+            ]
+        );
     }
 
     #[test]
