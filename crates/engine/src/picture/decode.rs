@@ -1,7 +1,10 @@
 //! Decodes PNG, JPEG, WebP, GIF and BMP files. In: bytes. Out: upright pixels without alpha; limits are checked before
 //! pixels are decoded.
 
-mod whole;
+mod jpeg;
+mod opaque;
+mod signature;
+mod webp;
 
 #[cfg(test)]
 mod tests;
@@ -13,11 +16,13 @@ use image::codecs::{
     bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder,
 };
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, GrayImage, ImageDecoder, ImageError, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, Limits};
 
-use super::error::{NotAPicture, PictureError};
+use super::error::PictureError;
 use super::format::Format;
-use whole::{WebPChunks, jpeg_has_end, webp_chunks};
+use jpeg::{Layout, UncommonJpeg};
+use opaque::{opaque_gray, over_white};
+pub use signature::sniff;
 
 /// The limits of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,23 +129,21 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
             file.read(decoder.map_err(|e| file.refusal(e, &allowed))?, Source::Channels)
         }
         Format::Jpeg => {
-            let whole = jpeg_has_end(bytes);
-            let decoder = JpegDecoder::new(reader).map_err(|error| {
-                if whole {
-                    file.refusal(error, &Limits::no_limits())
-                } else {
-                    file.truncated()
+            let refusal = |refusal| file.jpeg_refusal(refusal);
+            let frame = jpeg::frame(bytes).map_err(refusal)?;
+            let allowed = file.allow(frame.width, frame.height)?;
+            let layout = jpeg::check(bytes, &frame).map_err(refusal)?;
+            match layout {
+                Layout::Common => {
+                    let decoder = JpegDecoder::new(reader);
+                    let decoder = decoder.map_err(|e| file.refusal(e, &allowed))?;
+                    file.read(decoder, Source::Channels)
                 }
-            })?;
-            let (width, height) = decoder.dimensions();
-            file.allow(width, height)?;
-            if !whole {
-                return Err(file.truncated());
+                Layout::Uncommon => file.read(UncommonJpeg::new(frame, bytes), Source::Channels),
             }
-            file.read(decoder, Source::Channels)
         }
         Format::WebP => {
-            let WebPChunks::Whole { largest_frame } = webp_chunks(bytes) else {
+            let webp::Chunks::Whole { largest_frame } = webp::chunks(bytes) else {
                 return Err(file.truncated());
             };
             if largest_frame != (0, 0) {
@@ -168,59 +171,6 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
     }
 }
 
-/// Determines the format from the first bytes.
-///
-/// # Errors
-/// [`PictureError::UnsupportedFormat`] for the signature of another well-known kind of file,
-/// [`PictureError::NotAPicture`] for any other bytes.
-pub fn sniff(bytes: &[u8]) -> Result<Format, PictureError> {
-    const SIGNATURES: [(&[u8], Format); 5] = [
-        (b"\x89PNG\r\n\x1a\n", Format::Png),
-        (b"\xff\xd8\xff", Format::Jpeg),
-        (b"GIF87a", Format::Gif),
-        (b"GIF89a", Format::Gif),
-        (b"BM", Format::Bmp),
-    ];
-    // Files that are often sent by mistake; the list only makes the error message more specific.
-    const OTHERS: [(usize, &[u8], &str); 16] = [
-        (0, b"II*\0", "a TIFF picture"),
-        (0, b"MM\0*", "a TIFF picture"),
-        (4, b"ftypavif", "an AVIF picture"),
-        (4, b"ftyphei", "a HEIC picture"),
-        (4, b"ftypmif1", "a HEIF picture"),
-        (4, b"ftyp", "a video"),
-        (0, b"\xff\x0a", "a JPEG XL picture"),
-        (4, b"JXL \r\n\x87\n", "a JPEG XL picture"),
-        (0, b"<svg", "an SVG drawing"),
-        (0, b"<?xml", "an XML document"),
-        (0, b"8BPS", "a Photoshop document"),
-        (0, b"%PDF", "a PDF document"),
-        (0, b"\0\0\x01\0", "an icon"),
-        (0, b"\x93NUMPY", "a .npy array"),
-        (0, b"\x1f\x8b", "a gzip archive"),
-        (0, b"PK\x03\x04", "a ZIP archive"),
-    ];
-    if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
-        return Ok(Format::WebP);
-    }
-    if let Some((_, format)) = SIGNATURES.iter().find(|(s, _)| bytes.starts_with(s)) {
-        return Ok(*format);
-    }
-    let other = OTHERS
-        .iter()
-        .find(|(at, signature, _)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(signature)));
-    Err(match other {
-        Some((_, _, found)) => PictureError::UnsupportedFormat { found },
-        None => PictureError::NotAPicture {
-            reason: if bytes.is_empty() {
-                NotAPicture::NoBytes
-            } else {
-                NotAPicture::UnknownSignature { bytes: bytes.len() }
-            },
-        },
-    })
-}
-
 /// The meaning of a file's samples.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -242,6 +192,14 @@ impl File<'_> {
         PictureError::Truncated {
             format: self.format,
             bytes: self.bytes.len(),
+        }
+    }
+
+    fn jpeg_refusal(&self, refusal: jpeg::Refusal) -> PictureError {
+        match refusal {
+            jpeg::Refusal::Truncated => self.truncated(),
+            jpeg::Refusal::Damaged { at, fault } => PictureError::DamagedJpeg { at, fault },
+            jpeg::Refusal::Unread(coding) => PictureError::UnreadJpeg { coding },
         }
     }
 
@@ -352,67 +310,6 @@ fn ends_early(error: &ImageError) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// Converts samples of any of the decoders' layouts to opaque gray or RGB with 8 bits; `None` for a layout that none
-/// of the five formats has.
-fn over_white(samples: Vec<u8>, colour: ColorType, width: u32, height: u32) -> Option<DynamicImage> {
-    // The decoders return 16-bit samples in native byte order.
-    let wide = |pair: &[u8]| u16::from_ne_bytes([pair[0], pair[1]]);
-    let rgb = match colour {
-        ColorType::L8 => {
-            return GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8);
-        }
-        ColorType::Rgb8 => samples,
-        ColorType::La8 => each_pixel(&samples, 2, |p| [blend8(p[0], p[1]); 3]),
-        ColorType::Rgba8 => each_pixel(&samples, 4, |p| [0, 1, 2].map(|c| blend8(p[c], p[3]))),
-        ColorType::L16 => each_pixel(&samples, 2, |p| [blend16(wide(p), u16::MAX); 3]),
-        ColorType::La16 => each_pixel(&samples, 4, |p| [blend16(wide(p), wide(&p[2..])); 3]),
-        ColorType::Rgb16 => each_pixel(&samples, 6, |p| {
-            [0, 2, 4].map(|c| blend16(wide(&p[c..]), u16::MAX))
-        }),
-        ColorType::Rgba16 => each_pixel(&samples, 8, |p| {
-            [0, 2, 4].map(|c| blend16(wide(&p[c..]), wide(&p[6..])))
-        }),
-        _ => return None,
-    };
-    RgbImage::from_raw(width, height, rgb).map(DynamicImage::ImageRgb8)
-}
-
-/// The one gray channel of RGB or RGBA samples that are opaque and gray throughout.
-fn opaque_gray(samples: &[u8], colour: ColorType) -> Option<Vec<u8>> {
-    let pixel_bytes = usize::from(colour.bytes_per_pixel());
-    let gray = |p: &[u8]| p[0] == p[1] && p[1] == p[2] && p.get(3).is_none_or(|&a| a == 255);
-    let pixels = samples.chunks_exact(pixel_bytes);
-    (matches!(colour, ColorType::Rgb8 | ColorType::Rgba8) && pixels.clone().all(gray))
-        .then(|| pixels.map(|p| p[0]).collect())
-}
-
-fn each_pixel(samples: &[u8], pixel_bytes: usize, rgb: impl Fn(&[u8]) -> [u8; 3]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(samples.len() / pixel_bytes * 3);
-    for pixel in samples.chunks_exact(pixel_bytes) {
-        out.extend_from_slice(&rgb(pixel));
-    }
-    out
-}
-
-/// One sample of the given alpha on white, rounded to the nearest.
-fn blend8(sample: u8, alpha: u8) -> u8 {
-    let (sample, alpha) = (u32::from(sample), u32::from(alpha));
-    narrow((sample * alpha + 255 * (255 - alpha) + 127) / 255)
-}
-
-/// One 16-bit sample of the given alpha on white, rounded to 8 bits.
-fn blend16(sample: u16, alpha: u16) -> u8 {
-    const WHITE: u64 = 65_535;
-    let (sample, alpha) = (u64::from(sample), u64::from(alpha));
-    let blended = (sample * alpha + WHITE * (WHITE - alpha) + WHITE / 2) / WHITE;
-    // 65,535 is 257 times 255.
-    narrow(u32::try_from((blended + 128) / 257).unwrap_or(u32::MAX))
-}
-
-fn narrow(sample: u32) -> u8 {
-    u8::try_from(sample).unwrap_or(u8::MAX)
 }
 
 impl Decoded {

@@ -1,5 +1,7 @@
 //! Why bytes are not a valid picture.
 
+mod jpeg;
+
 use std::fmt;
 
 use image::ImageError;
@@ -8,6 +10,7 @@ use super::format::Format;
 use super::idx::IdxError;
 use super::npy::NpyError;
 use super::shape::Shape;
+pub use jpeg::{JpegCoding, JpegFault};
 
 /// Why bytes are not a valid [`Picture`](super::Picture).
 ///
@@ -78,6 +81,20 @@ pub enum PictureError {
         format: Format,
         /// The error of the decoder.
         source: ImageError,
+    },
+    /// A JPEG whose coded data is damaged.
+    #[error("the JPEG is damaged near byte {at}: {fault}; save or export it again")]
+    DamagedJpeg {
+        /// The place in the file that was reached.
+        at: usize,
+        /// What is wrong there.
+        fault: JpegFault,
+    },
+    /// A JPEG of a coding that is not read.
+    #[error("this is {coding}, which is not read; save it as a baseline or progressive JPEG or as PNG")]
+    UnreadJpeg {
+        /// The coding found.
+        coding: JpegCoding,
     },
     /// The width or the height in the header is 0.
     #[error("the {format} has {width} x {height} pixels; a picture needs at least one")]

@@ -17,7 +17,7 @@ pub mod prepare;
 mod shape;
 
 pub use decode::{DecodeLimits, Decoded, decode};
-pub use error::{NotAPicture, PictureError};
+pub use error::{JpegCoding, JpegFault, NotAPicture, PictureError};
 pub use format::Format;
 pub use pixels::Picture;
 pub use prepare::{Mode, Recipe, prepare, stretch};

@@ -1,5 +1,5 @@
 use image::codecs::gif::GifEncoder;
-use image::{DynamicImage, Frame, ImageBuffer, ImageFormat, LumaA, Rgba, RgbaImage};
+use image::{DynamicImage, Frame, GrayImage, ImageBuffer, ImageFormat, LumaA, RgbImage, Rgba, RgbaImage};
 use proptest::prelude::*;
 
 use super::*;
@@ -192,6 +192,76 @@ fn cmyk_becomes_rgb() {
 }
 
 #[test]
+fn every_layout_of_a_jpeg_gives_its_colours_back() {
+    let files: [(&str, &[u8]); 8] = [
+        (
+            "a scan each, 4:2:0",
+            include_bytes!("fixtures/three-scans-2x2.jpg"),
+        ),
+        (
+            "a scan each, 4:4:0",
+            include_bytes!("fixtures/three-scans-1x2.jpg"),
+        ),
+        (
+            "luma in the last scan",
+            include_bytes!("fixtures/luma-last-2x2.jpg"),
+        ),
+        (
+            "chroma finer than luma",
+            include_bytes!("fixtures/fine-chroma.jpg"),
+        ),
+        ("chroma in thirds", include_bytes!("fixtures/thirds-3x1.jpg")),
+        ("restarts", include_bytes!("fixtures/restarts.jpg")),
+        ("progressive", include_bytes!("fixtures/progressive.jpg")),
+        (
+            "progressive with restarts",
+            include_bytes!("fixtures/progressive-restarts.jpg"),
+        ),
+    ];
+    let expected = colours(37, 21);
+    for (name, bytes) in files {
+        let decoded = decode_all(bytes).unwrap();
+        assert_eq!(
+            (decoded.width(), decoded.height(), decoded.channels()),
+            (37, 21, 3)
+        );
+        let differences = decoded.bytes().iter().zip(expected.as_bytes());
+        let largest = differences
+            .map(|(found, expected)| found.abs_diff(*expected))
+            .max();
+        assert!(largest <= Some(16), "{name}: {largest:?}");
+    }
+}
+
+#[test]
+fn gray_that_says_it_is_not_transformed_stays_gray() {
+    let mut jpeg = encode(&grays(24, 16), ImageFormat::Jpeg);
+    let plain = decode_all(&jpeg).unwrap();
+    jpeg.splice(2..2, *b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0");
+    assert_eq!(decode_all(&jpeg).unwrap(), plain);
+    assert_eq!(plain.channels(), 1);
+}
+
+#[test]
+fn a_damaged_jpeg_is_refused_with_the_place() {
+    let jpeg = include_bytes!("fixtures/restarts.jpg");
+    let closed = [&jpeg[..jpeg.len() - 40], &[0xff, 0xd9]].concat();
+    let error = decode_all(&closed).unwrap_err();
+    let at = jpeg.len() - 40;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the JPEG is damaged near byte {at}: a scan ends before its picture is complete; save or export it again"
+        )
+    );
+    let error = decode_all(include_bytes!("fixtures/arithmetic.jpg")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this is an arithmetic-coded JPEG, which is not read; save it as a baseline or progressive JPEG or as PNG"
+    );
+}
+
+#[test]
 fn a_cut_file_is_refused_wherever_it_is_cut() {
     let noise = |x: u32, y: u32| u8::try_from((x * 7919 + y * 104_729) % 251).unwrap();
     let noisy = RgbImage::from_fn(24, 24, |x, y| image::Rgb([noise(x, y), noise(y, x), 9]));
@@ -301,6 +371,13 @@ fn valid_files() -> Vec<Vec<u8>> {
         .collect();
     files.push(turned(&grays(9, 5), 6));
     files.push(cmyk_jpeg());
+    for jpeg in [
+        &include_bytes!("fixtures/three-scans-2x2.jpg")[..],
+        include_bytes!("fixtures/thirds-3x1.jpg"),
+        include_bytes!("fixtures/progressive-restarts.jpg"),
+    ] {
+        files.push(jpeg.to_vec());
+    }
     files
 }
 
@@ -318,7 +395,7 @@ proptest! {
 
     #[test]
     fn damaged_files_never_panic(
-        file in 0..12_usize,
+        file in 0..15_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = valid_files().swap_remove(file);

@@ -1,42 +1,8 @@
-//! Detects truncated files that the decoder does not report: `image` 0.25 fills the rest of a truncated JPEG with
-//! gray, and trusts the sizes of WebP chunks.
-
-/// Whether a JPEG reaches its end marker (EOI, ITU-T T.81, section B.1.1.3).
-///
-/// The segments are skipped by their lengths, since an embedded preview has an end marker of its own. A file whose
-/// middle is missing but which ends with a marker is not detected.
-pub(super) fn jpeg_has_end(bytes: &[u8]) -> bool {
-    // The first two bytes are the start marker, which the signature already showed.
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    while let Some(start) = rest.iter().position(|&byte| byte == 0xff) {
-        // A marker may be preceded by any number of fill bytes of 0xff.
-        let Some(length) = rest[start..].iter().position(|&byte| byte != 0xff) else {
-            return false;
-        };
-        let code = rest[start + length];
-        rest = &rest[start + length + 1..];
-        match code {
-            0xd9 => return true,
-            // A stuffed byte, the temporary marker, restarts, and another start: no length.
-            0x00 | 0x01 | 0xd0..=0xd8 => {}
-            _ => {
-                let Some((&[high, low], _)) = rest.split_first_chunk::<2>() else {
-                    return false;
-                };
-                let segment = usize::from(u16::from_be_bytes([high, low]));
-                let Some(after) = rest.get(segment.max(2)..) else {
-                    return false;
-                };
-                rest = after;
-            }
-        }
-    }
-    false
-}
+//! The chunks of a WebP file, whose sizes the decoder trusts.
 
 /// The result of a check of a WebP file's chunks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum WebPChunks {
+pub(super) enum Chunks {
     /// The RIFF container, or a chunk in it, is longer than the file.
     Cut,
     /// The file contains every chunk in full.
@@ -48,24 +14,24 @@ pub(super) enum WebPChunks {
 }
 
 /// Walks the RIFF chunks (WebP container specification, "RIFF file format").
-pub(super) fn webp_chunks(bytes: &[u8]) -> WebPChunks {
+pub(super) fn chunks(bytes: &[u8]) -> Chunks {
     let mut largest_frame = (0, 0);
     let Some(riff_bytes) = little_endian_u32(bytes, 4) else {
-        return WebPChunks::Cut;
+        return Chunks::Cut;
     };
     let Some(mut rest) = usize::try_from(riff_bytes)
         .ok()
         .and_then(|length| length.checked_add(8))
         .and_then(|end| bytes.get(12..end))
     else {
-        return WebPChunks::Cut;
+        return Chunks::Cut;
     };
     while !rest.is_empty() {
         let Some(length) = little_endian_u32(rest, 4).and_then(|n| usize::try_from(n).ok()) else {
-            return WebPChunks::Cut;
+            return Chunks::Cut;
         };
         let Some(payload) = length.checked_add(8).and_then(|end| rest.get(8..end)) else {
-            return WebPChunks::Cut;
+            return Chunks::Cut;
         };
         let frame_header = match rest.get(..4) {
             // A lossy frame: its size stands after the frame tag and start code (RFC 6386, 9.1).
@@ -91,7 +57,7 @@ pub(super) fn webp_chunks(bytes: &[u8]) -> WebPChunks {
         // Chunks are padded to even lengths; the last one's padding may be missing.
         rest = rest.get(8 + length + length % 2..).unwrap_or_default();
     }
-    WebPChunks::Whole { largest_frame }
+    Chunks::Whole { largest_frame }
 }
 
 fn little_endian_u32(bytes: &[u8], at: usize) -> Option<u32> {
@@ -104,21 +70,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_marker_of_an_embedded_preview_is_not_the_end() {
-        let preview = [0xff, 0xd8, 0xff, 0xe1, 0, 4, 0xff, 0xd9];
-        assert!(!jpeg_has_end(&preview));
-        assert!(jpeg_has_end(&[preview.as_slice(), &[0xff, 0xd9]].concat()));
-    }
-
-    #[test]
-    fn stuffed_bytes_restarts_and_fill_bytes_are_skipped() {
-        let scan = [0xff, 0xd8, 1, 0xff, 0, 0xff, 0xd3, 7, 0xff, 0xff, 0xd9];
-        assert!(jpeg_has_end(&scan));
-        assert!(!jpeg_has_end(&scan[..10]));
-        assert!(!jpeg_has_end(&[]));
-    }
-
-    #[test]
     fn a_lossy_frame_larger_than_its_canvas_is_seen_inside_an_animation_too() {
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
         file.extend_from_slice(b"ANMF\x22\0\0\0");
@@ -127,7 +78,7 @@ mod tests {
         let riff = u32::try_from(file.len() - 8).unwrap();
         file[4..8].copy_from_slice(&riff.to_le_bytes());
         let largest_frame = (16_383, 16_383);
-        assert_eq!(webp_chunks(&file), WebPChunks::Whole { largest_frame });
-        assert_eq!(webp_chunks(&file[..file.len() - 1]), WebPChunks::Cut);
+        assert_eq!(chunks(&file), Chunks::Whole { largest_frame });
+        assert_eq!(chunks(&file[..file.len() - 1]), Chunks::Cut);
     }
 }

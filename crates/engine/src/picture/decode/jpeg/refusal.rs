@@ -1,0 +1,14 @@
+//! Why the walk through a JPEG stopped.
+
+use crate::picture::error::{JpegCoding, JpegFault};
+
+/// Why the walk through a JPEG stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::picture::decode) enum Refusal {
+    /// The bytes end first.
+    Truncated,
+    /// The data contradicts itself at a byte of the file.
+    Damaged { at: usize, fault: JpegFault },
+    /// A coding that is not read.
+    Unread(JpegCoding),
+}
