@@ -3,6 +3,7 @@
 
 mod jpeg;
 mod opaque;
+mod orientation;
 mod signature;
 mod webp;
 
@@ -22,6 +23,7 @@ use super::error::PictureError;
 use super::format::Format;
 use jpeg::{Layout, UncommonJpeg};
 use opaque::{opaque_gray, over_white};
+use orientation::{of_png, orientation};
 pub use signature::sniff;
 
 /// The limits of a picture.
@@ -126,20 +128,25 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
             let (width, height) = file.png_size()?;
             let allowed = file.allow(width, height)?;
             let decoder = PngDecoder::with_limits(reader, allowed.clone());
-            file.read(decoder.map_err(|e| file.refusal(e, &allowed))?, Source::Channels)
+            let decoder = decoder.map_err(|e| file.refusal(e, &allowed))?;
+            file.read(decoder, Source::Channels, orientation(of_png(bytes).as_deref()))
         }
         Format::Jpeg => {
             let refusal = |refusal| file.jpeg_refusal(refusal);
             let frame = jpeg::frame(bytes).map_err(refusal)?;
             let allowed = file.allow(frame.width, frame.height)?;
-            let layout = jpeg::check(bytes, &frame).map_err(refusal)?;
+            let (layout, exif) = jpeg::check(bytes, &frame).map_err(refusal)?;
+            let orientation = orientation(exif);
             match layout {
                 Layout::Common => {
                     let decoder = JpegDecoder::new(reader);
                     let decoder = decoder.map_err(|e| file.refusal(e, &allowed))?;
-                    file.read(decoder, Source::Channels)
+                    file.read(decoder, Source::Channels, orientation)
                 }
-                Layout::Uncommon => file.read(UncommonJpeg::new(frame, bytes), Source::Channels),
+                Layout::Uncommon => {
+                    let decoder = UncommonJpeg::new(frame, bytes);
+                    file.read(decoder, Source::Channels, orientation)
+                }
             }
         }
         Format::WebP => {
@@ -150,13 +157,15 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
                 file.allow(largest_frame.0, largest_frame.1)?;
             }
             let decoder = WebPDecoder::new(reader);
-            let decoder = decoder.map_err(|e| file.refusal(e, &Limits::no_limits()))?;
-            file.read(decoder, Source::Channels)
+            let mut decoder = decoder.map_err(|e| file.refusal(e, &Limits::no_limits()))?;
+            // Metadata that cannot be read leaves the picture as it is.
+            let exif = decoder.exif_metadata().ok().flatten();
+            file.read(decoder, Source::Channels, orientation(exif.as_deref()))
         }
         Format::Gif => {
             let decoder = GifDecoder::new(reader);
             let decoder = decoder.map_err(|e| file.refusal(e, &Limits::no_limits()))?;
-            file.read(decoder, Source::Palette)
+            file.read(decoder, Source::Palette, Orientation::NoTransforms)
         }
         Format::Bmp => {
             let decoder = BmpDecoder::new(reader);
@@ -166,7 +175,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
             } else {
                 Source::Channels
             };
-            file.read(decoder, source)
+            file.read(decoder, source, Orientation::NoTransforms)
         }
     }
 }
@@ -251,13 +260,16 @@ impl File<'_> {
     }
 
     /// Reads the pixels of a decoder that has read the header alone.
-    fn read(&self, mut decoder: impl ImageDecoder, source: Source) -> Result<Decoded, PictureError> {
+    fn read(
+        &self,
+        mut decoder: impl ImageDecoder,
+        source: Source,
+        orientation: Orientation,
+    ) -> Result<Decoded, PictureError> {
         let (width, height) = decoder.dimensions();
         let allowed = self.allow(width, height)?;
         let refusal = |error| self.refusal(error, &allowed);
         decoder.set_limits(allowed.clone()).map_err(refusal)?;
-        // If the metadata cannot be read, the orientation is left as it is.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut colour = decoder.color_type();
         let length = usize::try_from(decoder.total_bytes()).map_err(|_| {
             let limit_bytes = allowed.max_alloc.unwrap_or(u64::MAX);

@@ -1,8 +1,11 @@
+mod orientation;
+
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, GrayImage, ImageBuffer, ImageFormat, LumaA, RgbImage, Rgba, RgbaImage};
 use proptest::prelude::*;
 
 use super::*;
+use orientation::{exif, raw_profile, turned, webp_with, with_chunk};
 
 const FORMATS: [ImageFormat; 5] = [
     ImageFormat::Png,
@@ -98,47 +101,6 @@ fn sixteen_bits_are_rounded_to_eight() {
     let gray = ImageBuffer::from_pixel(1, 1, image::Luma([257_u16 * 9 + 128]));
     let decoded = decode_all(&encode(&DynamicImage::ImageLuma16(gray), ImageFormat::Png)).unwrap();
     assert_eq!((decoded.gray(), decoded.bytes()), (None, &[9; 3][..]));
-}
-
-/// A JPEG whose first segment is an EXIF block (TIFF 6.0) with the orientation alone.
-fn turned(image: &DynamicImage, orientation: u8) -> Vec<u8> {
-    let mut exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-    exif.extend_from_slice(&[orientation, 0, 0, 0, 0, 0, 0, 0]);
-    let mut jpeg = encode(image, ImageFormat::Jpeg);
-    jpeg.splice(2..2, exif);
-    jpeg
-}
-
-#[test]
-fn every_exif_orientation_is_undone() {
-    // Dark at the top left, a step brighter at each other corner.
-    let corners = GrayImage::from_fn(32, 16, |x, y| {
-        image::Luma([10 + 60 * u8::from(x >= 16) + 120 * u8::from(y >= 8)])
-    });
-    let corners = DynamicImage::ImageLuma8(corners);
-    let (a, b, c, d) = (10, 70, 130, 190);
-    let expected = [
-        [a, b, c, d],
-        [b, a, d, c],
-        [d, c, b, a],
-        [c, d, a, b],
-        [a, c, b, d],
-        [c, a, d, b],
-        [d, b, c, a],
-        [b, d, a, c],
-    ];
-    for (orientation, expected) in (1_u8..).zip(expected) {
-        let decoded = decode_all(&turned(&corners, orientation)).unwrap();
-        let (width, height) = (decoded.width(), decoded.height());
-        let upright = if orientation > 4 { (16, 32) } else { (32, 16) };
-        assert_eq!((width, height), upright, "orientation {orientation}");
-        let at = |x: u32, y: u32| decoded.bytes()[usize::try_from(y * width + x).unwrap()];
-        let (right, low) = (width - 3, height - 3);
-        let found = [at(2, 2), at(right, 2), at(2, low), at(right, low)];
-        for (found, expected) in found.iter().zip(expected) {
-            assert!(found.abs_diff(expected) < 8, "orientation {orientation}: {found}");
-        }
-    }
 }
 
 #[test]
@@ -371,6 +333,11 @@ fn valid_files() -> Vec<Vec<u8>> {
         .collect();
     files.push(turned(&grays(9, 5), 6));
     files.push(cmyk_jpeg());
+    let block = exif(8, false, true);
+    files.push(webp_with(&colours(9, 5), &block));
+    files.push(with_chunk(&colours(9, 5), b"eXIf", &block, true));
+    let text = [b"Raw profile type exif\0", raw_profile(&block).as_bytes()].concat();
+    files.push(with_chunk(&colours(9, 5), b"tEXt", &text, false));
     for jpeg in [
         &include_bytes!("fixtures/three-scans-2x2.jpg")[..],
         include_bytes!("fixtures/thirds-3x1.jpg"),
@@ -395,7 +362,7 @@ proptest! {
 
     #[test]
     fn damaged_files_never_panic(
-        file in 0..15_usize,
+        file in 0..18_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = valid_files().swap_remove(file);

@@ -198,13 +198,17 @@ pub(in crate::picture::decode) fn frame(bytes: &[u8]) -> Result<Frame, Refusal> 
     }
 }
 
-/// Accounts for every bit of a file up to its end marker. What follows the marker is not read.
-pub(in crate::picture::decode) fn check(bytes: &[u8], frame: &Frame) -> Result<Layout, Refusal> {
+/// Accounts for every bit of a file up to its end marker; returns its EXIF block too. What follows the marker is not
+/// read.
+pub(in crate::picture::decode) fn check<'a>(
+    bytes: &'a [u8],
+    frame: &Frame,
+) -> Result<(Layout, Option<&'a [u8]>), Refusal> {
     let mut segments = Segments::new(bytes);
     let mut tables = Tables::default();
     let mut progress = Progress::new(frame);
     let (mut frames, mut scans, mut first_scan) = (0, 0, 0);
-    let mut interval = 0;
+    let (mut interval, mut exif) = (0, None);
     loop {
         let (code, fields) = segments.next()?;
         match code {
@@ -229,6 +233,7 @@ pub(in crate::picture::decode) fn check(bytes: &[u8], frame: &Frame) -> Result<L
                     return Err(Refusal::Unread(JpegCoding::Scans(MOST_SCANS)));
                 }
             }
+            0xe1 if exif.is_none() && fields.starts_with(b"Exif\0") => exif = Some(fields),
             0xd9 => break,
             0xcc => return Err(Refusal::Unread(JpegCoding::Arithmetic)),
             _ if is_frame(code) => {
@@ -245,9 +250,9 @@ pub(in crate::picture::decode) fn check(bytes: &[u8], frame: &Frame) -> Result<L
     }
     let in_one = frame.progressive || first_scan == frame.components.len();
     match frame.components.len() {
-        _ if in_one && frame.is_commonly_sampled() => Ok(Layout::Common),
+        _ if in_one && frame.is_commonly_sampled() => Ok((Layout::Common, exif)),
         4 => Err(Refusal::Unread(JpegCoding::UncommonCmyk)),
-        _ => Ok(Layout::Uncommon),
+        _ => Ok((Layout::Uncommon, exif)),
     }
 }
 

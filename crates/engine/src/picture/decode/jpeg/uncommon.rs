@@ -32,12 +32,6 @@ impl ImageDecoder for UncommonJpeg<'_> {
         }
     }
 
-    fn exif_metadata(&mut self) -> ImageResult<Option<Vec<u8>>> {
-        let mut decoder = Decoder::new(self.bytes);
-        decoder.read_info().map_err(|error| damaged(error.into()))?;
-        Ok(decoder.exif_data().map(<[u8]>::to_vec))
-    }
-
     fn read_image(self, samples: &mut [u8]) -> ImageResult<()> {
         let mut decoder = Decoder::new(self.bytes);
         decoder.set_max_decoding_buffer_size(samples.len());
