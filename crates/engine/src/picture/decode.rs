@@ -22,7 +22,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, Limits};
 use super::error::PictureError;
 use super::format::Format;
 use jpeg::{Layout, UncommonJpeg};
-use opaque::{opaque_gray, over_white};
+use opaque::{fill_unused_alpha, opaque, opaque_gray};
 use orientation::{of_png, orientation};
 pub use signature::sniff;
 
@@ -42,7 +42,7 @@ impl Default for DecodeLimits {
     }
 }
 
-/// A decoded picture: upright, its alpha laid over white, at least one pixel.
+/// A decoded picture: upright and opaque, at least one pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
     format: Format,
@@ -103,7 +103,10 @@ impl Decoded {
 }
 
 /// Decodes a picture: format from its bytes, size against `limits` before any pixel is decoded,
-/// EXIF orientation applied, alpha laid over white, the first frame of an animation.
+/// EXIF orientation applied, the first frame of an animation.
+///
+/// Alpha is laid over white, or over black where more than half of what is visible is nearly white. A bitmap whose alpha
+/// is 0 throughout is opaque.
 ///
 /// Gray stays gray if the source is one opaque gray channel of at most 8 bits, or a GIF or BMP
 /// (formats with palettes only) all of whose colours are gray; all else becomes RGB. Bytes behind
@@ -278,12 +281,15 @@ impl File<'_> {
         })?;
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(refusal)?;
+        if self.format == Format::Bmp {
+            fill_unused_alpha(&mut samples, colour);
+        }
         if source == Source::Palette
             && let Some(gray) = opaque_gray(&samples, colour)
         {
             (samples, colour) = (gray, ColorType::L8);
         }
-        let image = over_white(samples, colour, width, height).ok_or_else(|| {
+        let image = opaque(samples, colour, width, height).ok_or_else(|| {
             let kind = image::error::UnsupportedErrorKind::Color(colour.into());
             refusal(ImageError::Unsupported(
                 image::error::UnsupportedError::from_format_and_kind(

@@ -2,14 +2,9 @@
 
 use image::{ColorType, DynamicImage, GrayImage, RgbImage};
 
-/// Converts samples of any of the decoders' layouts to opaque gray or RGB with 8 bits; `None` for a layout that none
-/// of the five formats has.
-pub(super) fn over_white(
-    samples: Vec<u8>,
-    colour: ColorType,
-    width: u32,
-    height: u32,
-) -> Option<DynamicImage> {
+/// Converts samples of any of the decoders' layouts to opaque gray or RGB with 8 bits, those with alpha over a
+/// [`Backdrop`]; `None` for a layout that none of the five formats has.
+pub(super) fn opaque(samples: Vec<u8>, colour: ColorType, width: u32, height: u32) -> Option<DynamicImage> {
     // The decoders return 16-bit samples in native byte order.
     let wide = |pair: &[u8]| u16::from_ne_bytes([pair[0], pair[1]]);
     let rgb = match colour {
@@ -17,16 +12,30 @@ pub(super) fn over_white(
             return GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8);
         }
         ColorType::Rgb8 => samples,
-        ColorType::La8 => each_pixel(&samples, 2, |p| [blend8(p[0], p[1]); 3]),
-        ColorType::Rgba8 => each_pixel(&samples, 4, |p| [0, 1, 2].map(|c| blend8(p[c], p[3]))),
-        ColorType::L16 => each_pixel(&samples, 2, |p| [blend16(wide(p), u16::MAX); 3]),
-        ColorType::La16 => each_pixel(&samples, 4, |p| [blend16(wide(p), wide(&p[2..])); 3]),
-        ColorType::Rgb16 => each_pixel(&samples, 6, |p| {
-            [0, 2, 4].map(|c| blend16(wide(&p[c..]), u16::MAX))
-        }),
-        ColorType::Rgba16 => each_pixel(&samples, 8, |p| {
-            [0, 2, 4].map(|c| blend16(wide(&p[c..]), wide(&p[6..])))
-        }),
+        ColorType::La8 => {
+            let pixel = |p: &[u8]| ([p[0]; 3], p[1]);
+            over_backdrop(samples.chunks_exact(2).map(pixel))
+        }
+        ColorType::Rgba8 => {
+            let pixel = |p: &[u8]| ([p[0], p[1], p[2]], p[3]);
+            over_backdrop(samples.chunks_exact(4).map(pixel))
+        }
+        ColorType::L16 => {
+            let pixel = |p: &[u8]| ([wide(p); 3], u16::MAX);
+            over_backdrop(samples.chunks_exact(2).map(pixel))
+        }
+        ColorType::La16 => {
+            let pixel = |p: &[u8]| ([wide(p); 3], wide(&p[2..]));
+            over_backdrop(samples.chunks_exact(4).map(pixel))
+        }
+        ColorType::Rgb16 => {
+            let pixel = |p: &[u8]| ([0, 2, 4].map(|c| wide(&p[c..])), u16::MAX);
+            over_backdrop(samples.chunks_exact(6).map(pixel))
+        }
+        ColorType::Rgba16 => {
+            let pixel = |p: &[u8]| ([0, 2, 4].map(|c| wide(&p[c..])), wide(&p[6..]));
+            over_backdrop(samples.chunks_exact(8).map(pixel))
+        }
         _ => return None,
     };
     RgbImage::from_raw(width, height, rgb).map(DynamicImage::ImageRgb8)
@@ -41,29 +50,76 @@ pub(super) fn opaque_gray(samples: &[u8], colour: ColorType) -> Option<Vec<u8>> 
         .then(|| pixels.map(|p| p[0]).collect())
 }
 
-fn each_pixel(samples: &[u8], pixel_bytes: usize, rgb: impl Fn(&[u8]) -> [u8; 3]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(samples.len() / pixel_bytes * 3);
-    for pixel in samples.chunks_exact(pixel_bytes) {
-        out.extend_from_slice(&rgb(pixel));
+/// Makes a 32-bit bitmap opaque whose alpha is 0 throughout: programs that know no alpha leave the fourth byte 0.
+pub(super) fn fill_unused_alpha(samples: &mut [u8], colour: ColorType) {
+    if colour == ColorType::Rgba8 && samples.iter().skip(3).step_by(4).all(|&alpha| alpha == 0) {
+        samples
+            .iter_mut()
+            .skip(3)
+            .step_by(4)
+            .for_each(|alpha| *alpha = 255);
     }
-    out
 }
 
-/// One sample of the given alpha on white, rounded to the nearest.
-fn blend8(sample: u8, alpha: u8) -> u8 {
-    let (sample, alpha) = (u32::from(sample), u32::from(alpha));
-    narrow((sample * alpha + 255 * (255 - alpha) + 127) / 255)
+/// A sample of 8 or 16 bits.
+trait Sample: Copy + Into<u64> {
+    const MAX: u64;
 }
 
-/// One 16-bit sample of the given alpha on white, rounded to 8 bits.
-fn blend16(sample: u16, alpha: u16) -> u8 {
-    const WHITE: u64 = 65_535;
-    let (sample, alpha) = (u64::from(sample), u64::from(alpha));
-    let blended = (sample * alpha + WHITE * (WHITE - alpha) + WHITE / 2) / WHITE;
-    // 65,535 is 257 times 255.
-    narrow(u32::try_from((blended + 128) / 257).unwrap_or(u32::MAX))
+impl Sample for u8 {
+    const MAX: u64 = 255;
 }
 
-fn narrow(sample: u32) -> u8 {
-    u8::try_from(sample).unwrap_or(u8::MAX)
+impl Sample for u16 {
+    const MAX: u64 = 65_535;
+}
+
+/// What is laid behind a transparent picture.
+#[derive(Clone, Copy)]
+enum Backdrop {
+    White,
+    Black,
+}
+
+impl Backdrop {
+    /// White; black where a white product would be lost on it: where more than half of what is visible differs from
+    /// white by 5 % or less, which is what trimming takes for the backdrop.
+    fn of<S: Sample>(pixels: impl Iterator<Item = ([S; 3], S)>) -> Self {
+        let (mut visible, mut nearly_white) = (0_u64, 0_u64);
+        for (colour, alpha) in pixels {
+            let alpha: u64 = alpha.into();
+            visible += alpha;
+            let distance: u64 = colour.iter().map(|&sample| (S::MAX - sample.into()).pow(2)).sum();
+            if distance * 20 * 20 <= 3 * S::MAX * S::MAX {
+                nearly_white += alpha;
+            }
+        }
+        if 2 * nearly_white > visible {
+            Self::Black
+        } else {
+            Self::White
+        }
+    }
+
+    /// A sample of the given alpha on the backdrop, rounded to the nearest of 8 bits.
+    fn behind<S: Sample>(self, sample: S, alpha: S) -> u8 {
+        let (sample, alpha) = (sample.into(), alpha.into());
+        let behind = match self {
+            Self::White => S::MAX,
+            Self::Black => 0,
+        };
+        let blended = (sample * alpha + behind * (S::MAX - alpha) + S::MAX / 2) / S::MAX;
+        let unit = S::MAX / 255;
+        u8::try_from((blended + unit / 2) / unit).unwrap_or(u8::MAX)
+    }
+}
+
+/// The pixels, colours with alpha, over their backdrop.
+fn over_backdrop<S: Sample>(pixels: impl Iterator<Item = ([S; 3], S)> + Clone) -> Vec<u8> {
+    let backdrop = Backdrop::of(pixels.clone());
+    let mut rgb = Vec::with_capacity(3 * pixels.size_hint().0);
+    for (colour, alpha) in pixels {
+        rgb.extend(colour.map(|sample| backdrop.behind(sample, alpha)));
+    }
+    rgb
 }

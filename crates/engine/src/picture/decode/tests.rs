@@ -94,6 +94,64 @@ fn alpha_is_laid_over_white() {
 }
 
 #[test]
+fn what_is_nearly_white_is_laid_over_black() {
+    // A product of 10 pixels on transparent ones, `white` of them of this gray, the others dark.
+    let product = |white: u32, gray: u8| {
+        let image = RgbaImage::from_fn(20, 1, |x, _| match x {
+            0..10 if x < white => Rgba([gray, gray, gray, 255]),
+            0..10 => Rgba([40, 30, 20, 255]),
+            _ => Rgba([255, 255, 255, 0]),
+        });
+        let png = encode(&DynamicImage::ImageRgba8(image), ImageFormat::Png);
+        decode_all(&png).unwrap().bytes().last().copied()
+    };
+    let (white, black) = (Some(255), Some(0));
+    assert_eq!(product(10, 255), black);
+    assert_eq!(product(6, 255), black);
+    assert_eq!(product(5, 255), white);
+    assert_eq!(product(0, 255), white);
+    // 5 % of 255 is 12.75.
+    assert_eq!(product(10, 243), black);
+    assert_eq!(product(10, 242), white);
+}
+
+#[test]
+fn the_backdrop_depends_on_what_is_visible_alone() {
+    // Much white that is hardly visible beside a little that is: 9 x 10 of alpha against 100.
+    let image = RgbaImage::from_fn(10, 1, |x, _| match x {
+        0 => Rgba([40, 30, 20, 100]),
+        _ => Rgba([255, 255, 255, 10]),
+    });
+    let decoded = decode_all(&encode(&DynamicImage::ImageRgba8(image), ImageFormat::Png)).unwrap();
+    assert_eq!(decoded.bytes()[3..6], [255; 3]);
+    let deep = ImageBuffer::from_fn(2, 1, |x, _| LumaA([60_000_u16, if x == 0 { 65_535 } else { 0 }]));
+    let deep = DynamicImage::ImageLumaA16(deep);
+    for (image, expected) in [(deep.clone(), [255; 3]), (deep.brighten(5_000), [0; 3])] {
+        let decoded = decode_all(&encode(&image, ImageFormat::Png)).unwrap();
+        assert_eq!(decoded.bytes()[3..], expected);
+    }
+}
+
+#[test]
+fn a_bitmap_without_any_alpha_is_opaque() {
+    let clear = |image: &mut RgbaImage, alpha: u8| {
+        image.pixels_mut().for_each(|pixel| pixel.0[3] = alpha);
+    };
+    let mut image = colours(6, 4).to_rgba8();
+    clear(&mut image, 0);
+    let bytes = encode(&DynamicImage::ImageRgba8(image.clone()), ImageFormat::Bmp);
+    assert_eq!(decode_all(&bytes).unwrap().bytes(), colours(6, 4).as_bytes());
+    // One visible pixel is enough to say that the others are not.
+    image.get_pixel_mut(0, 0).0[3] = 255;
+    let bytes = encode(&DynamicImage::ImageRgba8(image.clone()), ImageFormat::Bmp);
+    assert_eq!(decode_all(&bytes).unwrap().bytes()[3..], [255; 6 * 4 * 3 - 3]);
+    // A PNG means what it says.
+    clear(&mut image, 0);
+    let bytes = encode(&DynamicImage::ImageRgba8(image), ImageFormat::Png);
+    assert_eq!(decode_all(&bytes).unwrap().bytes(), [255; 6 * 4 * 3]);
+}
+
+#[test]
 fn sixteen_bits_are_rounded_to_eight() {
     let rgba = ImageBuffer::from_pixel(1, 1, Rgba([257 * 7 + 129, 0, 65_535, 65_535_u16]));
     let decoded = decode_all(&encode(&DynamicImage::ImageRgba16(rgba), ImageFormat::Png)).unwrap();
