@@ -369,7 +369,7 @@ fn bytes_of_other_kinds_are_named() {
     let refused = |bytes: &[u8]| decode_all(bytes).unwrap_err().to_string();
     assert_eq!(
         refused(b"II*\0rest"),
-        "this is a TIFF picture; send a PNG, JPEG, WebP, GIF or BMP picture"
+        "this is a TIFF picture or a camera's raw file; send a PNG, JPEG, WebP, GIF or BMP picture"
     );
     assert_eq!(
         refused(b""),
