@@ -12,8 +12,13 @@ const FORMATS: [(&[u8], Format); 5] = [
 ];
 
 /// What is sent in place of a picture that is read: where its mark stands, the mark, its name.
-const OTHERS: [(usize, &[u8], &str); 64] = [
+const OTHERS: [(usize, &[u8], &str); 65] = [
     (12, IOS, "a PNG for iOS programs alone"),
+    (
+        0,
+        b"\x89PNG",
+        "a PNG whose line ends a transfer as text has changed",
+    ),
     (0, b"II*\0\x10\0\0\0CR", CAMERA),
     (0, b"II*\0", TIFF),
     (0, b"MM\0*", TIFF),
@@ -215,6 +220,10 @@ mod tests {
             (b"\x1a\x45\xdf\xa3webm", "a video"),
             (b"RIFF\0\0\0\0AVI LIST", "a video"),
             (b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI", "a PNG for iOS programs alone"),
+            (
+                b"\x89PNG\n\x1a\n\0\0\0\x0d",
+                "a PNG whose line ends a transfer as text has changed",
+            ),
             (b"/9j/4AAQSkZJRg", BASE64),
             (b"data:image/png;base64,iVBOR", BASE64),
             (

@@ -5,10 +5,12 @@
 //! nothing may be left over. No pixel is computed.
 
 mod blocks;
+mod frame;
 mod huffman;
 mod refusal;
 mod scan;
 mod segments;
+mod tables;
 mod uncommon;
 
 #[cfg(test)]

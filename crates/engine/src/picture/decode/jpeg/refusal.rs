@@ -4,7 +4,7 @@ use crate::picture::error::{JpegCoding, JpegFault};
 
 /// Why the walk through a JPEG stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::picture::decode) enum Refusal {
+pub(crate) enum Refusal {
     /// The bytes end first.
     Truncated,
     /// The data contradicts itself at a byte of the file.

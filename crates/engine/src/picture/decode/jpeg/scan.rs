@@ -1,9 +1,10 @@
 //! One scan: the blocks that it codes, and what the scans before it left (T.81, annexes A.2, B.2.3 and G.1).
 
 use super::blocks::{Band, EndOfBands, ac, begin, dc, refine};
+use super::frame::Frame;
 use super::huffman::{Bits, Table};
 use super::refusal::Refusal;
-use super::segments::{Frame, Tables};
+use super::tables::Tables;
 use crate::picture::error::JpegFault;
 
 /// A scan header.

@@ -1,110 +1,22 @@
 //! The segments between a JPEG's scans (T.81, annex B).
 
-use super::huffman::{Bits, Table};
+use super::frame::Frame;
+use super::huffman::Bits;
 use super::refusal::Refusal;
 use super::scan::{Progress, Scan};
+use super::tables::{Tables, quantization};
 use crate::picture::error::{JpegCoding, JpegFault};
 
 /// More scans than encoders make (libjpeg's script for progressive colour has 10), and few enough to walk.
 const MOST_SCANS: usize = 100;
 
-/// The frame header: the size of the picture and of its colour components.
-#[derive(Clone, Debug)]
-pub(in crate::picture::decode) struct Frame {
-    pub width: u32,
-    pub height: u32,
-    pub(super) progressive: bool,
-    pub(super) components: Vec<Component>,
-}
-
-/// A colour component of a frame: its sampling factors, 1 to 4.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Component {
-    pub id: u8,
-    pub across: u32,
-    pub down: u32,
-}
-
 /// How the pixels of a whole JPEG are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::picture::decode) enum Layout {
+pub(crate) enum Layout {
     /// As most encoders write it: the first component the finest, all in one scan or progressive.
     Common,
     /// Any other.
     Uncommon,
-}
-
-impl Frame {
-    /// The largest sampling factors.
-    pub(super) fn largest(&self) -> (u32, u32) {
-        let across = self.components.iter().map(|c| c.across).max();
-        let down = self.components.iter().map(|c| c.down).max();
-        (across.unwrap_or(1), down.unwrap_or(1))
-    }
-
-    /// Whether the first component is the finest, and each factor a power of two.
-    fn is_commonly_sampled(&self) -> bool {
-        let first = self.components.first().map(|c| (c.across, c.down));
-        let mut factors = self.components.iter().flat_map(|c| [c.across, c.down]);
-        first == Some(self.largest()) && factors.all(u32::is_power_of_two)
-    }
-
-    /// Columns and rows of blocks of a component in a scan of its own (T.81, annex A.2.2).
-    pub(super) fn blocks(&self, component: Component) -> (u32, u32) {
-        let (across, down) = self.largest();
-        (
-            (self.width * component.across).div_ceil(across).div_ceil(8),
-            (self.height * component.down).div_ceil(down).div_ceil(8),
-        )
-    }
-
-    fn parse(code: u8, fields: &[u8]) -> Result<Self, Refusal> {
-        let coding = match code {
-            0xc0..=0xc2 => None,
-            0xc3 => Some(JpegCoding::Lossless),
-            0xc9..=0xcb => Some(JpegCoding::Arithmetic),
-            0xf7 => Some(JpegCoding::JpegLs),
-            _ => Some(JpegCoding::Hierarchical),
-        };
-        if let Some(coding) = coding {
-            return Err(Refusal::Unread(coding));
-        }
-        let fault = Refusal::Damaged {
-            at: 0,
-            fault: JpegFault::Segment("frame header"),
-        };
-        let (&[precision, h1, h0, w1, w0, count], rest) = fields.split_first_chunk::<6>().ok_or(fault)?;
-        let height = u32::from(u16::from_be_bytes([h1, h0]));
-        let width = u32::from(u16::from_be_bytes([w1, w0]));
-        if precision != 8 {
-            return Err(Refusal::Unread(JpegCoding::Precision(precision)));
-        }
-        if rest.len() != 3 * usize::from(count) || count == 0 {
-            return Err(fault);
-        }
-        if ![1, 3, 4].contains(&count) {
-            return Err(Refusal::Unread(JpegCoding::Components(count)));
-        }
-        if height == 0 && width > 0 {
-            return Err(Refusal::Unread(JpegCoding::LateHeight));
-        }
-        let mut components: Vec<Component> = Vec::new();
-        for field in rest.chunks_exact(3) {
-            let (across, down) = (u32::from(field[1] >> 4), u32::from(field[1] & 15));
-            let twice = components.iter().any(|c| c.id == field[0]);
-            if twice || !(1..=4).contains(&across) || !(1..=4).contains(&down) {
-                return Err(fault);
-            }
-            let id = field[0];
-            components.push(Component { id, across, down });
-        }
-        Ok(Self {
-            width,
-            height,
-            progressive: code == 0xc2,
-            components,
-        })
-    }
 }
 
 /// Reads the segments of a file, one after the other.
@@ -184,7 +96,7 @@ fn is_frame(code: u8) -> bool {
 }
 
 /// Reads a file up to its frame header.
-pub(in crate::picture::decode) fn frame(bytes: &[u8]) -> Result<Frame, Refusal> {
+pub(crate) fn frame(bytes: &[u8]) -> Result<Frame, Refusal> {
     let mut segments = Segments::new(bytes);
     loop {
         match segments.next()? {
@@ -200,10 +112,7 @@ pub(in crate::picture::decode) fn frame(bytes: &[u8]) -> Result<Frame, Refusal> 
 
 /// Accounts for every bit of a file up to its end marker; returns its EXIF block too. What follows the marker is not
 /// read.
-pub(in crate::picture::decode) fn check<'a>(
-    bytes: &'a [u8],
-    frame: &Frame,
-) -> Result<(Layout, Option<&'a [u8]>), Refusal> {
+pub(crate) fn check<'a>(bytes: &'a [u8], frame: &Frame) -> Result<(Layout, Option<&'a [u8]>), Refusal> {
     let mut segments = Segments::new(bytes);
     let mut tables = Tables::default();
     let mut progress = Progress::new(frame);
@@ -254,60 +163,4 @@ pub(in crate::picture::decode) fn check<'a>(
         4 => Err(Refusal::Unread(JpegCoding::UncommonCmyk)),
         _ => Ok((Layout::Uncommon, exif)),
     }
-}
-
-/// The Huffman tables that are in force.
-#[derive(Default)]
-pub(super) struct Tables {
-    dc: [Option<Table>; 4],
-    ac: [Option<Table>; 4],
-}
-
-impl Tables {
-    pub(super) fn dc(&self, number: u8) -> Option<&Table> {
-        self.dc.get(usize::from(number))?.as_ref()
-    }
-
-    pub(super) fn ac(&self, number: u8) -> Option<&Table> {
-        self.ac.get(usize::from(number))?.as_ref()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.dc.iter().chain(&self.ac).all(Option::is_none)
-    }
-
-    fn define(&mut self, mut fields: &[u8]) -> Result<(), JpegFault> {
-        let fault = JpegFault::Segment("Huffman table");
-        while let Some((&class, rest)) = fields.split_first() {
-            let (counts, rest) = rest.split_first_chunk::<16>().ok_or(fault)?;
-            let symbols = counts.iter().map(|&count| usize::from(count)).sum();
-            let (symbols, rest) = rest.split_at_checked(symbols).ok_or(fault)?;
-            let tables = match class >> 4 {
-                0 => &mut self.dc,
-                1 => &mut self.ac,
-                _ => return Err(fault),
-            };
-            let table = tables.get_mut(usize::from(class & 15)).ok_or(fault)?;
-            *table = Some(Table::new(*counts, symbols).ok_or(fault)?);
-            fields = rest;
-        }
-        Ok(())
-    }
-}
-
-/// Checks that a segment holds whole quantization tables, of 8 or 16 bits a number.
-fn quantization(mut fields: &[u8]) -> Result<(), JpegFault> {
-    let fault = JpegFault::Segment("quantization table");
-    while let Some((&number, rest)) = fields.split_first() {
-        let length = match number >> 4 {
-            0 => 64,
-            1 => 128,
-            _ => return Err(fault),
-        };
-        if number & 15 > 3 {
-            return Err(fault);
-        }
-        fields = rest.get(length..).ok_or(fault)?;
-    }
-    Ok(())
 }

@@ -5,16 +5,16 @@ use image::error::{DecodingError, ImageFormatHint};
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageResult};
 use jpeg_decoder::Decoder;
 
-use super::segments::Frame;
+use super::frame::Frame;
 
 /// Decodes a picture of one or three colour components by `jpeg-decoder`.
-pub(in crate::picture::decode) struct UncommonJpeg<'a> {
+pub(crate) struct UncommonJpeg<'a> {
     frame: Frame,
     bytes: &'a [u8],
 }
 
 impl<'a> UncommonJpeg<'a> {
-    pub(in crate::picture::decode) fn new(frame: Frame, bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(frame: Frame, bytes: &'a [u8]) -> Self {
         Self { frame, bytes }
     }
 }
