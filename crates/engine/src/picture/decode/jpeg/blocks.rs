@@ -13,7 +13,7 @@ pub(super) fn dc(bits: &mut Bits<'_>, table: &Table) -> Result<(), Refusal> {
     if category > LARGEST_DC {
         return Err(bits.fault(JpegFault::Code));
     }
-    bits.skip(category.into())
+    Ok(())
 }
 
 /// The AC coefficients of a sequential scan.
@@ -25,10 +25,7 @@ pub(super) fn ac(bits: &mut Bits<'_>, table: &Table) -> Result<(), Refusal> {
         match (run, size) {
             (15, 0) => at += 16,
             (_, 0) => return Ok(()),
-            _ => {
-                at += run + 1;
-                bits.skip(size)?;
-            }
+            _ => at += run + 1,
         }
         if at > 64 {
             return Err(bits.fault(JpegFault::Code));
@@ -88,7 +85,6 @@ pub(super) fn begin(
                 if at > band.last {
                     return Err(bits.fault(JpegFault::Code));
                 }
-                bits.skip(size)?;
                 *nonzero |= 1 << at;
                 at += 1;
             }
@@ -116,8 +112,8 @@ pub(super) fn refine(
                 ended.begin(bits, run)?;
                 break;
             }
-            // The sign of a coefficient that becomes 1 or -1.
-            (_, 1) => bits.skip(1)?,
+            // A coefficient becomes 1 or -1.
+            (_, 1) => {}
             _ => return Err(bits.fault(JpegFault::Code)),
         }
         // A bit for each coefficient that is not zero, up to the end of the run of zeros.

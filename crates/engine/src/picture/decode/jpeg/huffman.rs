@@ -80,17 +80,26 @@ impl<'a> Bits<'a> {
     /// Takes whole bytes up to the next marker or the end of the file.
     fn fill(&mut self) {
         while self.count <= 56 {
-            let Some(&byte) = self.bytes.get(self.at) else {
-                return;
-            };
-            let length = match (byte, self.bytes.get(self.at + 1)) {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            if let Some(next) = rest.first_chunk::<8>() {
+                let word = u64::from_be_bytes(*next);
+                if !holds_0xff(word) {
+                    let bytes = (64 - self.count) / 8;
+                    let kept = word >> (64 - 8 * bytes);
+                    self.bits |= kept << (64 - self.count - 8 * bytes);
+                    self.count += 8 * bytes;
+                    self.at += usize::try_from(bytes).unwrap_or(0);
+                    return;
+                }
+            }
+            let length = match *rest {
                 // A zero follows each byte of 0xff that is no marker.
-                (0xff, Some(0)) => 2,
-                (0xff, _) => return,
+                [0xff, 0, ..] => 2,
+                [0xff, ..] | [] => return,
                 _ => 1,
             };
             self.at += length;
-            self.bits |= u64::from(byte) << (56 - self.count);
+            self.bits |= u64::from(rest[0]) << (56 - self.count);
             self.count += 8;
         }
     }
@@ -134,33 +143,39 @@ impl<'a> Bits<'a> {
         self.take(count).map(drop)
     }
 
-    /// The symbol of the next code.
+    /// The symbol of the next code. The bits that follow the code, as many as the symbol's lower four bits say, are passed
+    /// over: they are the coefficient, whose value does not matter here.
+    #[inline]
     pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, Refusal> {
-        if self.count < 16 {
+        // A code has 16 bits at most, and 15 may follow it.
+        if self.count < 32 {
             self.fill();
         }
         let index = usize::try_from(self.bits >> (64 - SHORT)).unwrap_or(0);
-        let (length, symbol) = table.short[index];
-        if length > 0 {
-            if u32::from(length) > self.count {
-                return Err(self.ended());
-            }
-            self.drop_bits(length.into());
-            return Ok(symbol);
+        let (mut length, mut symbol) = table.short[index];
+        if length == 0 {
+            (length, symbol) = self.long(table)?;
         }
+        let length = u32::from(length + (symbol & 15));
+        if length > self.count {
+            return Err(self.ended());
+        }
+        self.drop_bits(length);
+        Ok(symbol)
+    }
+
+    /// Length and symbol of the next code, if it is longer than [`SHORT`].
+    fn long(&self, table: &Table) -> Result<(u8, u8), Refusal> {
         let next = u32::try_from(self.bits >> 48).unwrap_or(0);
-        let long = (SHORT + 1..=16).zip(&table.ends[10..]);
-        for ((length, &end), offset) in long.zip(&table.offsets[10..]) {
+        let long = (10_u8..=16).zip(table.ends[10..].iter().zip(&table.offsets[10..]));
+        for (length, (&end, &offset)) in long {
             if next < end {
-                if length > self.count {
-                    return Err(self.ended());
-                }
                 let code = i32::try_from(next >> (16 - length)).unwrap_or(i32::MAX);
-                let symbol = usize::try_from(code + offset)
-                    .ok()
-                    .and_then(|at| table.symbols.get(at));
-                self.drop_bits(length);
-                return symbol.copied().ok_or_else(|| self.fault(JpegFault::Code));
+                let at = usize::try_from(code + offset).ok();
+                let symbol = at.and_then(|at| table.symbols.get(at));
+                return symbol
+                    .map(|&symbol| (length, symbol))
+                    .ok_or_else(|| self.fault(JpegFault::Code));
             }
         }
         Err(if self.count < 16 {
@@ -194,4 +209,12 @@ impl<'a> Bits<'a> {
             Some(_) => Err(self.fault(JpegFault::Restart)),
         }
     }
+}
+
+/// Whether one of eight bytes is 0xff.
+fn holds_0xff(word: u64) -> bool {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    // In the complement it is a zero, and taking one from a zero alone sets the highest bit.
+    (!word).wrapping_sub(LOWEST) & word & HIGHEST != 0
 }
