@@ -15,8 +15,6 @@ use sha2::{Digest, Sha256};
 
 use super::entity_tag;
 use super::problem::{Code, Problem};
-use super::request::endpoints::NoOptions;
-use super::request::extract::Parameters;
 use engine::network::hex;
 
 /// A file of the page: its name, its content type, its bytes.
@@ -177,19 +175,18 @@ const DOCUMENT: &str = "no-cache";
 const ASSET: &str = "public, max-age=31536000, immutable";
 
 /// The page: search, and the chip at work.
-pub async fn search(_: Parameters<NoOptions>, headers: HeaderMap) -> Response {
+pub async fn search(headers: HeaderMap) -> Response {
     PAGE.search.answer(&headers, DOCUMENT)
 }
 
 /// The operator's page.
-pub async fn status(_: Parameters<NoOptions>, headers: HeaderMap) -> Response {
+pub async fn status(headers: HeaderMap) -> Response {
     PAGE.status.answer(&headers, DOCUMENT)
 }
 
 /// A script, a style or a picture of the page.
 pub async fn asset(
     Path((version, file)): Path<(String, String)>,
-    _: Parameters<NoOptions>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = PAGE.assets.iter().find(|(name, _)| *name == file);

@@ -14,8 +14,7 @@ use serde_json::json;
 use super::answers::location;
 use crate::http::app::App;
 use crate::http::problem::{Code, Problem};
-use crate::http::request::endpoints::NoOptions;
-use crate::http::request::extract::{Parameters, Ready};
+use crate::http::request::extract::Ready;
 use crate::service::Clock;
 use crate::service::ServiceError;
 use crate::service::imports::OpenImportStatus;
@@ -82,7 +81,6 @@ pub async fn create(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     _: Ready,
-    _: Parameters<NoOptions>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -199,11 +197,7 @@ impl Lines {
 }
 
 /// The progress of an import, and which lines were refused.
-pub async fn get(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    _: Parameters<NoOptions>,
-) -> Result<Json<ImportAnswer>, Problem> {
+pub async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<ImportAnswer>, Problem> {
     let status = app.service.import(id.clone()).await?;
     let errors = status.import.errors.into_iter().map(|error| LineError {
         line: error.line,

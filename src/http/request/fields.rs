@@ -3,6 +3,8 @@
 //! This is not serde: its data model would copy the bytes of a picture, and its errors have no room for the path of what
 //! is wrong within a field.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use serde_json::Value;
 
@@ -115,9 +117,9 @@ macro_rules! fields {
 pub(super) use fields;
 
 /// The fields of one request by name, all of them known to its endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fields {
-    known: Vec<&'static str>,
+    known: Arc<[&'static str]>,
     /// Those of the query before those of the body.
     values: Vec<(&'static str, Field)>,
     /// Names in the place that is being read, the query or the body.
@@ -128,13 +130,11 @@ pub struct Fields {
 const ONLY_IN_BODY: [&str; 2] = ["image", "embedding"];
 
 impl Fields {
-    /// The parameters of a query string, for an endpoint that reads a `T`.
+    /// The parameters of a query string, for a route whose options are `known`.
     ///
     /// # Errors
     /// Names a parameter that is unknown, given twice, or a field of the body.
-    pub fn of_query<T: FromFields>(query: Option<&str>) -> Result<Self, Problem> {
-        let mut known = Vec::new();
-        T::names(&mut known);
+    pub fn of_query(known: Arc<[&'static str]>, query: Option<&str>) -> Result<Self, Problem> {
         let mut fields = Self {
             known,
             values: Vec::new(),
