@@ -9,6 +9,7 @@ use super::error::CatalogueError;
 use super::product::{Product, ProductId};
 use super::title::Title;
 use engine::picture::Mode;
+use engine::text::unmarked;
 
 /// A product as a line describes it; its pictures are not decoded yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +84,7 @@ pub fn product_with<I>(
     picture: impl Fn(&str) -> Result<I, String>,
 ) -> Result<ManifestProduct<I>, Refusal> {
     let nameless = |detail: String| Refusal { id: None, detail };
+    let line = unmarked(line).map_err(|other| nameless(format!("the line {other}")))?;
     let value: Value =
         serde_json::from_slice(line).map_err(|error| nameless(format!("the line is not JSON: {error}")))?;
     let Value::Object(mut fields) = value else {
@@ -178,6 +180,11 @@ mod tests {
         assert_eq!(read.pictures, [vec![0, 1], vec![2]]);
         let several = product(br#"{"id": "a", "images": ["AAE=", "AAI="]}"#).unwrap();
         assert_eq!(several.pictures.len(), 2);
+        let marked = product(b"\xef\xbb\xbf{\"id\": \"a\", \"image\": \"AAE=\"}").unwrap();
+        assert_eq!(marked.pictures, [vec![0, 1]]);
+        let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let refusal = product(&utf16).unwrap_err();
+        assert_eq!(refusal.detail, "the line is UTF-16; it must be UTF-8");
         for (line, id, detail) in [
             (
                 r#"{"id": "a", "images": "AAE="}"#,

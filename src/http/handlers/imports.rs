@@ -18,6 +18,7 @@ use crate::http::request::extract::Ready;
 use crate::service::Clock;
 use crate::service::ServiceError;
 use crate::service::imports::OpenImportStatus;
+use engine::text::unmarked;
 
 /// Content types of NDJSON as clients write them; a request without one is accepted, too.
 const NDJSON: [&str; 6] = [
@@ -97,7 +98,7 @@ pub async fn create(
             import.lines(lines.take(), clock.restarted()).await?;
         }
     }
-    lines.end();
+    lines.end()?;
     // A stream without lines says that there is nothing new; a request without a body was not meant as an import.
     if lines.ended == 0 && content_type.is_none() {
         return Err(Problem::new(
@@ -167,26 +168,37 @@ impl Lines {
             }
             self.open.extend_from_slice(part);
             if part.ends_with(b"\n") {
-                self.end_line();
+                self.end_line()?;
             }
         }
         Ok(())
     }
 
     /// Ends the last line, which may have no line break.
-    fn end(&mut self) {
-        if !self.open.is_empty() {
-            self.end_line();
+    fn end(&mut self) -> Result<(), Problem> {
+        if self.open.is_empty() {
+            return Ok(());
         }
+        self.end_line()
     }
 
-    fn end_line(&mut self) {
+    fn end_line(&mut self) -> Result<(), Problem> {
         self.ended += 1;
         let line = std::mem::take(&mut self.open);
-        if !line.trim_ascii().is_empty() {
+        let text = match unmarked(&line) {
+            Ok(text) => text,
+            // Every line would be an error.
+            Err(other) if self.ended == 1 => {
+                let detail = format!("the body {other}; nothing was imported");
+                return Err(Problem::new(Code::InvalidRequest, detail));
+            }
+            Err(_) => &line,
+        };
+        if !text.trim_ascii().is_empty() {
             self.bytes += line.len();
             self.complete.push((self.ended, line));
         }
+        Ok(())
     }
 
     /// Takes the complete lines out.
@@ -226,8 +238,8 @@ mod tests {
             lines.add(piece).unwrap();
         }
         assert_eq!(lines.take(), [(1, b"ab\n".to_vec()), (3, b"c\n".to_vec())]);
-        lines.end();
-        lines.end();
+        lines.end().unwrap();
+        lines.end().unwrap();
         assert_eq!((lines.take(), lines.ended), (vec![(4, b"d".to_vec())], 4));
         let refusal = lines.add(b"123456789").unwrap_err();
         assert_eq!(refusal.code, Code::TooLarge);

@@ -12,6 +12,7 @@ use serde_json::error::Category;
 use super::fields::{Field, Fields};
 use crate::http::limits::Bodies;
 use crate::http::problem::{Code, Problem};
+use engine::text::unmarked;
 
 /// What an endpoint reads; JSON and forms are read by all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +91,11 @@ async fn whole(body: Body, bodies: &Bodies) -> Result<Bytes, Problem> {
 }
 
 fn add_json(fields: &mut Fields, body: &[u8]) -> Result<(), Problem> {
-    let Members(members) = serde_json::from_slice(body).map_err(|error| {
-        let detail = match error.classify() {
-            Category::Data => "the body must be a JSON object".to_owned(),
-            _ => format!("the body is not JSON: {error}"),
-        };
-        Problem::new(Code::InvalidRequest, detail)
+    let refuse = |detail: String| Problem::new(Code::InvalidRequest, detail);
+    let text = unmarked(body).map_err(|other| refuse(format!("the body {other}")))?;
+    let Members(members) = serde_json::from_slice(text).map_err(|error| match error.classify() {
+        Category::Data => refuse("the body must be a JSON object".to_owned()),
+        _ => refuse(format!("the body is not JSON: {error}")),
     })?;
     members
         .into_iter()

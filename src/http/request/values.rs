@@ -18,6 +18,7 @@ use crate::service::recommend::Taste;
 use engine::embedding::stopping::{Length, LengthError};
 use engine::network::{Probe, UnknownProbe};
 use engine::picture::Mode;
+use engine::text::unmarked;
 
 /// A whole number from `LEAST` to `MOST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,11 +319,17 @@ fn in_catalogue(error: &CatalogueError) -> Invalid {
 /// The text of a parameter or a form's field.
 fn text(field: Field) -> Result<String, Invalid> {
     match field {
-        Field::Text(text) => Ok(text),
-        Field::Bytes(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err("is not UTF-8 text".into()),
+        Field::Text(text) => match text.strip_prefix('\u{feff}') {
+            Some(text) => Ok(text.to_owned()),
+            None => Ok(text),
         },
+        Field::Bytes(bytes) => {
+            let text = unmarked(&bytes).map_err(|other| other.to_string())?;
+            match str::from_utf8(text) {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => Err("is not UTF-8 text".into()),
+            }
+        }
         Field::Json(value) => string(value).ok_or_else(|| "must be one plain value".into()),
     }
 }
