@@ -11,12 +11,12 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
 use super::app::App;
-use super::cors;
 use super::handlers::{imports, metrics, model, pictures, products, search, status};
 use super::keys::Role;
 use super::middleware::{Guard, Policy, TimeLimit, answer, guard, method_not_allowed, not_found};
 use super::page;
 use super::request::arguments::Arguments;
+use super::{compression, cors};
 
 /// A method of a path, and what answers it.
 #[derive(Debug)]
@@ -136,7 +136,8 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
-        ));
+        ))
+        .layer(compression::layer());
     // Outermost: the preflight requests of browsers have no key.
     if let Some(cors) = cors::layer(&app.origins) {
         router = router.layer(cors);

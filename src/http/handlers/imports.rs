@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::json;
 
 use super::answers::location;
 use crate::http::app::App;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::coding::{Coding, Pieces};
 use crate::http::request::extract::Ready;
 use crate::service::Clock;
 use crate::service::ServiceError;
@@ -86,14 +86,14 @@ pub async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let content_type = content_type(&headers)?;
+    let mut pieces = Pieces::new(body, Coding::of(&headers)?);
     let id = uuid::Uuid::new_v4().to_string();
     let mut import = app.service.begin_import(id.clone(), clock.restarted()).await?;
-    let mut stream = body.into_data_stream();
     let mut lines = Lines::new(app.limits.body);
     // The stream may take any time, but its next piece must come within the time limit.
-    let next = async |stream: &mut BodyDataStream| Ok::<_, ServiceError>(stream.next().await);
-    while let Some(piece) = clock.restarted().limit(next(&mut stream)).await? {
-        lines.add(&piece.map_err(|_| Problem::broken_body())?)?;
+    let next = async |pieces: &mut Pieces| Ok::<_, ServiceError>(pieces.next().await);
+    while let Some(piece) = clock.restarted().limit(next(&mut pieces)).await? {
+        lines.add(&piece?)?;
         if lines.complete.len() >= LINES || lines.bytes >= BYTES {
             import.lines(lines.take(), clock.restarted()).await?;
         }

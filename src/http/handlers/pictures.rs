@@ -42,10 +42,10 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let file = app.service.picture(product, picture).await?;
-    let tag = format!("\"{}\"", hex(&Sha256::digest(&file.bytes)));
-    let known = entity_tag::matches(&headers, &tag);
     let value = |text: &str| HeaderValue::from_str(text).expect("a hash, or a content type of our own");
-    let caching = [(header::ETAG, value(&tag)), (header::CACHE_CONTROL, CACHING)];
+    let tag = value(&format!("\"{}\"", hex(&Sha256::digest(&file.bytes))));
+    let known = entity_tag::matches(&headers, &tag);
+    let caching = [(header::ETAG, tag), (header::CACHE_CONTROL, CACHING)];
     if known {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }

@@ -4,11 +4,11 @@ use std::fmt::{self, Formatter};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
-use futures_util::StreamExt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::error::Category;
 
+use super::coding::{Coding, Pieces};
 use super::fields::{Field, Fields};
 use crate::http::limits::Bodies;
 use crate::http::problem::{Code, Problem};
@@ -35,8 +35,8 @@ const FORM: &str = "multipart/form-data";
 /// Reads a body within the limits of `bodies` and adds its fields.
 ///
 /// # Errors
-/// Refuses a content type that the endpoint does not read before the body is read; then what is malformed, too large,
-/// unknown or given twice.
+/// Refuses a coding that is not known, and a content type that the endpoint does not read, before the body is read; then
+/// what is malformed, too large, unknown or given twice.
 pub async fn read(
     fields: &mut Fields,
     accepts: Accepts,
@@ -44,6 +44,7 @@ pub async fn read(
     body: Body,
     bodies: &Bodies,
 ) -> Result<(), Problem> {
+    let pieces = Pieces::new(body, Coding::of(headers)?);
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -51,11 +52,11 @@ pub async fn read(
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     match essence.as_str() {
-        JSON => add_json(fields, &whole(body, bodies).await?),
-        MERGE_PATCH if accepts == Accepts::MergePatch => add_json(fields, &whole(body, bodies).await?),
-        FORM => add_form(fields, content_type, whole(body, bodies).await?).await,
+        JSON => add_json(fields, &whole(pieces, bodies).await?),
+        MERGE_PATCH if accepts == Accepts::MergePatch => add_json(fields, &whole(pieces, bodies).await?),
+        FORM => add_form(fields, content_type, whole(pieces, bodies).await?).await,
         picture if accepts == Accepts::Picture && PICTURES.contains(&picture) => {
-            fields.add("image", Field::Bytes(whole(body, bodies).await?))
+            fields.add("image", Field::Bytes(whole(pieces, bodies).await?))
         }
         _ => Err(unsupported(accepts, content_type, &essence)),
     }
@@ -78,13 +79,17 @@ fn unsupported(accepts: Accepts, content_type: &str, essence: &str) -> Problem {
     Problem::new(Code::UnsupportedMediaType, format!("{given}; send {right}"))
 }
 
-async fn whole(body: Body, bodies: &Bodies) -> Result<Bytes, Problem> {
-    let mut stream = body.into_data_stream();
-    let mut buffer = bodies.buffer();
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|_| Problem::broken_body())?;
-        if !buffer.add(&piece) {
+async fn whole(mut pieces: Pieces, bodies: &Bodies) -> Result<Bytes, Problem> {
+    let mut buffer = match pieces.are_decoded() {
+        true => bodies.decoded_buffer(),
+        false => bodies.buffer(),
+    };
+    while let Some(piece) = pieces.next().await {
+        if !buffer.add(&piece?) {
             break;
+        }
+        if buffer.is_refused() {
+            pieces.stop_decoding();
         }
     }
     buffer.finish()

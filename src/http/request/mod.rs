@@ -8,6 +8,7 @@
 
 pub mod arguments;
 mod body;
+pub mod coding;
 pub mod endpoints;
 pub mod extract;
 pub mod fields;

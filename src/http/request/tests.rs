@@ -1,5 +1,7 @@
 //! The three ways to send a request, and what is refused in each, without a server.
 
+mod codings;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
