@@ -1,11 +1,10 @@
 //! Lines of an NDJSON manifest: one product each, its pictures in base64, as `data:` URLs or, from a file, as paths.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::attributes::Attributes;
 use super::error::CatalogueError;
+use super::picture_text::picture;
 use super::product::{Product, ProductId};
 use super::title::Title;
 use engine::picture::Mode;
@@ -149,25 +148,6 @@ pub fn product_with<I>(
     ManifestProduct::new(&id, title, attributes, pictures, mode)
 }
 
-/// Decodes base64 or a `data:` URL.
-///
-/// # Errors
-/// Says what is wrong with it.
-pub fn picture(text: &str) -> Result<Vec<u8>, String> {
-    let base64 = match text.strip_prefix("data:") {
-        None => text,
-        Some(url) => {
-            let (kind, data) = url.split_once(',').ok_or("is a data: URL without a comma")?;
-            if !kind.ends_with(";base64") {
-                return Err("is a data: URL that is not base64".to_owned());
-            }
-            data
-        }
-    };
-    let bytes = STANDARD.decode(base64.trim());
-    bytes.map_err(|error| format!("is not base64: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,12 +160,17 @@ mod tests {
         assert_eq!(read.pictures, [vec![0, 1], vec![2]]);
         let several = product(br#"{"id": "a", "images": ["AAE=", "AAI="]}"#).unwrap();
         assert_eq!(several.pictures.len(), 2);
-        let marked = product(b"\xef\xbb\xbf{\"id\": \"a\", \"image\": \"AAE=\"}").unwrap();
+        let marked = product(b"\xef\xbb\xbf{\"id\": \"a\", \"image\": \"A\\nAE\"}").unwrap();
         assert_eq!(marked.pictures, [vec![0, 1]]);
         let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let refusal = product(&utf16).unwrap_err();
         assert_eq!(refusal.detail, "the line is UTF-16; it must be UTF-8");
         for (line, id, detail) in [
+            (
+                r#"{"id": "a", "image": [null]}"#,
+                Some("a"),
+                "image: must be a string",
+            ),
             (
                 r#"{"id": "a", "images": "AAE="}"#,
                 Some("a"),

@@ -1,4 +1,4 @@
-//! What real clients send, against a real server: compressed bodies and answers, marked texts.
+//! What real clients send, against a real server: compressed bodies and answers, marked texts, types that say little.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -226,7 +226,7 @@ fn answers_are_compressed_where_it_is_asked_for_and_worth_it() {
 fn a_byte_order_mark_does_not_lose_the_first_line_of_an_import() {
     let (_folder, server) = empty(&[]);
     let body = format!("\u{feff}{}\r\n\u{feff}{}", line("a", 0), line("b", 1));
-    for content_type in ["application/x-ndjson"] {
+    for content_type in ["application/x-ndjson", "application/x-www-form-urlencoded"] {
         let import = imported(
             &server,
             &server.post("/v1/imports", content_type, body.as_bytes()),
@@ -248,5 +248,44 @@ fn a_byte_order_mark_does_not_lose_the_first_line_of_an_import() {
     assert_eq!(
         refused.json()["detail"],
         "the body is UTF-16; it must be UTF-8; nothing was imported"
+    );
+}
+
+#[test]
+fn a_picture_is_stored_by_its_bytes_whatever_its_type_is_said_to_be() {
+    let (_folder, server) = empty(&[]);
+    let jpeg = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let gray = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([(x * y / 16) as u8]));
+        gray.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    };
+    let types = [
+        "image/png",
+        "image/jpg",
+        "image/*",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+    ];
+    let given = types.map(|content_type| vec![("content-type", content_type)]);
+    for headers in given.into_iter().chain([vec![]]) {
+        let answer = server.ask("PUT", "/v1/products/a?title=A", &headers, &jpeg);
+        assert!([200, 201].contains(&answer.status), "{headers:?}: {answer:?}");
+        assert_eq!(
+            answer.json()["pictures"][0]["content_type"],
+            "image/jpeg",
+            "{headers:?}"
+        );
+    }
+    let typed = b"--X\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a\"\r\ncontent-type: text/html\r\n\r\n";
+    let form = [&typed[..], &jpeg, b"\r\n--X--\r\n"].concat();
+    let answer = server.post(
+        "/v1/products/a/pictures",
+        "multipart/form-data; boundary=X",
+        &form,
+    );
+    assert_eq!(
+        (answer.status, &answer.json()["content_type"]),
+        (201, &json!("image/jpeg"))
     );
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::answers::location;
 use crate::http::app::App;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::body::{content_type, essence};
 use crate::http::request::coding::{Coding, Pieces};
 use crate::http::request::extract::Ready;
 use crate::service::Clock;
@@ -20,14 +21,19 @@ use crate::service::ServiceError;
 use crate::service::imports::OpenImportStatus;
 use engine::text::unmarked;
 
-/// Content types of NDJSON as clients write them; a request without one is accepted, too.
-const NDJSON: [&str; 6] = [
+/// Content types of NDJSON as clients write them; a request without one is accepted, too. The last one is what curl says of
+/// `--data-binary`.
+const NDJSON: [&str; 10] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
     "application/json",
     "application/octet-stream",
+    "binary/octet-stream",
     "text/plain",
+    "application/x-www-form-urlencoded",
 ];
 
 /// Lines and bytes that are committed together while lines come in.
@@ -85,7 +91,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let content_type = content_type(&headers)?;
+    let has_type = has_type(&headers)?;
     let mut pieces = Pieces::new(body, Coding::of(&headers)?);
     let id = uuid::Uuid::new_v4().to_string();
     let mut import = app.service.begin_import(id.clone(), clock.restarted()).await?;
@@ -100,7 +106,7 @@ pub async fn create(
     }
     lines.end()?;
     // A stream without lines says that there is nothing new; a request without a body was not meant as an import.
-    if lines.ended == 0 && content_type.is_none() {
+    if lines.ended == 0 && !has_type {
         return Err(Problem::new(
             Code::InvalidRequest,
             "there is no body; send one JSON object a line as application/x-ndjson",
@@ -116,15 +122,14 @@ pub async fn create(
     Ok((StatusCode::ACCEPTED, location, Json(json!({ "id": id }))).into_response())
 }
 
-/// The content type without its parameters, if there is one.
-fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(None);
-    };
-    let content_type = content_type.to_str().unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if NDJSON.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
-        return Ok(Some(essence));
+/// Whether there is a content type, which must be one of [`NDJSON`].
+fn has_type(headers: &HeaderMap) -> Result<bool, Problem> {
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        return Ok(false);
+    }
+    let essence = essence(content_type(headers));
+    if NDJSON.contains(&essence.as_str()) {
+        return Ok(true);
     }
     Err(Problem::new(
         Code::UnsupportedMediaType,

@@ -17,8 +17,10 @@ pub enum Field {
     Text(String),
     /// A field of a JSON body.
     Json(Value),
-    /// A field of a form, or a raw body.
-    Bytes(Bytes),
+    /// A file of a form, or a raw body.
+    File(Bytes),
+    /// A field of a form that is not a file.
+    Plain(Bytes),
 }
 
 /// Why a value is invalid.

@@ -7,7 +7,7 @@
 //! [`endpoints::Ranking`] for all searches.
 
 pub mod arguments;
-mod body;
+pub mod body;
 pub mod coding;
 pub mod endpoints;
 pub mod extract;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::fields::{Field, FromField, Invalid};
 use crate::catalogue::Title;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::manifest;
+use crate::catalogue::picture_text::picture;
 use crate::catalogue::search::SearchOptions;
 use crate::catalogue::{self, CatalogueError};
 use crate::catalogue::{AttributeChanges, Attributes};
@@ -185,13 +185,18 @@ impl Image {
 }
 
 impl FromField for Image {
+    /// A form's field that is not a file is base64 or a `data:` URL if it is text: no picture's file is ASCII alone.
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        let text = match field {
-            Field::Bytes(bytes) => return Ok(Self(bytes)),
-            Field::Text(text) | Field::Json(Value::String(text)) => text,
+        let decoded = match field {
+            Field::File(bytes) => return Ok(Self(bytes)),
+            Field::Plain(bytes) => match str::from_utf8(unmarked(&bytes).unwrap_or(&bytes)) {
+                Ok(text) if text.is_ascii() => picture(text)?,
+                _ => return Ok(Self(bytes)),
+            },
+            Field::Text(text) | Field::Json(Value::String(text)) => picture(&text)?,
             Field::Json(_) => return Err("must be a string: base64 or a data: URL".into()),
         };
-        Ok(Self(Bytes::from(manifest::picture(&text)?)))
+        Ok(Self(Bytes::from(decoded)))
     }
 
     fn missing() -> Result<Self, Invalid> {
@@ -323,7 +328,7 @@ fn text(field: Field) -> Result<String, Invalid> {
             Some(text) => Ok(text.to_owned()),
             None => Ok(text),
         },
-        Field::Bytes(bytes) => {
+        Field::File(bytes) | Field::Plain(bytes) => {
             let text = unmarked(&bytes).map_err(|other| other.to_string())?;
             match str::from_utf8(text) {
                 Ok(text) => Ok(text.to_owned()),
