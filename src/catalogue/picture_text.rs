@@ -75,6 +75,16 @@ pub fn is_data_url(text: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"))
 }
 
+/// Whether clients use this name for what is called `image` here.
+#[must_use]
+pub fn is_meant(name: &str) -> bool {
+    const MEANT: [&str; 8] = [
+        "image", "images", "img", "file", "files", "photo", "picture", "upload",
+    ];
+    let plain = name.strip_suffix("[]").unwrap_or(name);
+    MEANT.iter().any(|meant| plain.eq_ignore_ascii_case(meant))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +135,13 @@ mod tests {
             let refusal = picture(text).unwrap_err();
             assert!(refusal.starts_with(reason), "{text}: {refusal}");
         }
+    }
+
+    #[test]
+    fn other_names_of_a_picture_are_known() {
+        for name in ["image[]", "images", "file", "photo", "picture", "Image"] {
+            assert!(is_meant(name), "{name}");
+        }
+        assert!(!is_meant("title") && !is_meant("imagine") && !is_meant(""));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use serde_json::Value;
 
+use crate::catalogue::picture_text::is_meant;
 use crate::http::problem::Problem;
 
 /// A field's value as it came.
@@ -52,6 +53,11 @@ pub trait FromField: Sized {
     /// Says what was sent and what would be right.
     fn from_field(field: Field) -> Result<Self, Invalid>;
 
+    /// Whether a field is `null`, which is the same as not sending it.
+    fn is_null(field: &Field) -> bool {
+        *field == Field::Json(Value::Null)
+    }
+
     /// The value of a field that was not sent.
     ///
     /// # Errors
@@ -64,6 +70,10 @@ pub trait FromField: Sized {
 impl<T: FromField> FromField for Option<T> {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         T::from_field(field).map(Some)
+    }
+
+    fn is_null(field: &Field) -> bool {
+        T::is_null(field)
     }
 
     fn missing() -> Result<Self, Invalid> {
@@ -153,40 +163,41 @@ impl Fields {
     }
 
     /// Adds a field of the body. It goes before a parameter of the query, so that a client may keep its defaults in the
-    /// URL; `null` in JSON is the same as leaving the field out.
+    /// URL.
     ///
     /// # Errors
     /// Names a field that is unknown or given twice.
     pub fn add(&mut self, name: &str, field: Field) -> Result<(), Problem> {
         let Some(name) = self.known.iter().copied().find(|known| *known == name) else {
             let shown: String = name.chars().take(100).collect();
-            return Err(Problem::field(shown, self.unknown()));
+            return Err(Problem::field(shown, self.unknown(name)));
         };
         if self.here.contains(&name) {
             return Err(Problem::field(name, "is given twice"));
         }
         self.here.push(name);
-        if field != Field::Json(Value::Null) {
-            self.values.push((name, field));
-        }
+        self.values.push((name, field));
         Ok(())
     }
 
-    fn unknown(&self) -> String {
+    fn unknown(&self, name: &str) -> String {
         if self.known.is_empty() {
-            "is unknown; this request has no options".to_owned()
-        } else {
-            format!("is unknown; the known fields are {}", self.known.join(", "))
+            return "is unknown; this request has no options".to_owned();
         }
+        let meant = is_meant(name) && self.known.contains(&"image");
+        let hint = if meant { "did you mean image? The" } else { "the" };
+        format!("is unknown; {hint} known fields are {}", self.known.join(", "))
     }
 
-    /// Takes the value of a field out and checks it. A parameter that the body overrides must be valid, too.
+    /// Takes the value of a field out and checks it; `null` is the same as leaving the field out. A parameter that the body
+    /// overrides must be valid, too.
     ///
     /// # Errors
     /// Names the field, or the place within it, that is invalid or missing.
     pub fn read<T: FromField>(&mut self, name: &'static str) -> Result<T, Problem> {
         let sent = self.values.extract_if(.., |(sent, _)| *sent == name);
         let last = sent
+            .filter(|(_, field)| !T::is_null(field))
             .map(|(_, field)| T::from_field(field))
             .try_fold(None, |_, value| value.map(Some));
         let value = last.and_then(|last| last.map_or_else(T::missing, Ok));

@@ -199,6 +199,11 @@ impl FromField for Image {
         Ok(Self(Bytes::from(decoded)))
     }
 
+    /// A form without a picture has an empty field.
+    fn is_null(field: &Field) -> bool {
+        matches!(field, Field::Json(Value::Null)) || matches!(field, Field::Plain(bytes) if bytes.is_empty())
+    }
+
     fn missing() -> Result<Self, Invalid> {
         Err("is missing; send a picture as the body, as the form field `image`, or as JSON in base64".into())
     }
@@ -287,6 +292,10 @@ impl FromField for Filter {
             reason: error.reason,
         })
     }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
+    }
 }
 
 impl FromField for Title {
@@ -303,11 +312,19 @@ impl FromField for Attributes {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         Self::new(object(field)?).map_err(|error| in_catalogue(&error))
     }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
+    }
 }
 
 impl FromField for AttributeChanges {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         Self::new(object(field)?).map_err(|error| in_catalogue(&error))
+    }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
     }
 }
 
@@ -373,6 +390,16 @@ fn json(field: Field) -> Result<Value, Invalid> {
     match field {
         Field::Json(value) => Ok(value),
         field => serde_json::from_str(&text(field)?).map_err(|error| format!("is not JSON: {error}").into()),
+    }
+}
+
+/// Whether a field is JSON `null`, also as the text of a parameter or a form's field.
+fn is_null_text(field: &Field) -> bool {
+    let null = |text: &[u8]| unmarked(text).is_ok_and(|text| text.trim_ascii() == b"null");
+    match field {
+        Field::Json(value) => value.is_null(),
+        Field::Text(text) => null(text.as_bytes()),
+        Field::File(bytes) | Field::Plain(bytes) => null(bytes),
     }
 }
 

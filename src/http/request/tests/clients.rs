@@ -1,9 +1,10 @@
 //! Requests as clients of all kinds write them: types, names and texts that differ from what the description says.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::endpoints::{AddPicture, PatchProduct, PutProduct, Recommend, Search};
+use super::super::endpoints::{AddPicture, Embed, PatchProduct, PutProduct, Recommend, Search};
 use super::{FORM, form, map, query, refused, send, send_json};
+use crate::catalogue::AttributeChanges;
 use crate::http::problem::Code;
 use crate::http::request::endpoints::ListProducts;
 
@@ -93,11 +94,31 @@ async fn a_form_s_text_field_holds_a_picture_as_base64_or_a_data_url() {
     for (text, expected) in [
         ("shoe.jpg", "is not base64: it has '.'"),
         ("http://a/b.jpg", "is a URL, and none is fetched"),
+        ("", "is missing; send a picture"),
     ] {
         let (field, detail) =
             refused(send::<AddPicture>("", FORM, form(&[("image", text.as_bytes())])).await);
         assert!(field == "image" && detail.starts_with(expected), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn a_field_of_another_name_is_refused_by_it_and_told_what_was_meant() {
+    for name in ["image[]", "images", "file", "photo", "picture"] {
+        let expected = "is unknown; did you mean image? The known fields are image, prepare";
+        let file = format!("{name}\"; filename=\"shoe.jpg");
+        for field in [file.as_str(), name] {
+            let sent = form(&[("prepare", b"auto"), (field, PICTURE)]);
+            let found = refused(send::<AddPicture>("", FORM, sent).await);
+            assert_eq!(found, (name.to_owned(), expected.to_owned()));
+        }
+        let found = refused(send_json::<AddPicture>("", json!({name: BASE64})).await);
+        assert_eq!(found, (name.to_owned(), expected.to_owned()));
+    }
+    let (_, detail) = refused(send::<AddPicture>("", FORM, form(&[("colour", b"red")])).await);
+    assert_eq!(detail, "is unknown; the known fields are image, prepare");
+    let (_, detail) = refused(send_json::<Recommend>("", json!({"positive": ["a"], "photo": "x"})).await);
+    assert!(detail.starts_with("is unknown; the known fields"), "{detail}");
 }
 
 #[tokio::test]
@@ -128,5 +149,34 @@ async fn a_byte_order_mark_is_skipped_wherever_text_is_read() {
     assert_eq!(
         found,
         ("attributes".to_owned(), "is UTF-16; it must be UTF-8".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn null_is_the_same_as_leaving_an_option_out_in_every_way_to_send_it() {
+    let read: ListProducts = query("filter=null").unwrap();
+    assert!(read.filter.is_none());
+    let fields = [
+        ("attributes", b" null\n".as_slice()),
+        ("title", b"null"),
+        (FILE, PICTURE),
+    ];
+    let read: PutProduct = send("", FORM, form(&fields)).await.unwrap();
+    assert!(read.attributes.is_none());
+    assert_eq!(read.title.unwrap().as_str(), "null", "a title is any text");
+    let body = json!({"image": BASE64, "time_steps": null, "probe": null, "prepare": null, "trace": null});
+    let (_, run) = send_json::<Embed>("", body).await.unwrap().into_run();
+    assert_eq!(run, crate::chips::RunChoice::default());
+    let body = json!({"embedding": [1], "image": null, "k": null, "min_score": null, "exact": null,
+                      "filter": null, "time_steps": null, "prepare": null, "trace": null});
+    assert!(send_json::<Search>("", body).await.is_ok());
+    let removal = json!({"title": null, "attributes": {"price": null}});
+    let read: PatchProduct = send_json("", removal).await.unwrap();
+    let removed = AttributeChanges::new(map(json!({"price": null}))).unwrap();
+    assert_eq!((read.title, read.attributes), (None, Some(removed)));
+    let (field, detail) = refused(send_json::<Recommend>("", json!({"positive": Value::Null})).await);
+    assert_eq!(
+        (field.as_str(), detail.as_str()),
+        ("positive", "must name at least one product")
     );
 }
