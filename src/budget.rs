@@ -37,6 +37,12 @@ impl Budget {
 }
 
 impl Share {
+    /// How much it is.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
     /// Spends more under the same rule. False if the budget is spent; the share is then as before.
     #[must_use]
     pub fn grow(&mut self, amount: u64, limit: u64) -> bool {

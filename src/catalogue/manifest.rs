@@ -1,14 +1,14 @@
 //! Lines of an NDJSON manifest: one product each, its pictures in base64, as `data:` URLs or, from a file, as paths.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::attributes::Attributes;
 use super::error::CatalogueError;
+use super::picture_text::{is_meant, picture};
 use super::product::{Product, ProductId};
 use super::title::Title;
 use engine::picture::Mode;
+use engine::text::unmarked;
 
 /// A product as a line describes it; its pictures are not decoded yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,12 +83,13 @@ pub fn product_with<I>(
     picture: impl Fn(&str) -> Result<I, String>,
 ) -> Result<ManifestProduct<I>, Refusal> {
     let nameless = |detail: String| Refusal { id: None, detail };
+    let line = unmarked(line).map_err(|other| nameless(format!("the line {other}")))?;
     let value: Value =
         serde_json::from_slice(line).map_err(|error| nameless(format!("the line is not JSON: {error}")))?;
     let Value::Object(mut fields) = value else {
         return Err(nameless("the line must be a JSON object".to_owned()));
     };
-    let id = match fields.remove("id") {
+    let id = match given(&mut fields, "id") {
         Some(Value::String(id)) => id,
         Some(_) => return Err(nameless("id: must be a string".to_owned())),
         None => return Err(nameless("id: is missing".to_owned())),
@@ -96,29 +97,34 @@ pub fn product_with<I>(
     let refuse = |detail: String| Refusal::of(&id, detail);
     if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         let shown: String = unknown.chars().take(100).collect();
+        let hint = if is_meant(unknown) {
+            "did you mean image? The"
+        } else {
+            "the"
+        };
         return Err(refuse(format!(
-            "{shown}: is unknown; the fields are {}",
+            "{shown}: is unknown; {hint} fields are {}",
             FIELDS.join(", ")
         )));
     }
-    let title = match fields.remove("title") {
+    let title = match given(&mut fields, "title") {
         None => String::new(),
         Some(Value::String(title)) => title,
         Some(_) => return Err(refuse("title: must be a string".to_owned())),
     };
-    let attributes = match fields.remove("attributes") {
+    let attributes = match given(&mut fields, "attributes") {
         None => Map::new(),
         Some(Value::Object(attributes)) => attributes,
         Some(_) => return Err(refuse("attributes: must be an object".to_owned())),
     };
-    let mode = match fields.remove("prepare") {
+    let mode = match given(&mut fields, "prepare") {
         None => Mode::default(),
         Some(Value::String(name)) => name
             .parse()
             .map_err(|_| refuse(format!("prepare: is {name:?}; it is auto or as_is")))?,
         Some(_) => return Err(refuse("prepare: is auto or as_is".to_owned())),
     };
-    let images = match (fields.remove("image"), fields.remove("images")) {
+    let images = match (given(&mut fields, "image"), given(&mut fields, "images")) {
         (Some(_), Some(_)) => return Err(refuse("images: cannot be given together with image".to_owned())),
         (Some(image), None) => image,
         (None, Some(images @ Value::Array(_))) => images,
@@ -147,23 +153,9 @@ pub fn product_with<I>(
     ManifestProduct::new(&id, title, attributes, pictures, mode)
 }
 
-/// Decodes base64 or a `data:` URL.
-///
-/// # Errors
-/// Says what is wrong with it.
-pub fn picture(text: &str) -> Result<Vec<u8>, String> {
-    let base64 = match text.strip_prefix("data:") {
-        None => text,
-        Some(url) => {
-            let (kind, data) = url.split_once(',').ok_or("is a data: URL without a comma")?;
-            if !kind.ends_with(";base64") {
-                return Err("is a data: URL that is not base64".to_owned());
-            }
-            data
-        }
-    };
-    let bytes = STANDARD.decode(base64.trim());
-    bytes.map_err(|error| format!("is not base64: {error}"))
+/// Takes a field out; `null` is the same as no field.
+fn given(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    fields.remove(name).filter(|value| !value.is_null())
 }
 
 #[cfg(test)]
@@ -178,7 +170,35 @@ mod tests {
         assert_eq!(read.pictures, [vec![0, 1], vec![2]]);
         let several = product(br#"{"id": "a", "images": ["AAE=", "AAI="]}"#).unwrap();
         assert_eq!(several.pictures.len(), 2);
+        let marked = product(b"\xef\xbb\xbf{\"id\": \"a\", \"image\": \"A\\nAE\"}").unwrap();
+        assert_eq!(marked.pictures, [vec![0, 1]]);
+        let nulls = br#"{"id": "a", "title": null, "attributes": null, "image": null, "images": ["AAE="], "prepare": null}"#;
+        let attributes =
+            br#"{"id": "a", "attributes": {"price": null, "size": 4}, "image": "AAE=", "images": null}"#;
+        let read = product(nulls).unwrap();
+        assert_eq!((read.title.as_str(), read.mode), ("", Mode::Auto));
+        assert!(read.attributes.as_map().is_empty());
+        let read = product(attributes).unwrap();
+        assert_eq!(
+            Value::from(read.attributes.as_map().clone()),
+            serde_json::json!({"size": 4})
+        );
+        let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let refusal = product(&utf16).unwrap_err();
+        assert_eq!(refusal.detail, "the line is UTF-16; it must be UTF-8");
         for (line, id, detail) in [
+            (r#"{"id": null, "image": "AA=="}"#, None, "id: is missing"),
+            (r#"{"id": "a", "image": null}"#, Some("a"), "image: is missing"),
+            (
+                r#"{"id": "a", "image": [null]}"#,
+                Some("a"),
+                "image: must be a string",
+            ),
+            (
+                r#"{"id": "a", "photo": "AA=="}"#,
+                Some("a"),
+                "photo: is unknown; did you mean image? The fields are id,",
+            ),
             (
                 r#"{"id": "a", "images": "AAE="}"#,
                 Some("a"),

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod import;
 pub mod manifest;
 mod origin;
+pub mod picture_text;
 pub(crate) mod product;
 pub mod search;
 pub mod sqlite;

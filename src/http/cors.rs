@@ -59,6 +59,7 @@ pub fn layer(origins: &[WebOrigin]) -> Option<CorsLayer> {
     };
     let sent = [
         header::AUTHORIZATION,
+        header::CONTENT_ENCODING,
         header::CONTENT_TYPE,
         header::IF_NONE_MATCH,
         REQUEST_ID,

@@ -11,12 +11,15 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::problem::{Code, Problem};
+use engine::text::{OtherEncoding, unmarked};
 
 /// Why a file of keys cannot be used.
 #[derive(Debug, Error)]
 pub enum KeysError {
     #[error("{path} cannot be read: {source}")]
     File { path: String, source: std::io::Error },
+    #[error("{path} {source}")]
+    Encoding { path: String, source: OtherEncoding },
     #[error("{path}, line {line}: {reason}; a line is `read KEY name` or `write KEY name`")]
     Line {
         path: String,
@@ -115,10 +118,16 @@ impl Keys {
 
 fn parse(path: &Path) -> Result<Vec<Key>, KeysError> {
     let shown = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| KeysError::File {
+    let unread = |source| KeysError::File {
+        path: shown(),
+        source,
+    };
+    let bytes = std::fs::read(path).map_err(unread)?;
+    let text = unmarked(&bytes).map_err(|source| KeysError::Encoding {
         path: shown(),
         source,
     })?;
+    let text = std::str::from_utf8(text).map_err(|error| unread(std::io::Error::other(error)))?;
     let mut keys = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let comment = line.find(" #").or_else(|| line.find('#').filter(|at| *at == 0));
@@ -168,7 +177,7 @@ fn parse(path: &Path) -> Result<Vec<Key>, KeysError> {
 mod tests {
     use super::*;
 
-    fn written(text: &str) -> (tempfile::TempDir, Result<Keys, KeysError>) {
+    fn written(text: impl AsRef<[u8]>) -> (tempfile::TempDir, Result<Keys, KeysError>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         std::fs::write(&path, text).unwrap();
@@ -178,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_key_permits_what_its_role_includes() {
-        let text = "# shop\nread 0123456789abcdef front end\n\nwrite fedcba9876543210 importer # 2\n";
+        let text =
+            "\u{feff}# shop\r\nread 0123456789abcdef front end\n\nwrite fedcba9876543210 importer # 2\n";
         let (_folder, keys) = written(text);
         let keys = keys.unwrap();
         let admit = |key: Option<&str>, role: Role| {
@@ -199,6 +209,21 @@ mod tests {
         assert_eq!(admit(read, Role::Write), Err(Code::Forbidden));
         assert_eq!(admit(write, Role::Write), Ok("importer".into()));
         assert_eq!(admit(write, Role::Read), Ok("importer".into()));
+    }
+
+    #[test]
+    fn a_mark_before_the_first_key_is_skipped_and_another_encoding_named() {
+        let line = "\u{feff}read 0123456789abcdef one\r\n";
+        let (_folder, keys) = written(line);
+        assert_eq!(&*keys.unwrap().keys.read()[0].name, "one");
+        let utf16: Vec<u8> = line.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let refusal = written(utf16).1.unwrap_err().to_string();
+        assert!(refusal.ends_with("keys is UTF-16; it must be UTF-8"), "{refusal}");
+        let latin = written(b"read 0123456789abcdef caf\xe9")
+            .1
+            .unwrap_err()
+            .to_string();
+        assert!(latin.contains("keys cannot be read: incomplete utf-8"), "{latin}");
     }
 
     #[test]

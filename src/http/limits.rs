@@ -47,6 +47,8 @@ pub struct BodyBuffer<'a> {
     bodies: &'a Bodies,
     bytes: Vec<u8>,
     share: Option<Share>,
+    /// The share of what decodes the body, if it is compressed.
+    decoder: Option<Share>,
     state: State,
     length: usize,
 }
@@ -86,6 +88,12 @@ impl Bodies {
         }
     }
 
+    /// The bytes that bodies take now.
+    #[cfg(test)]
+    pub fn spent(&self) -> u64 {
+        self.budget.spent()
+    }
+
     /// An empty buffer for one body.
     #[must_use]
     pub fn buffer(&self) -> BodyBuffer<'_> {
@@ -93,8 +101,19 @@ impl Bodies {
             bodies: self,
             bytes: Vec::new(),
             share: self.budget.spend(0, u64::MAX),
+            decoder: None,
             state: State::Kept,
             length: 0,
+        }
+    }
+
+    /// An empty buffer for a body that is decoded as it comes. A decoder keeps at most as much as it has decoded: that
+    /// is counted until the body is whole.
+    #[must_use]
+    pub fn decoded_buffer(&self) -> BodyBuffer<'_> {
+        BodyBuffer {
+            decoder: self.budget.spend(0, u64::MAX),
+            ..self.buffer()
         }
     }
 }
@@ -111,8 +130,15 @@ impl BodyBuffer<'_> {
             return true;
         }
         let size = piece.len() as u64;
-        let grown = |share: &mut Share| share.grow(size, self.bodies.all);
-        if self.share.as_mut().is_some_and(grown) {
+        // A body's decoder counts for all other bodies: alone, any body fits.
+        let own = self.decoder.as_ref().map_or(0, Share::amount);
+        let limit = self.bodies.all.saturating_add(own);
+        if self.share.as_mut().is_some_and(|share| share.grow(size, limit)) {
+            let counted = self
+                .decoder
+                .as_mut()
+                .is_none_or(|share| share.grow(size, u64::MAX));
+            debug_assert!(counted, "nothing is refused without a limit");
             self.bytes.extend_from_slice(piece);
         } else {
             self.refuse(State::OverBudget);
@@ -124,6 +150,13 @@ impl BodyBuffer<'_> {
         self.state = state;
         self.bytes = Vec::new();
         self.share = None;
+        self.decoder = None;
+    }
+
+    /// Whether the body is refused, so that further pieces are only discarded.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.state != State::Kept
     }
 
     /// The whole body.
@@ -254,6 +287,23 @@ mod tests {
         drop(again);
         assert_eq!(read(&[2; 90]).unwrap(), vec![2; 90]);
         assert_eq!(bodies.budget.spent(), 0);
+    }
+
+    #[test]
+    fn a_body_that_is_decoded_counts_twice_until_it_is_whole_and_fits_alone() {
+        let bodies = bodies(100, 100);
+        let mut buffer = bodies.decoded_buffer();
+        assert!((0..9).all(|_| buffer.add(&[1; 10])));
+        assert_eq!((bodies.spent(), buffer.is_refused()), (180, false));
+        let mut other = bodies.buffer();
+        assert!(other.add(&[2; 10]) && other.is_refused());
+        let whole = buffer.finish().unwrap();
+        assert_eq!((whole.len(), bodies.spent()), (90, 90));
+        let mut other = bodies.decoded_buffer();
+        assert!(other.add(&[2; 10]) && !other.is_refused());
+        assert!(other.add(&[2; 10]) && other.is_refused());
+        drop(other);
+        assert_eq!(bodies.spent(), 90);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::access::{Access, KeyName, admit};
 use super::app::App;
 use super::listen::OverConnectionLimit;
 use super::problem::Problem;
+use super::request::fields::Fields;
 use super::request_id::{REQUEST_ID, request_id};
 use crate::service::Clock;
 use crate::service::ServiceError;
@@ -43,6 +44,8 @@ struct Panicked;
 pub struct Guard {
     pub app: Arc<App>,
     pub policy: Policy,
+    /// The names of the route's options.
+    pub options: Arc<[&'static str]>,
 }
 
 /// Around every request: its id, its clock, problem documents for refusals, metrics and the access log.
@@ -86,13 +89,17 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
     response
 }
 
-/// Around a route: admits the request by the route's policy, holds its answer to the time limit, and answers for handlers
-/// that panic.
-pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let Guard { app, policy } = guard;
+/// Around a route: admits the request by the route's policy, reads its query string, holds its answer to the time limit,
+/// and answers for handlers that panic.
+pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let Guard { app, policy, options } = guard;
     let key = match admit(&app, policy.access, &request) {
         Ok(key) => key,
         Err(refusal) => return refusal.into_response(),
+    };
+    match Fields::of_query(options, request.uri().query()) {
+        Ok(fields) => request.extensions_mut().insert(fields),
+        Err(refusal) => return (key.map(Extension), refusal).into_response(),
     };
     let deadline = request.extensions().get::<Clock>().map(|clock| clock.deadline());
     let answered = AssertUnwindSafe(next.run(request))

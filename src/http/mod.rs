@@ -4,6 +4,7 @@
 
 mod access;
 pub mod app;
+mod compression;
 pub mod cors;
 mod entity_tag;
 mod handlers;

@@ -3,20 +3,15 @@
 //! In: the files of `page/`. Out: documents whose links to the other files change with their content, so that a browser
 //! caches those for good and revalidates only the documents.
 
-use std::io::Write;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::entity_tag;
 use super::problem::{Code, Problem};
-use super::request::endpoints::NoOptions;
-use super::request::extract::Parameters;
 use engine::network::hex;
 
 /// A file of the page: its name, its content type, its bytes.
@@ -84,12 +79,11 @@ struct Page {
     assets: Vec<(&'static str, Asset)>,
 }
 
-/// A file with its entity tag, plain and compressed.
+/// A file with its entity tag.
 struct Asset {
     content_type: &'static str,
-    tag: String,
-    plain: Vec<u8>,
-    gzip: Vec<u8>,
+    tag: HeaderValue,
+    bytes: Vec<u8>,
 }
 
 impl Page {
@@ -117,58 +111,30 @@ impl Page {
 }
 
 impl Asset {
-    fn new(content_type: &'static str, plain: Vec<u8>) -> Self {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        let gzip = gzip.write_all(&plain).and_then(|()| gzip.finish());
+    fn new(content_type: &'static str, bytes: Vec<u8>) -> Self {
+        // Weak: the same for every coding that the answer may be compressed by.
+        let tag = format!("W/\"{}\"", &hex(&Sha256::digest(&bytes))[..32]);
         Self {
             content_type,
-            tag: hex(&Sha256::digest(&plain))[..32].to_owned(),
-            gzip: gzip.expect("writing to a Vec does not fail"),
-            plain,
+            tag: HeaderValue::from_str(&tag).expect("a hash in quotes"),
+            bytes,
         }
     }
 
     fn answer(&'static self, headers: &HeaderMap, caching: &'static str) -> Response {
-        let compressed = accepts_gzip(headers);
-        let tag = if compressed {
-            format!("\"{}-gzip\"", self.tag)
-        } else {
-            format!("\"{}\"", self.tag)
-        };
-        let known = entity_tag::matches(headers, &tag);
         let fixed: [(HeaderName, HeaderValue); 5] = [
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
             (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
             (header::VARY, HeaderValue::from_static("accept-encoding")),
-            (
-                header::ETAG,
-                HeaderValue::from_str(&tag).expect("a hash in quotes"),
-            ),
+            (header::ETAG, self.tag.clone()),
         ];
-        if known {
+        if entity_tag::matches(headers, &self.tag) {
             return (StatusCode::NOT_MODIFIED, fixed).into_response();
         }
         let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type))];
-        if compressed {
-            let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            return (fixed, kind, encoding, self.gzip.as_slice()).into_response();
-        }
-        (fixed, kind, self.plain.as_slice()).into_response()
+        (fixed, kind, self.bytes.as_slice()).into_response()
     }
-}
-
-/// Whether `Accept-Encoding` names gzip with a weight above zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let Some(given) = headers.get(header::ACCEPT_ENCODING) else {
-        return false;
-    };
-    let mut codings = given.to_str().unwrap_or_default().split(',').map(str::trim);
-    codings.any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = ["q=0", "q=0.0", "q=0.00", "q=0.000"].contains(&weight.trim());
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
 }
 
 /// Documents are revalidated each time, mostly with the answer 304.
@@ -177,19 +143,18 @@ const DOCUMENT: &str = "no-cache";
 const ASSET: &str = "public, max-age=31536000, immutable";
 
 /// The page: search, and the chip at work.
-pub async fn search(_: Parameters<NoOptions>, headers: HeaderMap) -> Response {
+pub async fn search(headers: HeaderMap) -> Response {
     PAGE.search.answer(&headers, DOCUMENT)
 }
 
 /// The operator's page.
-pub async fn status(_: Parameters<NoOptions>, headers: HeaderMap) -> Response {
+pub async fn status(headers: HeaderMap) -> Response {
     PAGE.status.answer(&headers, DOCUMENT)
 }
 
 /// A script, a style or a picture of the page.
 pub async fn asset(
     Path((version, file)): Path<(String, String)>,
-    _: Parameters<NoOptions>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = PAGE.assets.iter().find(|(name, _)| *name == file);
@@ -230,7 +195,7 @@ mod tests {
     #[test]
     fn documents_link_assets_by_version() {
         for sent in [&PAGE.search, &PAGE.status] {
-            let text = String::from_utf8(sent.plain.clone()).unwrap();
+            let text = String::from_utf8(sent.bytes.clone()).unwrap();
             assert!(!text.contains(VERSION));
             for part in text.split("\"/assets/").skip(1) {
                 let (version, rest) = part.split_once('/').unwrap();
@@ -239,16 +204,5 @@ mod tests {
                 assert!(PAGE.assets.iter().any(|(name, _)| *name == file), "{file}");
             }
         }
-    }
-
-    #[test]
-    fn gzip_is_sent_to_clients_that_accept_it() {
-        let takes = |given: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(given));
-            accepts_gzip(&headers)
-        };
-        assert!(takes("gzip, deflate, br") && takes("br;q=1.0, GZIP;q=0.5"));
-        assert!(!takes("gzip;q=0, br") && !takes("identity") && !accepts_gzip(&HeaderMap::new()));
     }
 }

@@ -162,6 +162,8 @@ pub struct Problem {
     pub detail: String,
     pub errors: Vec<FieldError>,
     pub retry_after_s: Option<u32>,
+    /// The codings of a body that would be decoded, where another one is refused.
+    pub accept_encoding: Option<&'static str>,
 }
 
 impl Problem {
@@ -173,6 +175,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after_s: None,
+            accept_encoding: None,
         }
     }
 
@@ -181,10 +184,11 @@ impl Problem {
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let (field, detail) = (field.into(), detail.into());
         Self {
-            code: Code::InvalidRequest,
-            detail: format!("{field}: {detail}"),
-            errors: vec![FieldError { field, detail }],
-            retry_after_s: None,
+            errors: vec![FieldError {
+                field: field.clone(),
+                detail: detail.clone(),
+            }],
+            ..Self::new(Code::InvalidRequest, format!("{field}: {detail}"))
         }
     }
 
@@ -275,6 +279,10 @@ impl Problem {
         if let Some(seconds) = self.retry_after_s {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if let Some(codings) = self.accept_encoding {
+            let codings = HeaderValue::from_static(codings);
+            response.headers_mut().insert(header::ACCEPT_ENCODING, codings);
         }
         response
     }

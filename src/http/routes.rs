@@ -3,25 +3,44 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware;
-use axum::routing::{self, MethodRouter};
+use axum::routing::{self, MethodFilter, MethodRouter};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
 use super::app::App;
-use super::cors;
 use super::handlers::{imports, metrics, model, pictures, products, search, status};
 use super::keys::Role;
 use super::middleware::{Guard, Policy, TimeLimit, answer, guard, method_not_allowed, not_found};
 use super::page;
+use super::request::arguments::Arguments;
+use super::{compression, cors};
 
 /// A method of a path, and what answers it.
 #[derive(Debug)]
 struct Route {
     method: Method,
     path: &'static str,
+    /// The names of its options: those that the handler's arguments read.
+    options: Vec<&'static str>,
     handler: MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    fn new<H, T, A>(method: Method, filter: MethodFilter, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>> + Arguments<A>,
+        T: 'static,
+    {
+        Self {
+            method,
+            path,
+            options: H::names(),
+            handler: routing::on(filter, handler),
+        }
+    }
 }
 
 /// Routes of one policy.
@@ -34,11 +53,7 @@ struct Group {
 /// Declares routes: `METHOD "path" => handler`.
 macro_rules! routes {
     ($($method:ident $path:literal => $handler:expr,)*) => {
-        vec![$(Route {
-            method: Method::$method,
-            path: $path,
-            handler: routing::on(routing::MethodFilter::$method, $handler),
-        }),*]
+        vec![$(Route::new(Method::$method, MethodFilter::$method, $path, $handler)),*]
     };
 }
 
@@ -97,12 +112,19 @@ pub fn served() -> impl Iterator<Item = (Method, &'static str)> {
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for Group { policy, routes } in groups() {
-        let guarded = Guard {
-            app: Arc::clone(&app),
-            policy,
-        };
-        for Route { path, handler, .. } in routes {
-            let guard = middleware::from_fn_with_state(guarded.clone(), guard);
+        for Route {
+            path,
+            options,
+            handler,
+            ..
+        } in routes
+        {
+            let guarded = Guard {
+                app: Arc::clone(&app),
+                policy,
+                options: options.into(),
+            };
+            let guard = middleware::from_fn_with_state(guarded, guard);
             router = router.route(path, handler.route_layer(guard));
         }
     }
@@ -114,7 +136,8 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
-        ));
+        ))
+        .layer(compression::layer());
     // Outermost: the preflight requests of browsers have no key.
     if let Some(cors) = cors::layer(&app.origins) {
         router = router.layer(cors);
@@ -140,6 +163,23 @@ mod tests {
         assert_eq!(posted, ["/v1/embeddings", "/v1/search", "/v1/recommend"]);
         let mut written = write.iter().flat_map(|group| &group.routes);
         assert!(written.all(|route| route.method != Method::GET));
+    }
+
+    #[test]
+    fn a_route_knows_the_options_that_its_handler_reads_and_no_other() {
+        let known = |wanted: (Method, &str)| {
+            let routes = groups().into_iter().flat_map(|group| group.routes);
+            let mut found = routes.filter(|route| (&route.method, route.path) == (&wanted.0, wanted.1));
+            found.next().expect("a route").options
+        };
+        assert_eq!(known((Method::GET, "/v1/products")), ["limit", "after", "filter"]);
+        assert_eq!(
+            known((Method::POST, "/v1/products/{id}/pictures")),
+            ["image", "prepare"]
+        );
+        for path in ["/healthz", "/v1/model", "/v1/chip", "/v1/imports/{id}"] {
+            assert!(known((Method::GET, path)).is_empty(), "{path}");
+        }
     }
 
     #[test]

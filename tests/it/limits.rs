@@ -63,6 +63,8 @@ fn only_named_origins_may_ask_from_a_browser() {
     assert_eq!(preflight.status, 200);
     let methods = preflight.header("access-control-allow-methods").unwrap();
     assert!(methods.contains("PUT"), "{methods}");
+    let sent = preflight.header("access-control-allow-headers").unwrap();
+    assert!(sent.contains("content-encoding"), "{sent}");
     let (_folder, closed) = empty(&[]);
     let answer = closed.ask("GET", "/v1/model", &[("origin", "https://shop.example")], b"");
     assert_eq!(answer.header("access-control-allow-origin"), None);

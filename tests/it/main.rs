@@ -26,6 +26,7 @@ mod page_refusals;
 mod products;
 mod reembedding;
 mod report;
+mod requests;
 mod server;
 mod shell;
 mod sources;

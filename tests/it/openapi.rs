@@ -75,6 +75,32 @@ fn every_route_is_described_and_every_description_is_served() {
 }
 
 #[test]
+fn every_route_refuses_a_parameter_that_it_does_not_know() {
+    let description = description();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[]).ready();
+    let operations = operations(&description);
+    for (method, path, operation) in &operations {
+        let named = path.replace("{id}", "none").replace("{picture_id}", "none");
+        let answer = server.ask(method, &format!("{named}?bogus=1"), &[], b"");
+        assert_eq!(
+            (answer.problem(), &answer.json()["errors"][0]["field"]),
+            ((400, "invalid_request".to_owned()), &Value::from("bogus")),
+            "{method} {path}"
+        );
+        let described = &operation["responses"]["400"];
+        assert!(described.is_object(), "{method} {path} does not describe 400");
+    }
+    assert!(operations.len() > 20);
+    // Nothing is said of a route's options to a client without a key.
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "read 0123456789abcdef one\n").unwrap();
+    let data = folder.path().join("closed");
+    let closed = Server::start(&data, &["--api-keys", keys.to_str().unwrap()]);
+    assert_eq!(closed.get("/v1/model?bogus=1").problem().0, 401);
+}
+
+#[test]
 fn every_code_is_described_and_no_other() {
     let description = description();
     let described = description

@@ -171,7 +171,9 @@ fn the_page_and_its_parts_are_guarded_small_and_kept() {
             let path = format!("/assets/{}", part.split('"').next().unwrap());
             let answer = server.ask("GET", &path, &[gzip], b"");
             assert_eq!(answer.status, 200, "{path}");
-            assert_eq!(answer.header("content-encoding"), Some("gzip"));
+            // Smaller parts are sent as they are.
+            let coding = (server.get(&path).body.len() >= 1024).then_some("gzip");
+            assert_eq!(answer.header("content-encoding"), coding, "{path}");
             assert_eq!(
                 answer.header("cache-control"),
                 Some("public, max-age=31536000, immutable")

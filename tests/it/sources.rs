@@ -254,6 +254,17 @@ fn an_invalid_source_is_refused_with_what_would_be_valid() {
         has(&said, &[reason]);
         assert!(!data.exists(), "{source:?} is refused before a catalogue is made");
     }
+    let utf16: Vec<u8> = "\u{feff}id,image\n1,2\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for name in ["wide.csv", "wide.ndjson"] {
+        let path = place.path().join(name);
+        std::fs::write(&path, &utf16).unwrap();
+        let said = import(&path, &data, &[]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        has(&said, &["cannot be read: the text is UTF-16; it must be UTF-8"]);
+    }
     let said = import(&write("empty.ndjson", ""), &data, &[]);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
 }

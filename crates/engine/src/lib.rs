@@ -3,7 +3,7 @@
 //!
 //! The modules are listed in the order in which a picture passes through them. Each imports only modules to its left:
 //!
-//! parallel ← picture ← network ← chip ← emulator ← embedding ← model ← neighbours
+//! parallel, text ← picture ← network ← chip ← emulator ← embedding ← model ← neighbours
 //!
 //! Everything is pure and synchronous: bytes, seeds and thread counts are arguments. There are no clocks, no
 //! environment variables, no async code and no files, except for the dump of the graph in `neighbours`. See
@@ -18,3 +18,4 @@ pub mod embedding;
 pub mod model;
 pub mod neighbours;
 pub mod parallel;
+pub mod text;

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::catalogue::manifest;
+use crate::catalogue::picture_text::{is_data_url, picture};
 use crate::service::ingest::Image;
 
 /// Longer than any valid path; a longer text can only be base64.
@@ -44,8 +44,8 @@ impl Beside {
     /// # Errors
     /// Says why the text is not a picture.
     pub fn image(&self, text: &str) -> Result<Image, String> {
-        if text.starts_with("data:") {
-            return manifest::picture(text).map(Image::Bytes);
+        if is_data_url(text) {
+            return picture(text).map(Image::Bytes);
         }
         let path = Path::new(text);
         let may_be_path = !text.is_empty() && text.len() <= LONGEST_PATH;
@@ -56,7 +56,7 @@ impl Beside {
         if inside && self.0.join(path).exists() {
             return self.file(path);
         }
-        let base64 = manifest::picture(text).ok().filter(|bytes| !bytes.is_empty());
+        let base64 = picture(text).ok().filter(|bytes| !bytes.is_empty());
         base64.map(Image::Bytes).ok_or_else(|| {
             let shown: String = text.chars().take(100).collect();
             if may_be_path && !inside && path.components().next().is_some() {
@@ -116,7 +116,14 @@ mod tests {
         let bytes = |text: &str| beside.image(text);
         // Base64 of the first bytes of every JPEG.
         assert_eq!(bytes("/9j/"), Ok(Image::Bytes(vec![0xff, 0xd8, 0xff])));
-        assert_eq!(bytes("data:image/png;base64,AAE="), Ok(Image::Bytes(vec![0, 1])));
+        for url in [
+            "data:image/png;base64,AAE=",
+            "DATA:;BASE64,AAE",
+            "data:;base64,A%41E%3d",
+        ] {
+            assert_eq!(bytes(url), Ok(Image::Bytes(vec![0, 1])), "{url}");
+        }
+        assert_eq!(bytes("/9\r\nj_"), Ok(Image::Bytes(vec![0xff, 0xd8, 0xff])));
         let secret = place.path().join("secret.png");
         for (text, reason) in [
             ("../secret.png", "leads out of the manifest's directory"),

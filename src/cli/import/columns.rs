@@ -1,7 +1,6 @@
 //! A CSV manifest: one product per row, attributes in columns.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -110,13 +109,13 @@ fn value(cell: &str) -> Value {
     kept.unwrap_or_else(|| cell.into())
 }
 
-struct Rows {
-    reader: csv::Reader<Capped>,
+struct Rows<R> {
+    reader: csv::Reader<Capped<R>>,
     /// Whether reading has failed.
     ended: bool,
 }
 
-impl Rows {
+impl<R: Read> Rows<R> {
     fn next_offered(&mut self, columns: &Columns, beside: &Beside) -> Option<Offered> {
         if self.ended {
             return None;
@@ -158,12 +157,12 @@ impl Rows {
 
 /// A file with a limit on the bytes read for one row, because a quote that is never closed would make the rest of the
 /// file one row.
-struct Capped {
-    file: BufReader<File>,
+struct Capped<R> {
+    file: R,
     left: u64,
 }
 
-impl Read for Capped {
+impl<R: Read> Read for Capped<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         if self.left == 0 {
             return Err(std::io::Error::other(format!(

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 
 use super::beside::Beside;
 use super::source::Source;
-use crate::catalogue::manifest::{ManifestProduct, Refusal, product_with};
-use crate::service::ingest::{Image, Offered};
+use crate::catalogue::manifest::{Refusal, product_with};
+use crate::service::ingest::Offered;
+use engine::text::unmarked_reader;
 
 /// The longest line, in bytes: enough for one picture of the largest size in base64, or for many of the usual size.
 pub const LONGEST: u64 = 64 << 20;
@@ -32,13 +33,14 @@ pub fn source(path: &Path) -> Result<Source> {
     })
 }
 
-/// Opens a manifest.
+/// Opens a manifest, after its byte order mark.
 ///
 /// # Errors
-/// If it cannot be read.
-pub fn open(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(BufReader::new(file))
+/// If it cannot be read, or is not UTF-8 by its byte order mark.
+pub fn open(path: &Path) -> Result<impl BufRead + use<>> {
+    let unread = || format!("{} cannot be read", path.display());
+    let file = File::open(path).with_context(unread)?;
+    unmarked_reader(BufReader::new(file)).with_context(unread)
 }
 
 /// The number of lines in a file, for the progress bar.
@@ -61,18 +63,18 @@ pub fn count_lines(path: &Path) -> Result<usize> {
     }
 }
 
-struct Lines {
-    file: BufReader<File>,
+struct Lines<R> {
+    file: R,
     number: u64,
     /// Whether reading has failed.
     ended: bool,
 }
 
-impl Lines {
+impl<R: BufRead> Lines<R> {
     fn next_offered(&mut self, beside: &Beside) -> Option<Offered> {
         while !self.ended {
             let mut line = Vec::new();
-            let read = self.file.by_ref().take(LONGEST + 1).read_until(b'\n', &mut line);
+            let read = (&mut self.file).take(LONGEST + 1).read_until(b'\n', &mut line);
             let product = match read {
                 Ok(0) => return None,
                 Err(error) => {
@@ -88,7 +90,7 @@ impl Lines {
                     } else if line.trim_ascii().is_empty() {
                         continue;
                     } else {
-                        product(&line, self.number, beside)
+                        product_with(&line, |text| beside.image(text))
                     }
                 }
             };
@@ -107,12 +109,6 @@ impl Lines {
             let _ = self.file.skip_until(b'\n');
         }
     }
-}
-
-fn product(line: &[u8], number: u64, beside: &Beside) -> Result<ManifestProduct<Image>, Refusal> {
-    // Some editors put a byte order mark before the first line.
-    let marked = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1);
-    product_with(marked.unwrap_or(line), |text| beside.image(text))
 }
 
 fn nameless(detail: String) -> Refusal {

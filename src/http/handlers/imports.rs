@@ -2,32 +2,38 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::json;
 
 use super::answers::location;
 use crate::http::app::App;
 use crate::http::problem::{Code, Problem};
-use crate::http::request::endpoints::NoOptions;
-use crate::http::request::extract::{Parameters, Ready};
+use crate::http::request::body::{content_type, essence};
+use crate::http::request::coding::{Coding, Pieces};
+use crate::http::request::extract::Ready;
 use crate::service::Clock;
 use crate::service::ServiceError;
 use crate::service::imports::OpenImportStatus;
+use engine::text::unmarked;
 
-/// Content types of NDJSON as clients write them; a request without one is accepted, too.
-const NDJSON: [&str; 6] = [
+/// Content types of NDJSON as clients write them; a request without one is accepted, too. The last one is what curl says of
+/// `--data-binary`.
+const NDJSON: [&str; 10] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
     "application/json",
     "application/octet-stream",
+    "binary/octet-stream",
     "text/plain",
+    "application/x-www-form-urlencoded",
 ];
 
 /// Lines and bytes that are committed together while lines come in.
@@ -82,26 +88,25 @@ pub async fn create(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     _: Ready,
-    _: Parameters<NoOptions>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let content_type = content_type(&headers)?;
+    let has_type = has_type(&headers)?;
+    let mut pieces = Pieces::new(body, Coding::of(&headers)?);
     let id = uuid::Uuid::new_v4().to_string();
     let mut import = app.service.begin_import(id.clone(), clock.restarted()).await?;
-    let mut stream = body.into_data_stream();
     let mut lines = Lines::new(app.limits.body);
     // The stream may take any time, but its next piece must come within the time limit.
-    let next = async |stream: &mut BodyDataStream| Ok::<_, ServiceError>(stream.next().await);
-    while let Some(piece) = clock.restarted().limit(next(&mut stream)).await? {
-        lines.add(&piece.map_err(|_| Problem::broken_body())?)?;
+    let next = async |pieces: &mut Pieces| Ok::<_, ServiceError>(pieces.next().await);
+    while let Some(piece) = clock.restarted().limit(next(&mut pieces)).await? {
+        lines.add(&piece?)?;
         if lines.complete.len() >= LINES || lines.bytes >= BYTES {
             import.lines(lines.take(), clock.restarted()).await?;
         }
     }
-    lines.end();
+    lines.end()?;
     // A stream without lines says that there is nothing new; a request without a body was not meant as an import.
-    if lines.ended == 0 && content_type.is_none() {
+    if lines.ended == 0 && !has_type {
         return Err(Problem::new(
             Code::InvalidRequest,
             "there is no body; send one JSON object a line as application/x-ndjson",
@@ -117,15 +122,14 @@ pub async fn create(
     Ok((StatusCode::ACCEPTED, location, Json(json!({ "id": id }))).into_response())
 }
 
-/// The content type without its parameters, if there is one.
-fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(None);
-    };
-    let content_type = content_type.to_str().unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if NDJSON.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
-        return Ok(Some(essence));
+/// Whether there is a content type, which must be one of [`NDJSON`].
+fn has_type(headers: &HeaderMap) -> Result<bool, Problem> {
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        return Ok(false);
+    }
+    let essence = essence(content_type(headers));
+    if NDJSON.contains(&essence.as_str()) {
+        return Ok(true);
     }
     Err(Problem::new(
         Code::UnsupportedMediaType,
@@ -169,26 +173,37 @@ impl Lines {
             }
             self.open.extend_from_slice(part);
             if part.ends_with(b"\n") {
-                self.end_line();
+                self.end_line()?;
             }
         }
         Ok(())
     }
 
     /// Ends the last line, which may have no line break.
-    fn end(&mut self) {
-        if !self.open.is_empty() {
-            self.end_line();
+    fn end(&mut self) -> Result<(), Problem> {
+        if self.open.is_empty() {
+            return Ok(());
         }
+        self.end_line()
     }
 
-    fn end_line(&mut self) {
+    fn end_line(&mut self) -> Result<(), Problem> {
         self.ended += 1;
         let line = std::mem::take(&mut self.open);
-        if !line.trim_ascii().is_empty() {
+        let text = match unmarked(&line) {
+            Ok(text) => text,
+            // Every line would be an error.
+            Err(other) if self.ended == 1 => {
+                let detail = format!("the body {other}; nothing was imported");
+                return Err(Problem::new(Code::InvalidRequest, detail));
+            }
+            Err(_) => &line,
+        };
+        if !text.trim_ascii().is_empty() {
             self.bytes += line.len();
             self.complete.push((self.ended, line));
         }
+        Ok(())
     }
 
     /// Takes the complete lines out.
@@ -199,11 +214,7 @@ impl Lines {
 }
 
 /// The progress of an import, and which lines were refused.
-pub async fn get(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    _: Parameters<NoOptions>,
-) -> Result<Json<ImportAnswer>, Problem> {
+pub async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<ImportAnswer>, Problem> {
     let status = app.service.import(id.clone()).await?;
     let errors = status.import.errors.into_iter().map(|error| LineError {
         line: error.line,
@@ -232,8 +243,8 @@ mod tests {
             lines.add(piece).unwrap();
         }
         assert_eq!(lines.take(), [(1, b"ab\n".to_vec()), (3, b"c\n".to_vec())]);
-        lines.end();
-        lines.end();
+        lines.end().unwrap();
+        lines.end().unwrap();
         assert_eq!((lines.take(), lines.ended), (vec![(4, b"d".to_vec())], 4));
         let refusal = lines.add(b"123456789").unwrap_err();
         assert_eq!(refusal.code, Code::TooLarge);

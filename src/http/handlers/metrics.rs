@@ -9,14 +9,12 @@ use axum::response::{IntoResponse, Response};
 use crate::http::app::App;
 use crate::http::metrics::{counter, gauge};
 use crate::http::problem::Problem;
-use crate::http::request::endpoints::NoOptions;
-use crate::http::request::extract::Parameters;
 use crate::service::Service;
 use crate::service::imports::OpenImportStatus;
 use crate::service::stats::Stats;
 
 /// All metrics; those of the catalogue only while it is ready.
-pub async fn metrics(State(app): State<Arc<App>>, _: Parameters<NoOptions>) -> Result<Response, Problem> {
+pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let service = &app.service;
     let ready = service.ready().is_ok();
     let mut out = String::new();

@@ -7,17 +7,15 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use crate::http::app::App;
-use crate::http::request::endpoints::NoOptions;
-use crate::http::request::extract::Parameters;
 use engine::model::describe::{ModelDescription, describe, describe_chip};
 
 /// Layers, shapes, thresholds and defaults.
-pub async fn model(State(app): State<Arc<App>>, _: Parameters<NoOptions>) -> Json<ModelDescription> {
+pub async fn model(State(app): State<Arc<App>>) -> Json<ModelDescription> {
     Json(describe(&app.service.maker().model))
 }
 
 /// Limits, each core, and every constant of the cost model with its source.
-pub async fn chip(State(app): State<Arc<App>>, _: Parameters<NoOptions>) -> Response {
+pub async fn chip(State(app): State<Arc<App>>) -> Response {
     let maker = app.service.maker();
     Json(describe_chip(&maker.model, Some(app.service.chips()))).into_response()
 }

@@ -12,8 +12,8 @@ use super::answers::location;
 use crate::http::app::App;
 use crate::http::entity_tag;
 use crate::http::problem::Problem;
-use crate::http::request::endpoints::{AddPicture, NoOptions};
-use crate::http::request::extract::{Parameters, Payload, Ready};
+use crate::http::request::endpoints::AddPicture;
+use crate::http::request::extract::{Payload, Ready};
 use crate::service::Clock;
 use engine::network::hex;
 
@@ -39,14 +39,13 @@ pub async fn add(
 pub async fn get(
     State(app): State<Arc<App>>,
     Path((product, picture)): Path<(String, String)>,
-    _: Parameters<NoOptions>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let file = app.service.picture(product, picture).await?;
-    let tag = format!("\"{}\"", hex(&Sha256::digest(&file.bytes)));
-    let known = entity_tag::matches(&headers, &tag);
     let value = |text: &str| HeaderValue::from_str(text).expect("a hash, or a content type of our own");
-    let caching = [(header::ETAG, value(&tag)), (header::CACHE_CONTROL, CACHING)];
+    let tag = value(&format!("\"{}\"", hex(&Sha256::digest(&file.bytes))));
+    let known = entity_tag::matches(&headers, &tag);
+    let caching = [(header::ETAG, tag), (header::CACHE_CONTROL, CACHING)];
     if known {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
@@ -59,7 +58,6 @@ pub async fn delete(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     Path((product, picture)): Path<(String, String)>,
-    _: Parameters<NoOptions>,
 ) -> Result<StatusCode, Problem> {
     app.service.delete_picture(product, picture, clock).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -12,7 +12,7 @@ use super::answers::location;
 use crate::catalogue::Product;
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::http::request::endpoints::{ListProducts, NoOptions, PatchProduct, PutProduct};
+use crate::http::request::endpoints::{ListProducts, PatchProduct, PutProduct};
 use crate::http::request::extract::{OnlyNew, Parameters, Payload, Ready};
 use crate::http::request::values::{Cursor, Limit};
 use crate::service::Clock;
@@ -45,11 +45,7 @@ pub async fn list(
 }
 
 /// One product.
-pub async fn get(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    _: Parameters<NoOptions>,
-) -> Result<Json<Product>, Problem> {
+pub async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Product>, Problem> {
     Ok(Json(app.service.product(id).await?))
 }
 
@@ -94,7 +90,6 @@ pub async fn delete(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     Path(id): Path<String>,
-    _: Parameters<NoOptions>,
 ) -> Result<StatusCode, Problem> {
     app.service.delete(id, clock).await?;
     Ok(StatusCode::NO_CONTENT)

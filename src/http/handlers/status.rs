@@ -12,8 +12,7 @@ use super::answers::{ModelName, ReembeddingAnswer};
 use super::imports::OpenImportAnswer;
 use crate::http::app::App;
 use crate::http::problem::Problem;
-use crate::http::request::endpoints::NoOptions;
-use crate::http::request::extract::{Parameters, Ready};
+use crate::http::request::extract::Ready;
 use crate::service::Service;
 
 /// Whether the process answers at all.
@@ -35,7 +34,7 @@ pub async fn readyz(State(app): State<Arc<App>>, _: Ready) -> Json<Value> {
 }
 
 /// Counts, the state of the index, its recall on a sample, and the open imports.
-pub async fn stats(State(app): State<Arc<App>>, _: Parameters<NoOptions>) -> Result<Json<Value>, Problem> {
+pub async fn stats(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let stats = app.service.stats().await?;
     let imports = app.service.open_imports().await?;
     let imports: Vec<_> = imports.into_iter().map(OpenImportAnswer::from).collect();

@@ -24,11 +24,6 @@ pub trait FromBody: FromFields {
 }
 
 fields! {
-    /// A request without options.
-    pub struct NoOptions {}
-}
-
-fields! {
     /// `POST /v1/embeddings`.
     pub struct Embed {
         image: Image,

@@ -20,9 +20,14 @@ impl<T: FromFields, S: Sync> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of_query::<T>(parts.uri.query())?;
-        T::from_fields(&mut fields).map(Self)
+        T::from_fields(&mut of_query(parts)).map(Self)
     }
+}
+
+/// The fields of the query string, which the route's guard has read.
+fn of_query(parts: &mut Parts) -> Fields {
+    let fields = parts.extensions.remove::<Fields>();
+    fields.expect("a guard reads the query string before the handler's arguments are made")
 }
 
 /// A request with a body: the fields of its query string and its body.
@@ -33,8 +38,8 @@ impl<T: FromBody> FromRequest<Arc<App>> for Payload<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let mut fields = Fields::of_query::<T>(parts.uri.query())?;
+        let (mut parts, body) = request.into_parts();
+        let mut fields = of_query(&mut parts);
         body::read(&mut fields, T::ACCEPTS, &parts.headers, body, &app.bodies).await?;
         T::from_fields(&mut fields).map(Self)
     }

@@ -3,9 +3,12 @@
 //! This is not serde: its data model would copy the bytes of a picture, and its errors have no room for the path of what
 //! is wrong within a field.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use serde_json::Value;
 
+use crate::catalogue::picture_text::is_meant;
 use crate::http::problem::Problem;
 
 /// A field's value as it came.
@@ -15,8 +18,10 @@ pub enum Field {
     Text(String),
     /// A field of a JSON body.
     Json(Value),
-    /// A field of a form, or a raw body.
-    Bytes(Bytes),
+    /// A file of a form, or a raw body.
+    File(Bytes),
+    /// A field of a form that is not a file.
+    Plain(Bytes),
 }
 
 /// Why a value is invalid.
@@ -48,6 +53,11 @@ pub trait FromField: Sized {
     /// Says what was sent and what would be right.
     fn from_field(field: Field) -> Result<Self, Invalid>;
 
+    /// Whether a field is `null`, which is the same as not sending it.
+    fn is_null(field: &Field) -> bool {
+        *field == Field::Json(Value::Null)
+    }
+
     /// The value of a field that was not sent.
     ///
     /// # Errors
@@ -60,6 +70,10 @@ pub trait FromField: Sized {
 impl<T: FromField> FromField for Option<T> {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         T::from_field(field).map(Some)
+    }
+
+    fn is_null(field: &Field) -> bool {
+        T::is_null(field)
     }
 
     fn missing() -> Result<Self, Invalid> {
@@ -115,9 +129,9 @@ macro_rules! fields {
 pub(super) use fields;
 
 /// The fields of one request by name, all of them known to its endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fields {
-    known: Vec<&'static str>,
+    known: Arc<[&'static str]>,
     /// Those of the query before those of the body.
     values: Vec<(&'static str, Field)>,
     /// Names in the place that is being read, the query or the body.
@@ -128,13 +142,11 @@ pub struct Fields {
 const ONLY_IN_BODY: [&str; 2] = ["image", "embedding"];
 
 impl Fields {
-    /// The parameters of a query string, for an endpoint that reads a `T`.
+    /// The parameters of a query string, for a route whose options are `known`.
     ///
     /// # Errors
     /// Names a parameter that is unknown, given twice, or a field of the body.
-    pub fn of_query<T: FromFields>(query: Option<&str>) -> Result<Self, Problem> {
-        let mut known = Vec::new();
-        T::names(&mut known);
+    pub fn of_query(known: Arc<[&'static str]>, query: Option<&str>) -> Result<Self, Problem> {
         let mut fields = Self {
             known,
             values: Vec::new(),
@@ -151,40 +163,41 @@ impl Fields {
     }
 
     /// Adds a field of the body. It goes before a parameter of the query, so that a client may keep its defaults in the
-    /// URL; `null` in JSON is the same as leaving the field out.
+    /// URL.
     ///
     /// # Errors
     /// Names a field that is unknown or given twice.
     pub fn add(&mut self, name: &str, field: Field) -> Result<(), Problem> {
         let Some(name) = self.known.iter().copied().find(|known| *known == name) else {
             let shown: String = name.chars().take(100).collect();
-            return Err(Problem::field(shown, self.unknown()));
+            return Err(Problem::field(shown, self.unknown(name)));
         };
         if self.here.contains(&name) {
             return Err(Problem::field(name, "is given twice"));
         }
         self.here.push(name);
-        if field != Field::Json(Value::Null) {
-            self.values.push((name, field));
-        }
+        self.values.push((name, field));
         Ok(())
     }
 
-    fn unknown(&self) -> String {
+    fn unknown(&self, name: &str) -> String {
         if self.known.is_empty() {
-            "is unknown; this request has no options".to_owned()
-        } else {
-            format!("is unknown; the known fields are {}", self.known.join(", "))
+            return "is unknown; this request has no options".to_owned();
         }
+        let meant = is_meant(name) && self.known.contains(&"image");
+        let hint = if meant { "did you mean image? The" } else { "the" };
+        format!("is unknown; {hint} known fields are {}", self.known.join(", "))
     }
 
-    /// Takes the value of a field out and checks it. A parameter that the body overrides must be valid, too.
+    /// Takes the value of a field out and checks it; `null` is the same as leaving the field out. A parameter that the body
+    /// overrides must be valid, too.
     ///
     /// # Errors
     /// Names the field, or the place within it, that is invalid or missing.
     pub fn read<T: FromField>(&mut self, name: &'static str) -> Result<T, Problem> {
         let sent = self.values.extract_if(.., |(sent, _)| *sent == name);
         let last = sent
+            .filter(|(_, field)| !T::is_null(field))
             .map(|(_, field)| T::from_field(field))
             .try_fold(None, |_, value| value.map(Some));
         let value = last.and_then(|last| last.map_or_else(T::missing, Ok));

@@ -2,10 +2,13 @@
 //!
 //! A picture comes in three ways: raw body with a query string, form, JSON. [`body`] makes one map of fields out of
 //! each ([`fields::Fields`]); every value checks itself ([`values`]); an endpoint's type ([`endpoints`]) names the fields
-//! that it knows and holds nothing invalid. [`extract`] hands it to the handler. To add a field, add one line to its
-//! endpoint, or to [`endpoints::Ranking`] for all searches.
+//! that it knows and holds nothing invalid. [`extract`] hands it to the handler, and [`arguments`] finds its names there,
+//! so that every route refuses what it does not know. To add a field, add one line to its endpoint, or to
+//! [`endpoints::Ranking`] for all searches.
 
-mod body;
+pub mod arguments;
+pub mod body;
+pub mod coding;
 pub mod endpoints;
 pub mod extract;
 pub mod fields;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::fields::{Field, FromField, Invalid};
 use crate::catalogue::Title;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::manifest;
+use crate::catalogue::picture_text::picture;
 use crate::catalogue::search::SearchOptions;
 use crate::catalogue::{self, CatalogueError};
 use crate::catalogue::{AttributeChanges, Attributes};
@@ -18,6 +18,7 @@ use crate::service::recommend::Taste;
 use engine::embedding::stopping::{Length, LengthError};
 use engine::network::{Probe, UnknownProbe};
 use engine::picture::Mode;
+use engine::text::unmarked;
 
 /// A whole number from `LEAST` to `MOST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,13 +185,23 @@ impl Image {
 }
 
 impl FromField for Image {
+    /// A form's field that is not a file is base64 or a `data:` URL if it is text: no picture's file is ASCII alone.
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        let text = match field {
-            Field::Bytes(bytes) => return Ok(Self(bytes)),
-            Field::Text(text) | Field::Json(Value::String(text)) => text,
+        let decoded = match field {
+            Field::File(bytes) => return Ok(Self(bytes)),
+            Field::Plain(bytes) => match str::from_utf8(unmarked(&bytes).unwrap_or(&bytes)) {
+                Ok(text) if text.is_ascii() => picture(text)?,
+                _ => return Ok(Self(bytes)),
+            },
+            Field::Text(text) | Field::Json(Value::String(text)) => picture(&text)?,
             Field::Json(_) => return Err("must be a string: base64 or a data: URL".into()),
         };
-        Ok(Self(Bytes::from(manifest::picture(&text)?)))
+        Ok(Self(Bytes::from(decoded)))
+    }
+
+    /// A form without a picture has an empty field.
+    fn is_null(field: &Field) -> bool {
+        matches!(field, Field::Json(Value::Null)) || matches!(field, Field::Plain(bytes) if bytes.is_empty())
     }
 
     fn missing() -> Result<Self, Invalid> {
@@ -281,6 +292,10 @@ impl FromField for Filter {
             reason: error.reason,
         })
     }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
+    }
 }
 
 impl FromField for Title {
@@ -297,11 +312,19 @@ impl FromField for Attributes {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         Self::new(object(field)?).map_err(|error| in_catalogue(&error))
     }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
+    }
 }
 
 impl FromField for AttributeChanges {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         Self::new(object(field)?).map_err(|error| in_catalogue(&error))
+    }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
     }
 }
 
@@ -318,11 +341,17 @@ fn in_catalogue(error: &CatalogueError) -> Invalid {
 /// The text of a parameter or a form's field.
 fn text(field: Field) -> Result<String, Invalid> {
     match field {
-        Field::Text(text) => Ok(text),
-        Field::Bytes(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err("is not UTF-8 text".into()),
+        Field::Text(text) => match text.strip_prefix('\u{feff}') {
+            Some(text) => Ok(text.to_owned()),
+            None => Ok(text),
         },
+        Field::File(bytes) | Field::Plain(bytes) => {
+            let text = unmarked(&bytes).map_err(|other| other.to_string())?;
+            match str::from_utf8(text) {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => Err("is not UTF-8 text".into()),
+            }
+        }
         Field::Json(value) => string(value).ok_or_else(|| "must be one plain value".into()),
     }
 }
@@ -361,6 +390,16 @@ fn json(field: Field) -> Result<Value, Invalid> {
     match field {
         Field::Json(value) => Ok(value),
         field => serde_json::from_str(&text(field)?).map_err(|error| format!("is not JSON: {error}").into()),
+    }
+}
+
+/// Whether a field is JSON `null`, also as the text of a parameter or a form's field.
+fn is_null_text(field: &Field) -> bool {
+    let null = |text: &[u8]| unmarked(text).is_ok_and(|text| text.trim_ascii() == b"null");
+    match field {
+        Field::Json(value) => value.is_null(),
+        Field::Text(text) => null(text.as_bytes()),
+        Field::File(bytes) | Field::Plain(bytes) => null(bytes),
     }
 }
 

@@ -14,7 +14,7 @@ const PACKAGES: [&str; 3] = ["crates/engine/src", "crates/lab/src", "src"];
 
 /// The modules of the engine and of the server, from left to right. Modules of one rank may not import each other.
 const ENGINE: &[&[&str]] = &[
-    &["parallel"],
+    &["parallel", "text"],
     &["picture"],
     &["network"],
     &["chip"],

@@ -8,6 +8,7 @@ use csv::{ErrorKind, StringRecord, Trim};
 use serde_json::Value;
 
 use super::entry::{Entry, Part};
+use engine::text::unmarked_reader;
 
 /// The largest manifest, in bytes: a million rows of 256.
 const MAX_MANIFEST: u64 = 256 << 20;
@@ -58,6 +59,7 @@ pub fn ndjson(path: &Path) -> Result<Manifest> {
     for (number, line) in open(path)?.lines().enumerate() {
         let named = || format!("{}, line {}", path.display(), number + 1);
         let line = line.with_context(named)?;
+        // Joined files have a mark in the middle.
         let line = line.trim_start_matches('\u{feff}').trim();
         if line.is_empty() {
             continue;
@@ -93,7 +95,8 @@ pub fn ndjson(path: &Path) -> Result<Manifest> {
     Ok(Manifest { entries, has_splits })
 }
 
-fn open(path: &Path) -> Result<BufReader<std::fs::File>> {
+/// Opens a manifest, after its byte order mark.
+fn open(path: &Path) -> Result<impl BufRead + use<>> {
     let unread = || format!("{} cannot be read", path.display());
     let file = std::fs::File::open(path).with_context(unread)?;
     let bytes = file.metadata().with_context(unread)?.len();
@@ -103,7 +106,7 @@ fn open(path: &Path) -> Result<BufReader<std::fs::File>> {
             path.display()
         );
     }
-    Ok(BufReader::new(file))
+    unmarked_reader(BufReader::new(file)).with_context(unread)
 }
 
 fn reason(error: &csv::Error) -> String {

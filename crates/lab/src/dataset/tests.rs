@@ -101,6 +101,33 @@ fn class_folders_without_splits_are_divided_by_their_ids_alone() {
 }
 
 #[test]
+fn a_manifest_may_begin_with_a_byte_order_mark_and_is_refused_by_name_in_utf_16() {
+    let csv = "\u{feff}image,label\n1.png,shoe\n2.png,bag\n";
+    let line = |index| format!("\u{feff}{{\"image\": \"{index}.png\", \"label\": \"shoe\"}}\n");
+    let folder = folder(&[
+        ("1.png", ""),
+        ("2.png", ""),
+        ("set.csv", csv),
+        ("set.ndjson", &[line(1), line(2)].concat()),
+    ]);
+    for name in ["set.csv", "set.ndjson"] {
+        let listing = Listing::open(&folder.path().join(name)).unwrap();
+        let ids: Vec<&str> = listing.entries.iter().map(|entry| entry.id.as_str()).collect();
+        assert_eq!(ids, ["1.png", "2.png"], "{name}");
+    }
+    let utf16: Vec<u8> = csv.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for name in ["wide.csv", "wide.ndjson"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &utf16).unwrap();
+        let refusal = error(&path);
+        assert!(
+            refusal.ends_with("cannot be read: the text is UTF-16; it must be UTF-8"),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
 fn a_csv_manifest_keeps_its_splits_and_a_group_together() {
     let rows = "image,label,id,split,group,colour\n\
                 p/1.png,shoe,one,train,,red\n\
