@@ -3,6 +3,8 @@
 //! All arithmetic is in integers, so that equal photos give equal pictures on every machine.
 
 mod backdrop;
+mod frame;
+mod marks;
 mod resample;
 
 #[cfg(test)]
@@ -16,6 +18,8 @@ use super::error::PictureError;
 use super::pixels::Picture;
 use super::shape::Shape;
 use backdrop::Backdrop;
+use frame::Part;
+use marks::Marks;
 use resample::{ONE, Resampled, SAMPLE_ONE, Window, resample};
 
 /// The largest width and height, in pixels, of a network's input: far above what fits on the chip, and small enough
@@ -261,23 +265,30 @@ fn plain(image: &Decoded, canvas: &Canvas) -> Result<Picture, PictureError> {
     canvas.picture(&pixels)
 }
 
-/// The recipe of Fashion-MNIST, as one gray channel; all zeros if nothing is left by trimming.
+/// The recipe of Fashion-MNIST, as one gray channel; all zeros if nothing is left by trimming. Frames, bars and marks are
+/// left out.
 fn fashion_mnist(image: &Decoded, canvas: &Canvas) -> Vec<u8> {
-    let backdrop = Backdrop::of(image);
-    let Some((columns, rows)) = backdrop.trim(image) else {
+    let part = frame::inside(image);
+    let backdrop = Backdrop::of(image, &part);
+    let (product, marks) = Marks::beside_product(image, &part, &backdrop);
+    let Some(product) = product else {
         return vec![0; canvas.input.width * canvas.input.height];
     };
     // The longest edge fills the canvas: this is the length of one output pixel in the source.
-    let per_pixel = |source: &Range<u32>, pixels: u32| {
-        let length = i64::from(source.end - source.start) * ONE;
-        (length + i64::from(pixels) - 1) / i64::from(pixels)
-    };
-    let pixel = per_pixel(&columns, canvas.width).max(per_pixel(&rows, canvas.height));
-    let across = centred(&columns, canvas.width, pixel);
-    let down = centred(&rows, canvas.height, pixel);
+    let per_pixel =
+        |length: u32, pixels: u32| (i64::from(length) * ONE + i64::from(pixels) - 1) / i64::from(pixels);
+    let pixel = per_pixel(product.width(), canvas.width).max(per_pixel(product.height(), canvas.height));
+    let across = centred(&product.columns, canvas.width, pixel);
+    let down = centred(&product.rows, canvas.height, pixel);
 
-    let resampled = resample(image, (&columns, &rows), (across, down));
-    let bright = bright_on_black(image, &backdrop, &resampled, (across, down));
+    let mut resampled = resample(image, (&product.columns, &product.rows), (across, down));
+    if !marks.are_none() {
+        let visible = marks.visible(&part, (across, down));
+        for (coverage, visible) in resampled.coverage.iter_mut().zip(visible) {
+            *coverage = *coverage * visible / SAMPLE_ONE;
+        }
+    }
+    let bright = bright_on_black(image, &backdrop, &part, &resampled, (across, down));
     sharpen(&bright, canvas.input.width)
 }
 
@@ -311,6 +322,7 @@ fn centred(source: &Range<u32>, pixels: u32, pixel: i64) -> Window {
 fn bright_on_black(
     image: &Decoded,
     backdrop: &Backdrop,
+    part: &Part,
     resampled: &Resampled,
     (across, down): (Window, Window),
 ) -> Vec<u64> {
@@ -320,12 +332,13 @@ fn bright_on_black(
         [one, ..] => one,
         [] => 0,
     };
-    // The centre of an output pixel, as a fraction of the picture's side.
-    let place = |window: Window, index: u32, side: u32| {
+    // The centre of an output pixel, as a fraction of the part's side.
+    let place = |window: Window, index: u32, side: &Range<u32>| {
         let pixels = 2 * i64::from(window.pixels);
         let middle = window.start + window.length * (2 * i64::from(index) + 1) / pixels;
-        let side = u64::from(side);
-        (u64::try_from(middle / ONE).unwrap_or(0).min(side), side)
+        let length = u64::from(side.end - side.start);
+        let inside = middle / ONE - i64::from(side.start);
+        (u64::try_from(inside).unwrap_or(0).min(length), length)
     };
     let places = (0..down.pixels).flat_map(|y| (0..across.pixels).map(move |x| (x, y)));
     resampled
@@ -334,7 +347,7 @@ fn bright_on_black(
         .zip(&resampled.coverage)
         .zip(places)
         .map(|((pixel, coverage), (x, y))| {
-            let behind = backdrop.at(place(across, x, image.width()), place(down, y, image.height()));
+            let behind = backdrop.at(place(across, x, &part.columns), place(down, y, &part.rows));
             let behind = to_gray(&behind[..image.channels()]) * SAMPLE_ONE;
             let value = to_gray(pixel);
             let (above, range) = if 2 * behind >= WHITE {

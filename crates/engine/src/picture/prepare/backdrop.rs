@@ -1,15 +1,16 @@
-//! The background of a photo: its colour, read from the corners, and the box that the product occupies.
+//! The background of a photo: its colour, read from the border, and the box of all that differs from it.
 
 use std::ops::Range;
 
+use super::frame::Part;
 use crate::picture::Decoded;
 
 /// "Trim edges within 5 % of the corner pixels' colour" (Xiao et al. 2017, section 2), as the root mean square over
 /// the channels, which is how `ImageMagick`, used by Xiao et al., measures it.
-const TRIM_DIVISOR: u64 = 20;
+pub(super) const TRIM_DIVISOR: u64 = 20;
 
-/// A corner that differs by more than a fifth from the most typical one shows the product. Shadows and uneven light on
-/// a sheet differ less.
+/// A corner that differs by more than a fifth from the most typical colour shows the product. Shadows and uneven light
+/// on a sheet differ less.
 const SHADE_DIVISOR: u64 = 5;
 
 /// A row or column is trimmed even if 1 in 200 of its pixels differs, because of dust and compression noise. Values
@@ -22,11 +23,14 @@ const CORNER_DIVISOR: u32 = 64;
 /// The largest side of the corner's square, in pixels; a larger one would only take more time.
 const CORNER_MAX: u32 = 32;
 
+/// So many squares between two corners show what most of the border is like.
+const BETWEEN: u32 = 14;
+
 /// The colour of the background, which may differ from corner to corner because of uneven light.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Backdrop {
-    width: u32,
-    height: u32,
+    /// The part of the picture that it is the backdrop of.
+    part: Part,
     channels: usize,
     /// Colours of the corners: top left, top right, bottom left, bottom right. The third and
     /// second channel of a gray picture are 0.
@@ -34,40 +38,77 @@ pub(super) struct Backdrop {
 }
 
 impl Backdrop {
-    /// Reads the corners of a picture.
+    /// Reads the border of a part of a picture.
     ///
-    /// The corner nearest to the three others is the most typical one. Corners similar to it keep their colour, so
-    /// that a sheet may be shaded; the others are given the typical colour.
-    pub(super) fn of(image: &Decoded) -> Self {
-        let (width, height) = (image.width(), image.height());
+    /// The typical colour is the one that most of the border has. Corners similar to it keep their colour, so that a sheet
+    /// may be shaded; the others, where a product or a badge reaches into them, are given the typical colour. A corner that
+    /// differs from the border on both of its sides shows a letter, and is given the border's colour.
+    pub(super) fn of(image: &Decoded, part: &Part) -> Self {
+        let channels = image.channels();
+        let (width, height) = (part.width(), part.height());
         let side = (width.min(height) / CORNER_DIVISOR).clamp(1, CORNER_MAX);
-        let found = [
-            (0, 0),
-            (width - side, 0),
-            (0, height - side),
-            (width - side, height - side),
-        ]
-        .map(|(left, top)| median_colour(image, left..left + side, top..top + side));
+        let colour = |left: u32, top: u32| {
+            let (left, top) = (part.columns.start + left, part.rows.start + top);
+            let rows = top..top + side;
+            let pixels: Vec<[u64; 3]> = rows
+                .flat_map(|y| (left..left + side).map(move |x| pixel(image, x, y)))
+                .collect();
+            median(&pixels, channels)
+        };
+        let (right, bottom) = (width - side, height - side);
+        let between = |length: u32, index: u32| {
+            let place = u64::from(length) * u64::from(index) / u64::from(BETWEEN + 1);
+            u32::try_from(place).unwrap_or(length)
+        };
+        let all = 0..=BETWEEN + 1;
+        let across = |top: u32| all.clone().map(move |index| (between(right, index), top));
+        let down = |left: u32| all.clone().map(move |index| (left, between(bottom, index)));
+        let edge = |places: &mut dyn Iterator<Item = (u32, u32)>| -> Vec<[u64; 3]> {
+            places.map(|(left, top)| colour(left, top)).collect()
+        };
+        let (upper, lower) = (edge(&mut across(0)), edge(&mut across(bottom)));
+        let (left, right) = (edge(&mut down(0)), edge(&mut down(right)));
 
-        let mut typical = found[0];
-        let mut smallest = u64::MAX;
-        for corner in found {
-            let distance = found.iter().map(|other| square(corner, *other)).sum();
-            if distance < smallest {
-                (typical, smallest) = (corner, distance);
+        let like = |one, other, divisor| within(square(one, other), channels, divisor);
+        let border = || [&upper, &lower, &left, &right].into_iter().flatten();
+        let mut typical = (0, upper[0]);
+        for &square in border() {
+            let alike = border()
+                .filter(|&&other| like(square, other, SHADE_DIVISOR))
+                .count();
+            if alike > typical.0 {
+                typical = (alike, square);
             }
         }
-        let channels = image.channels();
-        let like = |corner| within(square(corner, typical), channels, SHADE_DIVISOR);
+        let typical = typical.1;
+        let corner = |one: &[[u64; 3]], other: &[[u64; 3]]| {
+            let near = [one[0], one[1], one[2], other[1], other[2]];
+            let usual = median(&near, channels);
+            let shown = if like(one[0], usual, TRIM_DIVISOR) {
+                one[0]
+            } else {
+                usual
+            };
+            if like(shown, typical, SHADE_DIVISOR) {
+                shown
+            } else {
+                typical
+            }
+        };
+        let backward = |edge: &[[u64; 3]]| -> Vec<[u64; 3]> { edge.iter().rev().copied().collect() };
         Self {
-            width,
-            height,
+            part: part.clone(),
             channels,
-            corners: found.map(|corner| if like(corner) { corner } else { typical }),
+            corners: [
+                corner(&upper, &left),
+                corner(&backward(&upper), &right),
+                corner(&lower, &backward(&left)),
+                corner(&backward(&lower), &backward(&right)),
+            ],
         }
     }
 
-    /// The background colour at a position given as fractions of the picture's width and height, each `(numerator,
+    /// The background colour at a position given as fractions of the part's width and height, each `(numerator,
     /// denominator)`.
     pub(super) fn at(&self, (x, width): (u64, u64), (y, height): (u64, u64)) -> [u64; 3] {
         let [top_left, top_right, bottom_left, bottom_right] = self.corners;
@@ -80,26 +121,28 @@ impl Backdrop {
         })
     }
 
-    /// The columns and rows that contain the product; `None` if there is only background.
-    pub(super) fn trim(&self, image: &Decoded) -> Option<(Range<u32>, Range<u32>)> {
-        let row_bytes = usize::try_from(self.width).ok()? * self.channels;
+    /// Calls `each` with the place in the part, and the squared distance from the backdrop, of every pixel that differs.
+    pub(super) fn each_differing(&self, image: &Decoded, mut each: impl FnMut(u32, u32, u64)) {
+        let at = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
+        let (width, height) = (self.part.width(), self.part.height());
+        let row_bytes = at(image.width()) * self.channels;
+        let bytes = at(self.part.columns.start) * self.channels..at(self.part.columns.end) * self.channels;
         let shaded = self.corners.iter().any(|c| *c != self.corners[0]);
-        let mut in_columns = vec![0_u32; usize::try_from(self.width).ok()?];
-        let mut in_rows = Vec::with_capacity(usize::try_from(self.height).ok()?);
-        for (y, row) in (0_u32..).zip(image.bytes().chunks_exact(row_bytes)) {
-            let mut in_row = 0_u32;
-            let across = u64::from(self.width);
-            let down = (u64::from(y), u64::from(self.height));
+        let rows = image
+            .bytes()
+            .chunks_exact(row_bytes)
+            .skip(at(self.part.rows.start));
+        for (y, row) in (0..height).zip(rows) {
+            let across = u64::from(width);
+            let down = (u64::from(y), u64::from(height));
             // Without shading, or along this row, the colour is computed once.
             let left = self.at((0, across), down);
             let right = self.at((across, across), down);
-            for ((x, pixel), count) in (0_u64..)
-                .zip(row.chunks_exact(self.channels))
-                .zip(&mut in_columns)
-            {
+            for (x, pixel) in (0_u32..).zip(row[bytes.clone()].chunks_exact(self.channels)) {
                 let mut distance = 0;
                 for (channel, &value) in pixel.iter().enumerate() {
                     let behind = if shaded {
+                        let x = u64::from(x);
                         (left[channel] * (across - x) + right[channel] * x) / across
                     } else {
                         left[channel]
@@ -107,13 +150,43 @@ impl Backdrop {
                     distance += behind.abs_diff(u64::from(value)).pow(2);
                 }
                 if !within(distance, self.channels, TRIM_DIVISOR) {
-                    *count += 1;
-                    in_row += 1;
+                    each(x, y, distance);
                 }
             }
-            in_rows.push(in_row);
         }
-        Some((extent(&in_columns, self.height)?, extent(&in_rows, self.width)?))
+    }
+}
+
+/// How many pixels of each column and row of a part differ from its backdrop.
+#[derive(Clone, Debug)]
+pub(super) struct Differing {
+    in_columns: Vec<u32>,
+    in_rows: Vec<u32>,
+}
+
+impl Differing {
+    pub(super) fn none(part: &Part) -> Self {
+        let lines = |count: u32| vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
+        Self {
+            in_columns: lines(part.width()),
+            in_rows: lines(part.height()),
+        }
+    }
+
+    /// Counts a pixel at a place in the part.
+    pub(super) fn count(&mut self, x: u32, y: u32) {
+        let at = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
+        self.in_columns[at(x)] += 1;
+        self.in_rows[at(y)] += 1;
+    }
+
+    /// The columns and rows that contain the product; `None` if there is only background.
+    pub(super) fn trim(&self, part: &Part) -> Option<Part> {
+        let within = |start: u32, found: Range<u32>| start + found.start..start + found.end;
+        Some(Part {
+            columns: within(part.columns.start, extent(&self.in_columns, part.height())?),
+            rows: within(part.rows.start, extent(&self.in_rows, part.width())?),
+        })
     }
 }
 
@@ -127,30 +200,37 @@ fn extent(differing: &[u32], line_length: u32) -> Option<Range<u32>> {
 }
 
 /// Whether a squared distance, summed over the channels, is at most `255 / divisor` in the root mean square.
-fn within(distance: u64, channels: usize, divisor: u64) -> bool {
+pub(super) fn within(distance: u64, channels: usize, divisor: u64) -> bool {
     let channels = if channels == 1 { 1 } else { 3 };
     distance * divisor * divisor <= channels * 255 * 255
 }
 
-fn square(one: [u64; 3], other: [u64; 3]) -> u64 {
+pub(super) fn square(one: [u64; 3], other: [u64; 3]) -> u64 {
     one.iter().zip(other).map(|(a, b)| a.abs_diff(b).pow(2)).sum()
 }
 
-/// The median of each channel over a box of the picture.
-fn median_colour(image: &Decoded, columns: Range<u32>, rows: Range<u32>) -> [u64; 3] {
+/// A pixel's channels; the third and second channel of a gray picture are 0.
+pub(super) fn pixel(image: &Decoded, x: u32, y: u32) -> [u64; 3] {
     let at = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
     let channels = image.channels();
+    let place = (at(y) * at(image.width()) + at(x)) * channels;
     let mut colour = [0; 3];
+    for (channel, &value) in colour.iter_mut().zip(&image.bytes()[place..place + channels]) {
+        *channel = u64::from(value);
+    }
+    colour
+}
+
+/// The median of each channel; black if there are no pixels.
+pub(super) fn median(pixels: &[[u64; 3]], channels: usize) -> [u64; 3] {
+    let mut colour = [0; 3];
+    if pixels.is_empty() {
+        return colour;
+    }
     for (channel, median) in colour.iter_mut().enumerate().take(channels) {
-        let mut values = Vec::new();
-        for row in rows.clone() {
-            let start = at(row) * at(image.width());
-            for column in columns.clone() {
-                values.push(image.bytes()[(start + at(column)) * channels + channel]);
-            }
-        }
-        values.sort_unstable();
-        *median = u64::from(values[values.len() / 2]);
+        let mut values: Vec<u64> = pixels.iter().map(|pixel| pixel[channel]).collect();
+        let middle = values.len() / 2;
+        *median = *values.select_nth_unstable(middle).1;
     }
     colour
 }

@@ -1,3 +1,5 @@
+mod marked;
+
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use proptest::prelude::*;
 
