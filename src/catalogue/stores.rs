@@ -226,7 +226,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<(), CatalogueError> {
+    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<usize, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.store_all(products).await,
         }

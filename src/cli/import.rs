@@ -1,17 +1,17 @@
 //! `import`: fills a catalogue from files, without a server.
 
 mod beside;
-mod columns;
 mod fashion_mnist;
 mod folder;
 mod lines;
 mod source;
+mod table;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use self::source::Source;
@@ -21,7 +21,7 @@ use crate::catalogue::Catalogue;
 use crate::catalogue::manifest::Refusal;
 use crate::chips::Maker;
 use crate::progress::Progress;
-use crate::service::ingest::{IngestOptions, ingest};
+use crate::service::ingest::{IngestOptions, Ingested, ingest};
 use engine::chip::cost::CostModel;
 use engine::model::built_in::{Asked, BuiltIn};
 use engine::network::{Probe, TimeSteps};
@@ -36,14 +36,19 @@ use engine::network::{Probe, TimeSteps};
   a .ndjson or .jsonl manifest: one JSON object per line with id, title,
     attributes, prepare, and image (or images, for several). An image is a path
     relative to the manifest, base64 or a data: URL.
-  a .csv manifest: the columns id, title and image (as above); every other
+  a .csv or .tsv table: the columns id, title and image (as above); every other
     column is an attribute. A cell that is true, false or a JSON number has
     that type; any other cell is a string (also 007, and integers that need
-    more than 64 bits). An empty cell means no attribute.
-A path must not lead out of its directory, not even by a symbolic link. Each
-product that cannot be stored is reported with its place, id and reason; the
-others are stored, and the exit code is 1. A product whose id exists already
-is replaced.
+    more than 64 bits). An empty cell says nothing. Rows with the same id are
+    one product: their pictures are joined, different texts of an attribute
+    become a list, and any other contradiction is reported.
+  a .csv table as Shopify or WooCommerce exports it: docs/tables.md.
+Cells are separated by commas, semicolons or tabs. A path must not lead out of
+its directory, not even by a symbolic link. Pictures at addresses are not
+fetched: with --addresses they are listed, and files that were fetched beside
+the table are found. Each row that cannot be stored, and all that a stored
+product lacks, is reported with its line, id and reason; the exit code is then
+1. A product that exists already is replaced.
 
 Examples:
   spikelens import dataset/fashion-mnist --data-dir data --resume
@@ -53,13 +58,23 @@ Examples:
     {\"id\": \"bag-1\", \"images\": [\"photos/bag-front.jpg\", \"photos/bag-back.jpg\"]}
   spikelens import products.csv --data-dir data
     id,title,image,price,sold_out
-    shoe-1,Shoe,photos/shoe-1.jpg,40,false")]
+    shoe-1,Shoe,photos/shoe-1.jpg,40,false
+  spikelens import export.csv --addresses | wget --force-directories --input-file=-
+  spikelens import export.csv --data-dir data")]
 pub struct Import {
-    /// A directory, or a .ndjson, .jsonl or .csv manifest
+    /// A directory, a .ndjson or .jsonl manifest, or a .csv or .tsv table
     source: PathBuf,
     /// The catalogue's directory; created if missing
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
-    data_dir: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SPIKELENS_DATA_DIR",
+        required_unless_present = "addresses"
+    )]
+    data_dir: Option<PathBuf>,
+    /// Only list the addresses of the pictures that a table names, one on each line; nothing is stored
+    #[arg(long, env = "SPIKELENS_ADDRESSES")]
+    addresses: bool,
     /// Skip products that are stored already
     #[arg(long, env = "SPIKELENS_RESUME")]
     resume: bool,
@@ -89,10 +104,10 @@ fn open(path: &Path, limit: Option<usize>) -> Result<Source> {
     } else {
         match ending.as_deref() {
             Some("ndjson" | "jsonl") => lines::source(path)?,
-            Some("csv") => columns::source(path)?,
+            _ if is_table(path) => table::source(path)?,
             _ => bail!(
-                "{} is not a valid source: expected a directory of pictures or of Fashion-MNIST's *-ubyte.gz files, or a \
-                 manifest named *.ndjson, *.jsonl or *.csv",
+                "{} is not a valid source: expected a directory of pictures or of Fashion-MNIST's *-ubyte.gz files, a \
+                 manifest named *.ndjson or *.jsonl, or a table named *.csv or *.tsv",
                 path.display()
             ),
         }
@@ -105,19 +120,32 @@ fn open(path: &Path, limit: Option<usize>) -> Result<Source> {
     })
 }
 
+fn is_table(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| {
+        ["csv", "tsv"]
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+    })
+}
+
 impl Import {
     /// Runs the command.
     ///
     /// # Errors
     /// If the source or the model cannot be read, the catalogue cannot be written, or a product could not be stored.
     pub fn run(self) -> Result<()> {
+        if self.addresses {
+            return list_addresses(&self.source);
+        }
+        let data_dir = self.data_dir.context("--data-dir is missing")?;
         let source = open(&self.source, self.limit)?;
         let given = match &self.model {
             Some(asked) => Some(files::model(asked, CostModel::Loihi1Paper)?),
             None => None,
         };
         let runtime = runtime()?;
-        let catalogue = Catalogue::open(&self.data_dir, 1)?;
+        let catalogue = Catalogue::open(&data_dir, 1)?;
         let before = runtime.block_on(catalogue.origin())?;
         let model = match given {
             Some(given) => given,
@@ -141,32 +169,63 @@ impl Import {
             runtime.block_on(ingest)
         })?;
         runtime.block_on(catalogue.close());
+        let Ingested {
+            stored,
+            joined,
+            replaced,
+            skipped,
+            failed,
+            lost,
+            unfetched,
+        } = ingested;
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{} stored, {} skipped, {} failed; {} has {} products",
-            ingested.stored,
-            ingested.skipped,
-            ingested.failed,
-            self.data_dir.display(),
+            "{stored} stored, {joined} joined, {replaced} replaced, {skipped} skipped, {failed} failed; {} has {} products",
+            data_dir.display(),
             runtime.block_on(catalogue.count())?
         )?;
+        if unfetched > 0 {
+            writeln!(
+                out,
+                "{unfetched} pictures were not fetched; `spikelens import {} --addresses` lists them",
+                self.source.display()
+            )?;
+        }
+        if lost > 0 {
+            writeln!(out, "{lost} values or pictures of stored products were left out")?;
+        }
         if let Some(skipped) = source.skipped {
             writeln!(out, "{skipped}")?;
         }
         let network = BuiltIn::of_id(&maker.origin.model_id).filter(|network| network.is_for_photos());
-        if let Some(network) = network.filter(|_| ingested.stored > 0) {
-            suggest_own_network(network, &self.data_dir);
+        if let Some(network) = network.filter(|_| stored > 0) {
+            suggest_own_network(network, &data_dir);
         }
-        if ingested.failed > 0 {
+        if failed + lost + unfetched > 0 {
             bail!(
-                "{} products of {} could not be stored; the reasons are printed above",
-                ingested.failed,
+                "not all of {} is stored: {failed} rows failed, {lost} values or pictures were left out, {unfetched} pictures \
+                 were not fetched; the reasons are printed above",
                 self.source.display()
             );
         }
         Ok(())
     }
+}
+
+/// Prints the addresses of the pictures of a table.
+fn list_addresses(path: &Path) -> Result<()> {
+    if !is_table(path) {
+        bail!(
+            "{} is not a table named *.csv or *.tsv, whose addresses --addresses lists",
+            path.display()
+        );
+    }
+    let mut out = std::io::stdout().lock();
+    for address in table::addresses(path)? {
+        writeln!(out, "{address}")?;
+    }
+    Ok(())
 }
 
 /// Says that a built-in network for photos is only a beginning.
@@ -180,7 +239,7 @@ fn suggest_own_network(network: BuiltIn, data_dir: &Path) {
     );
 }
 
-/// Reports a product that could not be stored, above the progress bar if there is one.
+/// Reports what could not be stored, above the progress bar if there is one.
 fn report(place: &str, refusal: &Refusal) {
     let mut stderr = std::io::stderr().lock();
     let clear = if stderr.is_terminal() { "\r\x1b[2K" } else { "" };

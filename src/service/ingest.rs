@@ -63,17 +63,82 @@ impl Image {
 pub struct Offered {
     /// Its place in the source, for people: `line 12`, or a file's name.
     pub place: String,
+    /// How many further rows of the source were joined to it.
+    pub further: usize,
+    /// What else there is to say about it.
+    pub remarks: Vec<Remark>,
     pub product: Result<ManifestProduct<Image>, Refusal>,
 }
 
-/// The results of an ingest.
+impl Offered {
+    /// An entry of one row.
+    pub fn of(place: String, product: Result<ManifestProduct<Image>, Refusal>) -> Self {
+        Self {
+            place,
+            further: 0,
+            remarks: Vec::new(),
+            product,
+        }
+    }
+
+    fn rows(&self) -> usize {
+        1 + self.further
+    }
+}
+
+/// Something that a source says and a product does not hold as it is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    pub place: String,
+    pub detail: String,
+    pub kind: RemarkKind,
+}
+
+/// What a remark is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemarkKind {
+    /// Nothing is lost.
+    Note,
+    /// A value or a picture is left out.
+    Lost,
+    /// A picture is at an address and was not fetched.
+    Unfetched,
+}
+
+impl Remark {
+    pub fn note(place: String, detail: String) -> Self {
+        let kind = RemarkKind::Note;
+        Self { place, detail, kind }
+    }
+
+    pub fn lost(place: String, detail: String) -> Self {
+        let kind = RemarkKind::Lost;
+        Self { place, detail, kind }
+    }
+
+    pub fn unfetched(place: String, detail: String) -> Self {
+        let kind = RemarkKind::Unfetched;
+        Self { place, detail, kind }
+    }
+}
+
+/// The results of an ingest: what became of every row of the source.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Ingested {
+    /// Rows that became a new product.
     pub stored: usize,
-    /// Products that were stored already and left as they were.
+    /// Further rows of a product.
+    pub joined: usize,
+    /// Rows whose product took the place of one with its id.
+    pub replaced: usize,
+    /// Rows of products that were stored already and left as they were.
     pub skipped: usize,
-    /// Invalid products.
+    /// Rows of invalid products.
     pub failed: usize,
+    /// Values and pictures of stored products that were left out.
+    pub lost: usize,
+    /// Pictures that were not fetched.
+    pub unfetched: usize,
 }
 
 /// How a source is ingested.
@@ -86,7 +151,8 @@ pub struct IngestOptions {
     pub expected: usize,
 }
 
-/// Stores every product that a source offers, batch by batch; `refused` is called for each invalid product, with its place.
+/// Stores every product that a source offers, batch by batch; `report` is called for each remark and each invalid product,
+/// with its place.
 ///
 /// # Errors
 /// If the catalogue's embeddings are of another origin, or it cannot be written to.
@@ -96,7 +162,7 @@ pub async fn ingest(
     offered: impl Iterator<Item = Offered>,
     options: IngestOptions,
     progress: &Progress,
-    mut refused: impl FnMut(&str, &Refusal),
+    mut report: impl FnMut(&str, &Refusal),
 ) -> Result<Ingested, ServiceError> {
     let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
     match catalogue.origin().await? {
@@ -111,42 +177,67 @@ pub async fn ingest(
         let (mut fresh, mut bytes) = (Vec::new(), 0);
         while fresh.len() < BATCH
             && bytes < BATCH_BYTES
-            && let Some(Offered { place, product }) = offered.next()
+            && let Some(entry) = offered.next()
         {
-            match product {
-                Ok(product) if options.resume && catalogue.holds(product.id.as_str().to_owned()).await? => {
-                    ingested.skipped += 1;
-                    progress.advance(1);
+            let rows = entry.rows();
+            let known = entry
+                .product
+                .as_ref()
+                .ok()
+                .map(|product| product.id.as_str().to_owned());
+            if options.resume
+                && let Some(id) = &known
+                && catalogue.holds(id.clone()).await?
+            {
+                ingested.skipped += rows;
+                progress.advance(1);
+                continue;
+            }
+            for remark in &entry.remarks {
+                match remark.kind {
+                    RemarkKind::Note => {}
+                    RemarkKind::Lost => ingested.lost += 1,
+                    RemarkKind::Unfetched => ingested.unfetched += 1,
                 }
+                let id = known.clone();
+                let detail = remark.detail.clone();
+                report(&remark.place, &Refusal { id, detail });
+            }
+            match entry.product {
                 Ok(product) => {
                     bytes += product.pictures.iter().map(Image::bytes).sum::<u64>();
-                    fresh.push((place, product));
+                    fresh.push((entry.place, rows, product));
                 }
                 Err(refusal) => {
-                    ingested.failed += 1;
+                    ingested.failed += rows;
                     progress.advance(1);
-                    refused(&place, &refusal);
+                    report(&entry.place, &refusal);
                 }
             }
         }
         let make = || Embedder::new(Arc::clone(&maker.model), DecodeLimits::default());
         let made = in_parallel(options.threads, fresh.len(), make, |embedder, index| {
-            let made = new_product(embedder, &fresh[index].1, maker);
+            let made = new_product(embedder, &fresh[index].2, maker);
             progress.advance(1);
             made
         });
         let mut products = Vec::with_capacity(fresh.len());
-        for ((place, _), made) in fresh.iter().zip(made) {
+        for ((place, rows, _), made) in fresh.iter().zip(made) {
             match made {
-                Ok(product) => products.push(product),
+                Ok(product) => {
+                    products.push(product);
+                    ingested.joined += rows - 1;
+                }
                 Err(refusal) => {
-                    ingested.failed += 1;
-                    refused(place, &refusal);
+                    ingested.failed += rows;
+                    report(place, &refusal);
                 }
             }
         }
-        ingested.stored += products.len();
-        catalogue.store_all(products).await?;
+        let count = products.len();
+        let created = catalogue.store_all(products).await?;
+        ingested.stored += created;
+        ingested.replaced += count - created;
     }
     Ok(ingested)
 }

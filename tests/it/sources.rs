@@ -72,7 +72,11 @@ fn a_folder_of_pictures_becomes_products_by_their_names() {
     std::fs::create_dir(photos.join("more.png")).unwrap();
     let said = import(&photos, data.path(), &["--limit", "2"]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.out.starts_with("2 stored, 0 skipped, 0 failed;"), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("2 stored, 0 joined, 0 replaced, 0 skipped, 0 failed;"),
+        "{said:?}"
+    );
     assert!(
         said.out
             .contains("skipped 1 hidden files and 2 that are not pictures"),
@@ -84,14 +88,18 @@ fn a_folder_of_pictures_becomes_products_by_their_names() {
     std::os::unix::fs::symlink("/etc/hostname", photos.join("link.png")).unwrap();
     let said = import(&photos, data.path(), &["--resume"]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.out.starts_with("2 stored, 2 skipped, 3 failed;"), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("2 stored, 0 joined, 0 replaced, 2 skipped, 3 failed;"),
+        "{said:?}"
+    );
     has(
         &said,
         &[
             "rubbish.JPG, id \"rubbish\": image: ",
             "p-1.png, id \"p-1\": p-1.bmp has the same name without the extension",
             "link.png, id \"link\": image: link.png is a link that leads out of",
-            "3 products of ",
+            "3 rows failed",
         ],
     );
     let server = Server::start(data.path(), &[]).ready();
@@ -125,7 +133,11 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
     std::fs::write(&manifest, format!("\u{feff}{}", lines.join("\r\n"))).unwrap();
     let said = import(&manifest, data.path(), &[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.out.starts_with("4 stored, 0 skipped, 8 failed;"), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("4 stored, 0 joined, 0 replaced, 0 skipped, 8 failed;"),
+        "{said:?}"
+    );
     has(
         &said,
         &[
@@ -165,10 +177,18 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
         server.get("/v1/products/file").json()["title"].clone()
     };
     let said = import(&again, data.path(), &["--resume"]);
-    assert!(said.out.starts_with("0 stored, 1 skipped, 0 failed;"), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("0 stored, 0 joined, 0 replaced, 1 skipped, 0 failed;"),
+        "{said:?}"
+    );
     assert_eq!(title(), "A file");
     let said = import(&again, data.path(), &[]);
-    assert!(said.out.starts_with("1 stored, 0 skipped, 0 failed;"), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("0 stored, 0 joined, 1 replaced, 0 skipped, 0 failed;"),
+        "{said:?}"
+    );
     assert_eq!(title(), "Another");
 }
 
@@ -197,7 +217,11 @@ fn a_csv_manifest_gives_attributes_in_columns() {
     std::fs::write(&manifest, rows).unwrap();
     let said = import(&manifest, data.path(), &[]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.out.starts_with("4 stored, 0 skipped, 5 failed;"), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("4 stored, 0 joined, 0 replaced, 0 skipped, 5 failed;"),
+        "{said:?}"
+    );
     has(
         &said,
         &[
@@ -229,6 +253,94 @@ fn a_csv_manifest_gives_attributes_in_columns() {
 }
 
 #[test]
+fn rows_of_variants_are_joined_and_what_is_lost_is_said() {
+    let shop = shop(4);
+    let data = tempfile::tempdir().unwrap();
+    let table = shop.path().join("variants.csv");
+    let rows = "sep=;\r\n\
+        id;title;image;colour\r\n\
+        tee;Tee;photos/p-0.png;Red\r\n\
+        bag;Bag;photos/p-1.png;\r\n\
+        tee;;photos/p-2.png;Blue\r\n";
+    std::fs::write(&table, rows).unwrap();
+    let said = import(&table, data.path(), &[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("2 stored, 1 joined, 0 replaced, 0 skipped, 0 failed;"),
+        "{said:?}"
+    );
+    has(
+        &said,
+        &["line 5, id \"tee\": colour: is \"Blue\" here and \"Red\" in line 3; both are kept, as a list"],
+    );
+    let server = Server::start(data.path(), &[]).ready();
+    let tee = server.get("/v1/products/tee").json();
+    assert_eq!(
+        (&tee["title"], tee["pictures"].as_array().unwrap().len()),
+        (&json!("Tee"), 2)
+    );
+    assert_eq!(tee["attributes"], json!({"colour": ["Red", "Blue"]}));
+    for picture in [0, 2] {
+        assert_eq!(nearest(&server, picture), ("tee".to_owned(), 1.0));
+    }
+    drop(server);
+
+    // An export by Shopify, first without the pictures that it has addresses of.
+    let export = shop.path().join("photos/export.csv");
+    let rows = "Handle,Title,Vendor,Option1 Name,Option1 Value,Variant Price,Image Src\n\
+        boot,Boot,Anker,Size,38,59.90,https://cdn.example/p-3.png?v=1\n\
+        boot,,,,39,54.90,https://cdn.example/gone.png?v=1\n\
+        cap,Cap,,Title,Default Title,15,https://cdn.example/gone.png\n";
+    std::fs::write(&export, rows).unwrap();
+    let said = import(&export, data.path(), &[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("1 stored, 1 joined, 0 replaced, 0 skipped, 1 failed;"),
+        "{said:?}"
+    );
+    assert!(
+        said.out
+            .contains("2 pictures were not fetched; `spikelens import "),
+        "{said:?}"
+    );
+    has(
+        &said,
+        &[
+            "line 3, id \"boot\": image: https://cdn.example/gone.png?v=1 is not fetched; there is no file gone.png",
+            "line 4, id \"cap\": image: none of its pictures is fetched",
+            "1 rows failed, 0 values or pictures were left out, 2 pictures were not fetched",
+        ],
+    );
+    let listed = run(&["import", export.to_str().unwrap(), "--addresses"]);
+    let expected =
+        "https://cdn.example/p-3.png?v=1\nhttps://cdn.example/gone.png?v=1\nhttps://cdn.example/gone.png\n";
+    assert_eq!(String::from_utf8(listed.stdout).unwrap(), expected);
+
+    // With them: one product is complete, the other is new.
+    std::fs::copy(
+        shop.path().join("photos/p-1.png"),
+        shop.path().join("photos/gone.png"),
+    )
+    .unwrap();
+    let said = import(&export, data.path(), &[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.out
+            .starts_with("1 stored, 1 joined, 1 replaced, 0 skipped, 0 failed;"),
+        "{said:?}"
+    );
+    let server = Server::start(data.path(), &[]).ready();
+    let boot = server.get("/v1/products/boot").json();
+    assert_eq!(
+        boot["attributes"],
+        json!({"Vendor": "Anker", "Size": ["38", "39"], "Variant Price": 54.9})
+    );
+    assert_eq!(boot["pictures"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn an_invalid_source_is_refused_with_what_would_be_valid() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
@@ -240,11 +352,14 @@ fn an_invalid_source_is_refused_with_what_would_be_valid() {
     for (source, reason) in [
         (
             write("a.xml", "<a/>"),
-            "manifest named *.ndjson, *.jsonl or *.csv",
+            "a manifest named *.ndjson or *.jsonl, or a table named *.csv or *.tsv",
         ),
         (place.path().join("none.csv"), "none.csv cannot be read"),
         (place.path().join("none"), "is not a valid source"),
-        (write("a.csv", "id;title;image\n1;2;3\n"), "separated by commas"),
+        (
+            write("a.csv", "id|title|image\n1|2|3\n"),
+            "the first line must name the columns",
+        ),
         (write("b.csv", "id,image,id\n"), "names the column \"id\" twice"),
         (write("c.csv", ""), "the first line must name the columns"),
         (place.path().to_owned(), "contains no pictures"),

@@ -277,7 +277,7 @@ impl Sqlite {
     }
 
     /// Stores products into a catalogue that is not loaded, all or none.
-    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<(), CatalogueError> {
+    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<usize, CatalogueError> {
         self.0.writes.run(move |store| store.put_all(&products)).await
     }
 

@@ -135,15 +135,18 @@ impl Store {
         &self.folder
     }
 
-    /// Stores products, all or none; one whose name is taken replaces its predecessor.
-    pub fn put_all(&mut self, products: &[NewProduct]) -> Result<(), CatalogueError> {
+    /// Stores products, all or none; one whose name is taken replaces its predecessor. Returns how many are new.
+    pub fn put_all(&mut self, products: &[NewProduct]) -> Result<usize, CatalogueError> {
         let transaction = self.connection_mut().transaction()?;
         let origin = settings::read(&transaction, settings::PRESENT)?;
+        let mut new = 0;
         for product in products {
             rows::check_origin(&product.pictures, origin.as_ref())?;
-            rows::put(&transaction, product)?;
+            let (_, created, _) = rows::put(&transaction, product)?;
+            new += usize::from(created);
         }
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        Ok(new)
     }
 
     /// Commits a group of writes at once, or none of them; one that the catalogue's rules refuse leaves the others be.

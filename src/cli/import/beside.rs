@@ -1,8 +1,10 @@
-//! Pictures of a manifest: a path relative to it, base64 or a `data:` URL. A path must not lead out of its directory.
+//! Pictures of a manifest: a path relative to it, base64, a `data:` URL, or the address of one that was fetched before into a
+//! file beside the manifest. A path must not lead out of its directory.
 
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
+use percent_encoding::percent_decode_str;
 
 use crate::catalogue::picture_text::{is_data_url, picture};
 use crate::service::ingest::Image;
@@ -47,6 +49,9 @@ impl Beside {
         if is_data_url(text) {
             return picture(text).map(Image::Bytes);
         }
+        if is_address(text) {
+            return self.fetched(text);
+        }
         let path = Path::new(text);
         let may_be_path = !text.is_empty() && text.len() <= LONGEST_PATH;
         let inside = may_be_path
@@ -65,6 +70,38 @@ impl Beside {
                 format!("{shown:?} is not a file in the manifest's directory, base64 or a data: URL")
             }
         })
+    }
+
+    /// The file that an address was fetched into: named by host and path, as `wget --force-directories` names it, or by the
+    /// last part of its path.
+    fn fetched(&self, address: &str) -> Result<Image, String> {
+        let (_, whole) = address.split_once("://").unwrap_or_default();
+        let whole = whole.split('#').next().unwrap_or_default();
+        let plain = whole.split('?').next().unwrap_or_default();
+        let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let decoded = percent_decode_str(plain).decode_utf8_lossy().into_owned();
+        let names = [
+            whole.to_owned(),
+            plain.to_owned(),
+            decoded.clone(),
+            last(whole),
+            last(plain),
+            last(&decoded),
+        ];
+        let found = names.iter().map(Path::new).find(|path| {
+            let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+            inside && path.components().next().is_some() && self.0.join(path).is_file()
+        });
+        match found {
+            Some(path) => self.file(path),
+            None => {
+                let shown: String = address.chars().take(200).collect();
+                Err(format!(
+                    "{shown} is not fetched; there is no file {} beside the manifest",
+                    last(plain)
+                ))
+            }
+        }
     }
 
     /// A file in the directory. A symbolic link must not lead out of it either.
@@ -92,9 +129,52 @@ impl Beside {
     }
 }
 
+/// Whether a text is the address of a picture on another machine.
+pub fn is_address(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        text.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_the_file_that_it_was_fetched_into() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path();
+        std::fs::create_dir_all(folder.join("cdn.example/files")).unwrap();
+        for (name, bytes) in [
+            ("cdn.example/files/a.png", 1),
+            ("b.png", 2),
+            ("c d.png", 3),
+            ("cdn.example/files/e.png?v=2", 5),
+        ] {
+            std::fs::write(folder.join(name), vec![0; bytes]).unwrap();
+        }
+        let beside = Beside::folder(folder).unwrap();
+        let length = |address: &str| match beside.image(address) {
+            Ok(Image::File { bytes, .. }) => bytes,
+            other => panic!("{address}: {other:?}"),
+        };
+        assert_eq!(length("https://cdn.example/files/a.png?v=1700000000"), 1);
+        assert_eq!(length("HTTP://other.example/x/b.png#top"), 2);
+        assert_eq!(length("https://cdn.example/c%20d.png"), 3);
+        assert_eq!(length("https://cdn.example/files/e.png?v=2"), 5);
+        for (address, file) in [
+            ("https://cdn.example/files/z.png", "z.png"),
+            ("https://cdn.example/../../etc/passwd", "passwd"),
+            ("https://", ""),
+        ] {
+            let refusal = beside.image(address).unwrap_err();
+            assert_eq!(
+                refusal,
+                format!("{address} is not fetched; there is no file {file} beside the manifest")
+            );
+        }
+    }
 
     #[test]
     fn a_text_is_a_file_inside_or_base64_and_never_a_file_outside() {

@@ -20,9 +20,8 @@ pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {
     let expected = pictures.len();
     let offered = pictures.into_iter().zip(labels).zip(0..);
     Ok(Source {
-        offered: Box::new(offered.map(|((picture, label), index)| Offered {
-            place: format!("picture {index}"),
-            product: product(&picture, label, index),
+        offered: Box::new(offered.map(|((picture, label), index)| {
+            Offered::of(format!("picture {index}"), product(&picture, label, index))
         })),
         expected,
         skipped: None,

@@ -94,10 +94,7 @@ impl<R: BufRead> Lines<R> {
                     }
                 }
             };
-            return Some(Offered {
-                place: format!("line {}", self.number),
-                product,
-            });
+            return Some(Offered::of(format!("line {}", self.number), product));
         }
         None
     }

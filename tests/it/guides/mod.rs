@@ -288,6 +288,11 @@ fn the_guide_to_models_can_be_followed() {
 }
 
 #[test]
+fn the_guide_to_tables_can_be_followed() {
+    follow("docs/tables.md");
+}
+
+#[test]
 fn the_guide_to_operations_can_be_followed() {
     follow("docs/operations.md");
 }
