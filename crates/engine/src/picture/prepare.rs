@@ -3,8 +3,10 @@
 //! All arithmetic is in integers, so that equal photos give equal pictures on every machine.
 
 mod backdrop;
+mod colour;
 mod frame;
 mod marks;
+mod part;
 mod resample;
 
 #[cfg(test)]
@@ -18,8 +20,8 @@ use super::error::PictureError;
 use super::pixels::Picture;
 use super::shape::Shape;
 use backdrop::Backdrop;
-use frame::Part;
 use marks::Marks;
+use part::Part;
 use resample::{ONE, Resampled, SAMPLE_ONE, Window, resample};
 
 /// The largest width and height, in pixels, of a network's input: far above what fits on the chip, and small enough

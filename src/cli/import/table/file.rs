@@ -7,9 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use csv::{ErrorKind, Position, StringRecord, Trim};
 
-use super::Read as Row;
 use super::separator::beginning;
 use crate::cli::import::lines::{LONGEST, open};
+
+/// A row, or why it cannot be read.
+type Row = Result<StringRecord, String>;
 
 /// The header is within so many bytes.
 const HEADER: u64 = 1 << 20;

@@ -3,12 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::columns::{Cells, Columns, Form, Kind};
-use super::place;
 use crate::catalogue::Product;
 use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::cli::import::beside::{Beside, is_address};
 use crate::service::ingest::{Image, Remark};
 use engine::picture::Mode;
+
+/// A row's place, for people.
+pub fn place(line: u64) -> String {
+    format!("line {line}")
+}
 
 /// What the rows of a product say so far.
 #[derive(Debug, Default)]

@@ -15,11 +15,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use csv::StringRecord;
 
 use self::columns::{Columns, Key};
 use self::file::{Place, Table};
-use self::joined::Joined;
+use self::joined::{Joined, place};
 use super::beside::Beside;
 use super::source::Source;
 use crate::catalogue::manifest::Refusal;
@@ -68,10 +67,6 @@ fn opened(path: &Path) -> Result<(Table, Columns)> {
     let header = header.with_context(|| format!("the first line of {} is not a header", path.display()))?;
     let columns = Columns::of(&header).with_context(|| path.display().to_string())?;
     Ok((table, columns))
-}
-
-fn place(line: u64) -> String {
-    format!("line {line}")
 }
 
 /// What a table offers: a product and where its rows are, or a row that belongs to none.
@@ -147,6 +142,3 @@ fn offered(table: &mut Table, columns: &Columns, beside: &Beside, id: &str, rows
         ..Offered::of(place(first), product)
     }
 }
-
-/// A row, or why it cannot be read.
-type Read = Result<StringRecord, String>;

@@ -8,9 +8,8 @@
 //! Nothing is cut where the colour changes slowly, as on a sheet in uneven light, nor where white surrounds something
 //! dark: that is more often a product that fills its photo than a white frame.
 
-use std::ops::Range;
-
-use super::backdrop::{TRIM_DIVISOR, median, pixel, square, within};
+use super::colour::{TRIM_DIVISOR, median, pixel, square, within};
+use super::part::Part;
 use crate::picture::Decoded;
 
 /// A smaller side has no room for a frame beside a product.
@@ -39,42 +38,6 @@ const BLOCK: u32 = 8;
 const ROUNDS: usize = 4;
 
 type Colour = [u64; 3];
-
-/// Columns and rows of a picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub columns: Range<u32>,
-    pub rows: Range<u32>,
-}
-
-impl Part {
-    pub(super) fn whole(image: &Decoded) -> Self {
-        Self {
-            columns: 0..image.width(),
-            rows: 0..image.height(),
-        }
-    }
-
-    pub(super) fn width(&self) -> u32 {
-        self.columns.end - self.columns.start
-    }
-
-    pub(super) fn height(&self) -> u32 {
-        self.rows.end - self.rows.start
-    }
-
-    fn shorter_side(&self) -> u32 {
-        self.width().min(self.height())
-    }
-
-    /// Without so many lines at the left, right, upper and lower edge.
-    fn without(&self, [left, right, upper, lower]: [u32; 4]) -> Self {
-        Self {
-            columns: self.columns.start + left..self.columns.end - right,
-            rows: self.rows.start + upper..self.rows.end - lower,
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Edge {

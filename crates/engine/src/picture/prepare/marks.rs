@@ -6,7 +6,7 @@
 //! touch the product, too: then only what lies around the product's solid body is kept of it.
 
 use super::backdrop::{Backdrop, Differing};
-use super::frame::Part;
+use super::part::Part;
 use super::resample::{ONE, SAMPLE_ONE, Window};
 use crate::picture::Decoded;
 
