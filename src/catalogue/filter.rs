@@ -29,7 +29,7 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     Equals(Scalar),
-    In(Vec<Scalar>),
+    In(Values),
     /// The value compares to the bound in one of the orderings.
     Compared(Scalar, &'static [Ordering]),
     /// Whether there is a value.
@@ -46,11 +46,53 @@ pub enum Scalar {
     Boolean(bool),
 }
 
+/// The values that `in` lists, each once, in an order that makes looking one up cheap.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Values {
+    texts: Vec<String>,
+    numbers: Vec<f64>,
+    booleans: Vec<bool>,
+}
+
+impl Values {
+    fn of(scalars: Vec<Scalar>) -> Self {
+        let mut values = Self::default();
+        for scalar in scalars {
+            match scalar {
+                Scalar::Text(text) => values.texts.push(text),
+                Scalar::Number(number) => values.numbers.push(number),
+                Scalar::Boolean(boolean) => values.booleans.push(boolean),
+            }
+        }
+        values.texts.sort_unstable();
+        values.texts.dedup();
+        values.numbers.sort_unstable_by(f64::total_cmp);
+        values.booleans.sort_unstable();
+        values.booleans.dedup();
+        values
+    }
+
+    fn hold(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.texts.binary_search(text).is_ok(),
+            // Zero is equal to minus zero, which is ordered before it.
+            Value::Number(number) => number.as_f64().is_some_and(|number| {
+                let from = self.numbers.partition_point(|&other| other < number);
+                self.numbers.get(from).is_some_and(|&other| other == number)
+            }),
+            Value::Bool(boolean) => self.booleans.contains(boolean),
+            Value::Null | Value::Array(_) | Value::Object(_) => false,
+        }
+    }
+}
+
 impl Filter {
     /// Attributes that one filter may name.
     pub const MOST_ATTRIBUTES: usize = 64;
     /// Values that one `in` may list.
     pub const MOST_VALUES: usize = 1000;
+    /// Values that all conditions of one filter may name together: what a product is compared with costs time.
+    pub const MOST_VALUES_IN_ALL: usize = 2000;
     /// How deep `not` may be nested.
     const DEEPEST: usize = 8;
 
@@ -77,7 +119,17 @@ impl Filter {
             .iter()
             .map(|(name, value)| Ok((name.clone(), condition(value, &format!("filter.{name}"), 0)?)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { conditions })
+        let filter = Self { conditions };
+        let values: usize = filter
+            .conditions
+            .iter()
+            .map(|(_, condition)| condition.values())
+            .sum();
+        if values > Self::MOST_VALUES_IN_ALL {
+            let most = Self::MOST_VALUES_IN_ALL;
+            return Err(refuse(&format!("names {values} values in all; at most {most}")));
+        }
+        Ok(filter)
     }
 
     /// Whether every product passes.
@@ -94,6 +146,16 @@ impl Filter {
 }
 
 impl Condition {
+    /// How many values it names.
+    fn values(&self) -> usize {
+        match self {
+            Self::Equals(_) | Self::Compared(..) | Self::Exists(_) => 1,
+            Self::In(values) => values.texts.len() + values.numbers.len() + values.booleans.len(),
+            Self::Not(condition) => condition.values(),
+            Self::All(conditions) => conditions.iter().map(Self::values).sum(),
+        }
+    }
+
     fn holds(&self, value: Option<&Value>) -> bool {
         match self {
             Self::Exists(wanted) => value.is_some() == *wanted,
@@ -115,7 +177,7 @@ impl Condition {
         };
         match self {
             Self::Equals(scalar) => is(scalar, &[Ordering::Equal]),
-            Self::In(scalars) => scalars.iter().any(|scalar| is(scalar, &[Ordering::Equal])),
+            Self::In(values) => values.hold(value),
             Self::Compared(scalar, orderings) => is(scalar, orderings),
             Self::Exists(_) | Self::Not(_) | Self::All(_) => false,
         }
@@ -180,7 +242,9 @@ fn condition(value: &Value, path: &str, depth: usize) -> Result<Condition, Filte
                     .as_array()
                     .and_then(|values| values.iter().map(Scalar::of).collect());
                 match scalars {
-                    Some(scalars) if scalars.len() <= Filter::MOST_VALUES => Ok(Condition::In(scalars)),
+                    Some(scalars) if scalars.len() <= Filter::MOST_VALUES => {
+                        Ok(Condition::In(Values::of(scalars)))
+                    }
                     Some(scalars) => {
                         let (given, most) = (scalars.len(), Filter::MOST_VALUES);
                         Err(refuse(&path, format!("lists {given} values; at most {most}")))
@@ -225,7 +289,7 @@ mod tests {
 
     #[test]
     fn conditions_hold_as_described() {
-        let bag = json!({"category": "bag", "price": 20, "sizes": ["s", "m"], "sold_out": false, "since": "2026-05-01"});
+        let bag = json!({"category": "bag", "price": 20, "sizes": ["s", "m"], "sold_out": false, "since": "2026-05-01", "zero": 0});
         for (filter, expected) in [
             (json!({}), true),
             (json!({"category": "bag"}), true),
@@ -238,6 +302,11 @@ mod tests {
             (json!({"since": {"gte": "2026-01-01", "lt": "2027-01-01"}}), true),
             (json!({"category": {"in": ["shoe", "bag"]}}), true),
             (json!({"category": {"in": []}}), false),
+            (json!({"category": {"in": [true, 3, "bag", "bag", -1]}}), true),
+            (json!({"price": {"in": [20.0, "20", 3]}}), true),
+            (json!({"price": {"in": ["20", 19, 21]}}), false),
+            (json!({"sold_out": {"in": [true, false]}}), true),
+            (json!({"zero": {"in": [-1, -0.0]}}), true),
             (json!({"sizes": "m"}), true),
             (json!({"sizes": {"in": ["l", "xl"]}}), false),
             (json!({"sizes": {"not": "s"}}), false),
@@ -287,6 +356,10 @@ mod tests {
             let refusal = Filter::from_json(&filter).unwrap_err().to_string();
             assert!(refusal.starts_with(expected), "{filter}: {refusal}");
         }
+        let many: Vec<usize> = (0..1000).collect();
+        let filter = json!({"a": {"in": many}, "b": {"not": {"in": many}}, "c": 3});
+        let refusal = Filter::from_json(&filter).unwrap_err().to_string();
+        assert_eq!(refusal, "filter: names 2001 values in all; at most 2000");
         let deep = (0..9).fold(json!(1), |inner, _| json!({ "not": inner }));
         assert!(Filter::from_json(&json!({ "price": deep })).is_err());
     }
@@ -309,6 +382,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn in_holds_where_one_of_its_values_is_equal(
+            values in prop::collection::vec(prop_oneof![
+                any::<bool>().prop_map(Value::from), (-3..3_i32).prop_map(Value::from), any::<f64>().prop_map(Value::from),
+                "[a-c]{0,2}".prop_map(Value::from),
+            ].prop_filter("a value", |value| !value.is_null()), 0..12),
+            value in any_json(),
+        ) {
+            let each = values.iter().any(|one| passes(&json!({"a": one}), &json!({"a": value})));
+            prop_assert_eq!(passes(&json!({"a": {"in": values}}), &json!({"a": value})), each);
+        }
+
         #[test]
         fn any_json_is_a_filter_or_a_refusal_and_not_turns_round(filter in any_json(), attributes in any_json()) {
             if let (Ok(read), Value::Object(attributes)) = (Filter::from_json(&filter), &attributes) {
