@@ -21,6 +21,10 @@ pub enum OpenError {
     NotABackup { path: String },
     #[error("there is a catalogue already")]
     Exists,
+    #[error(
+        "{path} is left of a database that is gone, and would destroy the restored one; move it out of the data directory"
+    )]
+    LeftOver { path: String },
 }
 
 /// Why the catalogue refused or failed.

@@ -1,6 +1,6 @@
 //! A catalogue in SQLite: one file in a data directory, opened by one process at a time, with an index beside it.
 //!
-//! The database is the truth; the index is a cache that is rebuilt whenever it is missing, outdated or damaged. WriteQueue go
+//! The database is the truth; the index is a cache that is rebuilt whenever it is missing, outdated or damaged. Writes go
 //! through one thread (`writer`), reads through a bounded pool of connections (`readers`). Absent: how an embedding is
 //! made.
 
@@ -22,6 +22,7 @@ mod reader;
 mod readers;
 mod recall;
 mod reembedding;
+mod restore;
 mod rows;
 mod schema;
 mod settings;
