@@ -53,7 +53,7 @@ photos() {
   clothes
   folder=target/photos
   [ -f "$folder/train.csv" ] || python3 scripts/general.py target/clothing "$folder"
-  if [ ! -f "$folder/tune.npy" ]; then
+  if [ ! -f "$folder/again.npy" ]; then
     scripts/baselines.sh "$folder/train.csv" --teacher "$folder/embeddings.npy" --histograms "$folder/histograms.npy"
     target/tools/baselines/bin/python scripts/photos_teacher.py "$folder"
   fi
@@ -66,7 +66,10 @@ photos() {
     --colour 0.08 --tint 0.02 --init "$folder/second.safetensors" --learning-rate 2e-3 --epochs 5 --seed 3 \
     --out models/photos.ann.safetensors
   spiking photos "$folder/tune.csv" --teacher "$folder/tune.npy" --epochs 3 --thrift 0.05 --contrast 1 --colour 0.08 \
-    --tint 0.02 --out models/photos.snn.safetensors
+    --tint 0.02 --out target/photos.tuned.safetensors
+  "$spikelens" tune target/photos.tuned.safetensors --dataset "$folder/again.csv" --teacher "$folder/again.npy" \
+    --time-steps 12 --epochs 2 --thrift 0.07 --contrast 1 --colour 0.08 --tint 0.02 --seed 4 \
+    --out models/photos.snn.safetensors
 }
 
 for name; do
