@@ -56,14 +56,16 @@ pub(super) fn inside(image: &Decoded) -> Part {
         if part.shorter_side() < SMALLEST_SIDE {
             break;
         }
-        let of = |edge| Lines {
-            image,
-            part: &part,
-            edge,
-        };
-        let mut cuts = EDGES.map(|edge| of(edge).cut());
+        let sides = EDGES.map(|edge| {
+            Side::of(Lines {
+                image,
+                part: &part,
+                edge,
+            })
+        });
+        let mut cuts = sides.each_ref().map(Side::cut);
         if cuts == [0; 4] {
-            cuts = frame(&EDGES.map(of));
+            cuts = frame(&sides);
         }
         if cuts == [0; 4] {
             break;
@@ -76,21 +78,26 @@ pub(super) fn inside(image: &Decoded) -> Part {
 /// The thickness of the four sides of a frame of one colour; zeros if there is none.
 ///
 /// A dark frame around a light sheet may be of any thickness; others are equally thick on all four sides, and thin.
-fn frame(sides: &[Lines<'_>; 4]) -> [u32; 4] {
+fn frame(sides: &[Side<'_>; 4]) -> [u32; 4] {
     const NONE: [u32; 4] = [0; 4];
-    let [first, ..] = sides;
-    let Some(colour) = first.one_colour(0) else {
+    let [
+        Side {
+            lines: first,
+            colours,
+        },
+        ..,
+    ] = sides;
+    let Some(&colour) = colours.first() else {
         return NONE;
     };
     let thickness = sides.each_ref().map(|side| {
-        let of_frame = |&index: &u32| {
-            side.one_colour(index)
-                .is_some_and(|other| !side.differ(other, colour))
-        };
-        let lines = (0..side.count()).take_while(of_frame).count();
-        u32::try_from(lines).unwrap_or(u32::MAX)
+        let of_frame = side
+            .colours
+            .iter()
+            .take_while(|&&other| !first.differ(other, colour));
+        u32::try_from(of_frame.count()).unwrap_or(u32::MAX)
     });
-    let fits = |side: &Lines<'_>, lines: u32| lines > 0 && lines + 1 < side.count() / 2;
+    let fits = |side: &Side<'_>, lines: u32| lines > 0 && lines + 1 < side.lines.count() / 2;
     if !sides.iter().zip(thickness).all(|(side, lines)| fits(side, lines)) {
         return NONE;
     }
@@ -120,18 +127,24 @@ fn frame(sides: &[Lines<'_>; 4]) -> [u32; 4] {
     }
 }
 
-/// The lines of a part, from one of its edges inward.
-struct Lines<'a> {
-    image: &'a Decoded,
-    part: &'a Part,
-    edge: Edge,
+/// The lines of a part from one of its edges inward, and the colours of the outermost ones, as long as each has one alone.
+struct Side<'a> {
+    lines: Lines<'a>,
+    colours: Vec<Colour>,
 }
 
-impl Lines<'_> {
+impl<'a> Side<'a> {
+    fn of(lines: Lines<'a>) -> Self {
+        let colours = (0..lines.count())
+            .map_while(|index| lines.one_colour(index))
+            .collect();
+        Self { lines, colours }
+    }
+
     /// The number of outermost lines that lie around the photo; less than half of all lines.
     fn cut(&self) -> u32 {
-        let count = self.count();
-        let colours: Vec<Colour> = (0..count).map_while(|index| self.one_colour(index)).collect();
+        let Self { lines, colours } = self;
+        let count = lines.count();
         let Some((&innermost, walked)) = colours.last().zip(u32::try_from(colours.len()).ok()) else {
             return 0;
         };
@@ -141,8 +154,11 @@ impl Lines<'_> {
         let at = |lines: u32| usize::try_from(lines).unwrap_or(usize::MAX);
         let last = colours.len() - 1;
         let window = at((count / STEP_DIVISOR).max(2));
-        let stepped = |index: usize| self.differ(colours[index], colours[last.min(index + window)]);
-        let Some(outside) = colours.iter().rposition(|&colour| self.differ(colour, innermost)) else {
+        let stepped = |index: usize| lines.differ(colours[index], colours[last.min(index + window)]);
+        let Some(outside) = colours
+            .iter()
+            .rposition(|&colour| lines.differ(colour, innermost))
+        else {
             return 0;
         };
         if !(0..last).any(stepped) {
@@ -151,21 +167,30 @@ impl Lines<'_> {
         // The innermost lines that differ: are they a line drawn on the sheet, or the product itself?
         let around = colours[..=outside]
             .iter()
-            .rposition(|&colour| !self.differ(colour, innermost));
+            .rposition(|&colour| !lines.differ(colour, innermost));
         let drawn = around.is_some_and(|around| outside - around > at(count / THIN_DIVISOR));
         let white =
-            self.white(colours[outside]) && !self.light(innermost) && outside >= at(count / THIN_DIVISOR);
-        let lines = u32::try_from(outside + 1)
+            lines.white(colours[outside]) && !lines.light(innermost) && outside >= at(count / THIN_DIVISOR);
+        let outer = u32::try_from(outside + 1)
             .unwrap_or(u32::MAX)
             .saturating_add(BLOCK)
             .min(walked);
-        if drawn || white || lines >= count / 2 {
+        if drawn || white || outer >= count / 2 {
             0
         } else {
-            lines
+            outer
         }
     }
+}
 
+/// The lines of a part, from one of its edges inward.
+struct Lines<'a> {
+    image: &'a Decoded,
+    part: &'a Part,
+    edge: Edge,
+}
+
+impl Lines<'_> {
     fn differ(&self, one: Colour, other: Colour) -> bool {
         !within(square(one, other), self.image.channels(), TRIM_DIVISOR)
     }

@@ -136,9 +136,7 @@ struct Piece {
     pixels: u64,
     /// The mean squared distance of its pixels from the backdrop.
     contrast: u64,
-    /// First and last column and row.
-    columns: (u32, u32),
-    rows: (u32, u32),
+    bounds: Bounds,
 }
 
 fn middle(mut values: Vec<u64>) -> Option<u64> {
@@ -148,12 +146,26 @@ fn middle(mut values: Vec<u64>) -> Option<u64> {
 
 /// A box of cells: first and last column and row.
 #[derive(Clone, Copy, Debug)]
-struct Body {
+struct Bounds {
     columns: (u32, u32),
     rows: (u32, u32),
 }
 
-impl Body {
+impl Bounds {
+    fn at((column, row): (u32, u32)) -> Self {
+        Self {
+            columns: (column, column),
+            rows: (row, row),
+        }
+    }
+
+    fn with(self, (column, row): (u32, u32)) -> Self {
+        Self {
+            columns: (self.columns.0.min(column), self.columns.1.max(column)),
+            rows: (self.rows.0.min(row), self.rows.1.max(row)),
+        }
+    }
+
     fn holds(&self, (column, row): (u32, u32)) -> bool {
         (self.columns.0..=self.columns.1).contains(&column) && (self.rows.0..=self.rows.1).contains(&row)
     }
@@ -226,15 +238,12 @@ impl Grid {
                     .filter(|&(column, row)| std::mem::take(&mut open[self.index(column, row)])),
             );
         }
-        let range = |of: fn(&(u32, u32)) -> u32| {
-            let values = cells.iter().map(of);
-            (values.clone().min().unwrap_or(0), values.max().unwrap_or(0))
-        };
         Piece {
             pixels,
             contrast: distance / pixels.max(1),
-            columns: range(|cell| cell.0),
-            rows: range(|cell| cell.1),
+            bounds: cells
+                .iter()
+                .fold(Bounds::at(first), |bounds, &cell| bounds.with(cell)),
             cells,
         }
     }
@@ -246,18 +255,23 @@ impl Grid {
             (2 * all..=8 * all).contains(&middle)
         };
         pieces.iter().max_by_key(|piece| {
-            let central = central(piece.columns, self.columns) && central(piece.rows, self.rows);
+            let central =
+                central(piece.bounds.columns, self.columns) && central(piece.bounds.rows, self.rows);
             piece.pixels * if central { 4 } else { 1 }
         })
     }
 
     /// All cells but those of what is kept and around it; empty if there are no marks.
     fn marked(&self, pieces: &[Piece], product: &Piece, filled: &[(u32, u64)]) -> Vec<bool> {
-        let apart = self.distances(product);
         let others: Vec<&Piece> = pieces
             .iter()
             .filter(|&piece| !std::ptr::eq(piece, product))
             .collect();
+        // Most photos show one piece alone, whose distances nobody asks for.
+        let apart = match others.is_empty() {
+            true => Vec::new(),
+            false => self.distances(product),
+        };
         let gap = |piece: &Piece| {
             let gaps = piece
                 .cells
@@ -335,7 +349,7 @@ impl Grid {
 
     /// The box around the solid cells of the product, and beside a watermark of the given contrast around the strong ones;
     /// `None` if there are none.
-    fn body(&self, product: &Piece, filled: &[(u32, u64)], watermark: Option<u64>) -> Option<Body> {
+    fn body(&self, product: &Piece, filled: &[(u32, u64)], watermark: Option<u64>) -> Option<Bounds> {
         let of = |(column, row): (u32, u32)| filled[self.index(column, row)];
         let whole = self.side * self.side;
         let solid = |cell: (u32, u32)| of(cell).0 * 10 >= whole * SOLID_TENTHS;
@@ -355,18 +369,9 @@ impl Grid {
             .filter(|solid| solid.cells.len() * SOLID_SHARE >= largest)
             .flat_map(|solid| solid.cells.iter().copied());
         let cells = cells.chain(product.cells.iter().copied().filter(|&cell| strong(cell)));
-        let mut body: Option<Body> = None;
-        for (column, row) in cells.flat_map(|cell| self.around(cell)) {
-            let Body { columns, rows } = body.unwrap_or(Body {
-                columns: (column, column),
-                rows: (row, row),
-            });
-            body = Some(Body {
-                columns: (columns.0.min(column), columns.1.max(column)),
-                rows: (rows.0.min(row), rows.1.max(row)),
-            });
-        }
-        body
+        let mut around = cells.flat_map(|cell| self.around(cell));
+        let first = around.next()?;
+        Some(around.fold(Bounds::at(first), Bounds::with))
     }
 
     fn in_corner(&self, piece: &Piece) -> bool {
@@ -374,14 +379,14 @@ impl Grid {
             let margin = first.min(all - 1 - last);
             (last + 1 - first) * 100 <= all * BADGE_PERCENT && margin * 100 <= all * BADGE_MARGIN_PERCENT
         };
-        corner(piece.columns, self.columns) && corner(piece.rows, self.rows)
+        corner(piece.bounds.columns, self.columns) && corner(piece.bounds.rows, self.rows)
     }
 
     fn at_edge(&self, piece: &Piece) -> bool {
         let edge = |(first, last): (u32, u32), all: u32| {
             (last + 1) * 100 <= all * TEXT_PERCENT || (all - first) * 100 <= all * TEXT_PERCENT
         };
-        edge(piece.columns, self.columns) || edge(piece.rows, self.rows)
+        edge(piece.bounds.columns, self.columns) || edge(piece.bounds.rows, self.rows)
     }
 
     /// For each cell, its distance in cells from a piece.
