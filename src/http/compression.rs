@@ -1,8 +1,10 @@
 //! Which answers are compressed, for clients that ask for it (`Accept-Encoding`).
 
-use axum::http::{Extensions, HeaderMap, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, Version};
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
+
+use super::request::body::{content_type, essence};
 
 /// Smaller answers fit one packet as they are.
 const LEAST: SizeAbove = SizeAbove::new(1024);
@@ -30,10 +32,5 @@ pub fn layer() -> CompressionLayer<And<SizeAbove, IsWorthIt>> {
 }
 
 fn is_worth_it(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    TYPES.contains(&essence)
+    TYPES.contains(&essence(content_type(headers)).as_str())
 }

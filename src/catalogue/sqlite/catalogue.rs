@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use engine::neighbours::Neighbours;
 use parking_lot::{Mutex, RwLock};
 
+use super::error::refused;
 use super::index::Index;
 use super::keys::ProductKey;
 use super::queue::WriteQueue;
@@ -75,10 +76,7 @@ impl Sqlite {
         let loaded = SharedIndex::default();
         let (writes, tasks) = WriteQueue::queue();
         let thread = writer::start(store, Arc::clone(&loaded), tasks);
-        let thread = thread.map_err(|source| CatalogueError::Open {
-            store: data_dir.display().to_string(),
-            reason: OpenError::Store(Box::new(source)),
-        })?;
+        let thread = thread.map_err(|source| refused(&data_dir, OpenError::Store(Box::new(source))))?;
         Ok(Self(Arc::new(Inner {
             readers: Readers::new(&data_dir, connections),
             data_dir,

@@ -1,6 +1,8 @@
 //! What SQLite refuses, in the catalogue's words.
 
-use crate::catalogue::error::CatalogueError;
+use std::path::Path;
+
+use crate::catalogue::error::{CatalogueError, OpenError};
 
 impl From<rusqlite::Error> for CatalogueError {
     fn from(error: rusqlite::Error) -> Self {
@@ -23,4 +25,18 @@ impl From<rusqlite::Error> for CatalogueError {
 /// What the database holds breaks its own rules.
 pub fn damaged(what: impl Into<String>) -> CatalogueError {
     CatalogueError::Damaged { what: what.into() }
+}
+
+/// A data directory that cannot be opened.
+pub fn refused(folder: &Path, reason: OpenError) -> CatalogueError {
+    CatalogueError::Open {
+        store: folder.display().to_string(),
+        reason,
+    }
+}
+
+/// A data directory that cannot be opened because of a file.
+pub fn failed(folder: &Path, path: &Path, source: std::io::Error) -> CatalogueError {
+    let path = path.display().to_string();
+    refused(folder, OpenError::File { path, source })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::error::{failed, refused};
 use super::reader::DATABASE;
 use super::schema;
 use crate::catalogue::error::{CatalogueError, OpenError};
@@ -82,20 +83,6 @@ fn remove(database: &Path) {
         let _ = std::fs::remove_file(path);
     }
     let _ = std::fs::remove_file(database);
-}
-
-/// A data directory that cannot be opened.
-pub fn refused(folder: &Path, reason: OpenError) -> CatalogueError {
-    CatalogueError::Open {
-        store: folder.display().to_string(),
-        reason,
-    }
-}
-
-/// A data directory that cannot be opened because of a file.
-pub fn failed(folder: &Path, path: &Path, source: std::io::Error) -> CatalogueError {
-    let path = path.display().to_string();
-    refused(folder, OpenError::File { path, source })
 }
 
 #[cfg(test)]

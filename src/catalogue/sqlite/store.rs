@@ -10,9 +10,9 @@ use rusqlite::Connection;
 
 use super::apply::apply;
 use super::change::Applied;
+use super::error::{failed, refused};
 use super::reader::{BUSY, DATABASE, Reader};
-use super::restore::{self, failed, refused};
-use super::{import_rows, rows, schema, settings};
+use super::{import_rows, restore, rows, schema, settings};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::product::NewProduct;
 use crate::catalogue::write::Write;

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use csv::{ErrorKind, Position, StringRecord, Trim};
 
 use super::separator::beginning;
-use crate::cli::import::lines::{LONGEST, open};
+use crate::cli::import::lines::LONGEST;
+use engine::text::unmarked;
 
 /// A row, or why it cannot be read.
 type Row = Result<StringRecord, String>;
@@ -73,18 +74,18 @@ impl Table {
     /// If it cannot be read, or is not UTF-8 by its byte order mark.
     pub fn open(path: &Path) -> Result<Self> {
         let unread = || format!("{} cannot be read", path.display());
-        let mut text = Vec::new();
-        // This reader knows byte order marks.
-        let mut marked = open(path)?;
-        (&mut marked)
+        let mut head = Vec::new();
+        let mut file = BufReader::new(File::open(path).with_context(unread)?);
+        (&mut file)
             .take(HEADER)
-            .read_until(b'\n', &mut text)
+            .read_until(b'\n', &mut head)
             .with_context(unread)?;
-        let beginning = beginning(&text);
-        let mut file = File::open(path).with_context(unread)?;
-        let mut mark = [0; 3];
-        let marked = file.read(&mut mark).with_context(unread)? == 3 && mark == *b"\xef\xbb\xbf";
-        let start = if marked { 3 } else { 0 } + u64::try_from(beginning.bytes)?;
+        let text = unmarked(&head)
+            .map_err(|other| anyhow!("the text {other}"))
+            .with_context(unread)?;
+        let beginning = beginning(text);
+        let start = u64::try_from(head.len() - text.len() + beginning.bytes)?;
+        let mut file = file.into_inner();
         file.seek(SeekFrom::Start(start)).with_context(unread)?;
         let capped = Capped {
             file,
