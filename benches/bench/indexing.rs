@@ -74,7 +74,11 @@ impl Opened {
 
     /// Whether the graph was kept by an earlier process.
     pub fn kept(&self) -> Result<bool> {
-        Ok(self.runtime.block_on(self.catalogue.stats())?.index.kept)
+        Ok(self
+            .runtime
+            .block_on(self.catalogue.stats(spikelens::admission::Work::OWN))?
+            .index
+            .kept)
     }
 
     /// Reads the neighbours.

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use thiserror::Error as ThisError;
 
+use crate::admission::Stopped;
+
 /// Why a store could not be opened.
 #[derive(Debug, ThisError)]
 pub enum OpenError {
@@ -38,6 +40,8 @@ pub enum CatalogueError {
     Store(Box<dyn Error + Send + Sync>),
     #[error("too many writes are waiting in the catalogue")]
     Busy,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("the catalogue is closed")]
     Closed,
     #[error("the catalogue's index is not loaded")]

@@ -156,7 +156,8 @@ impl Condition {
         }
     }
 
-    fn holds(&self, value: Option<&Value>) -> bool {
+    /// Whether it holds for an attribute's value, or where the attribute is missing.
+    pub fn holds(&self, value: Option<&Value>) -> bool {
         match self {
             Self::Exists(wanted) => value.is_some() == *wanted,
             Self::Not(condition) => !condition.holds(value),

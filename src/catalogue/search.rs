@@ -86,6 +86,11 @@ pub struct IndexStats {
     pub kept: bool,
 }
 
+impl Recall {
+    /// Queries of the sample, evenly spread over the stored pictures.
+    pub const QUERIES: usize = 20;
+}
+
 /// How much of the exact answer the index finds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Recall {

@@ -1,7 +1,7 @@
 //! The one door to a catalogue, whatever store it is in.
 //!
 //! A store promises what its contract tests check, and nothing else. Every function forwards; what each does is said by
-//! the store that does it ([`Sqlite`]).
+//! the store that does it ([`Sqlite`]). What is read for a request takes the [`Work`] of its admission.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product,
 use super::search::{CatalogueStats, Match, Nearest, Recall};
 use super::sqlite::{Background, EmbedLast, Sqlite};
 use super::write::{Write, Written};
+use crate::admission::Work;
 use crate::progress::Progress;
 
 /// A catalogue in one of the stores; its clones share it.
@@ -51,9 +52,9 @@ impl Catalogue {
     /// As [`Catalogue::nearest`], on this thread, by a store that searches in this process; `None` by one that must be
     /// waited for. A chip that goes on to search saves the way to another thread.
     #[must_use]
-    pub fn nearest_here(&self, search: &Nearest) -> Option<Result<Vec<Match>, CatalogueError>> {
+    pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Option<Result<Vec<Match>, CatalogueError>> {
         match self {
-            Self::Sqlite(store) => Some(store.nearest_here(search)),
+            Self::Sqlite(store) => Some(store.nearest_here(search, work)),
         }
     }
 
@@ -134,9 +135,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn holds(&self, id: String) -> Result<bool, CatalogueError> {
+    pub async fn holds(&self, id: String, work: Work) -> Result<bool, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.holds(id).await,
+            Self::Sqlite(store) => store.holds(id, work).await,
         }
     }
 
@@ -144,9 +145,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn product(&self, id: String) -> Result<Product, CatalogueError> {
+    pub async fn product(&self, id: String, work: Work) -> Result<Product, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.product(id).await,
+            Self::Sqlite(store) => store.product(id, work).await,
         }
     }
 
@@ -159,9 +160,10 @@ impl Catalogue {
         after: Option<Cursor>,
         limit: usize,
         filter: Option<Filter>,
+        work: Work,
     ) -> Result<Page, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.page(after, limit, filter).await,
+            Self::Sqlite(store) => store.page(after, limit, filter, work).await,
         }
     }
 
@@ -169,9 +171,14 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, CatalogueError> {
+    pub async fn picture(
+        &self,
+        product: String,
+        picture: String,
+        work: Work,
+    ) -> Result<PictureFile, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.picture(product, picture).await,
+            Self::Sqlite(store) => store.picture(product, picture, work).await,
         }
     }
 
@@ -179,9 +186,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn nearest(&self, search: Nearest) -> Result<Vec<Match>, CatalogueError> {
+    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.nearest(search).await,
+            Self::Sqlite(store) => store.nearest(search, work).await,
         }
     }
 
@@ -192,9 +199,10 @@ impl Catalogue {
     pub async fn embeddings_of(
         &self,
         ids: Vec<String>,
+        work: Work,
     ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.embeddings_of(ids).await,
+            Self::Sqlite(store) => store.embeddings_of(ids, work).await,
         }
     }
 
@@ -236,9 +244,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn import(&self, id: String) -> Result<Import, CatalogueError> {
+    pub async fn import(&self, id: String, work: Work) -> Result<Import, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.import(id).await,
+            Self::Sqlite(store) => store.import(id, work).await,
         }
     }
 
@@ -246,9 +254,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn open_imports(&self, count: usize) -> Result<Vec<OpenImport>, CatalogueError> {
+    pub async fn open_imports(&self, count: usize, work: Work) -> Result<Vec<OpenImport>, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.open_imports(count).await,
+            Self::Sqlite(store) => store.open_imports(count, work).await,
         }
     }
 
@@ -348,9 +356,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn stats(&self) -> Result<CatalogueStats, CatalogueError> {
+    pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.stats().await,
+            Self::Sqlite(store) => store.stats(work).await,
         }
     }
 
@@ -358,9 +366,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn recall(&self) -> Result<Recall, CatalogueError> {
+    pub async fn recall(&self, work: Work) -> Result<Recall, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.recall().await,
+            Self::Sqlite(store) => store.recall(work).await,
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::error::ChipError;
 use super::maker::Maker;
 use super::options::RunOptions;
-use super::rates::TimeTaken;
 use crate::catalogue::{NewPicture, StoredPicture};
 use engine::chip::report::Emulation;
 use engine::embedding::{Embedding, Prediction, is_zero};
@@ -27,18 +26,6 @@ pub struct Embedded {
     /// Time to decode and prepare the picture.
     pub decode_time: Duration,
     pub emulation_time: Duration,
-}
-
-impl Embedded {
-    /// The time it took on this host.
-    #[must_use]
-    pub fn time_taken(&self) -> TimeTaken {
-        TimeTaken {
-            decoding: self.decode_time,
-            emulation: self.emulation_time,
-            search: Duration::ZERO,
-        }
-    }
 }
 
 /// No limit on the size of a picture: stored ones were checked when they were uploaded.

@@ -5,6 +5,8 @@ use engine::emulator::EmulatorError;
 use engine::picture::PictureError;
 use thiserror::Error;
 
+use crate::admission::Stopped;
+
 /// Why a chip refused a picture, or failed on it.
 #[derive(Debug, Error)]
 pub enum ChipError {
@@ -16,12 +18,10 @@ pub enum ChipError {
     Embedding(#[from] EmbeddingError),
     #[error("the embedding is all zeros and cannot be compared; use more time steps or a brighter picture")]
     EmptyEmbedding,
-    #[error("all emulated chips are busy and the queue is full")]
-    Overloaded,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("the server is shutting down")]
     ShuttingDown,
-    #[error("the request took longer than its time limit")]
-    DeadlineExceeded,
     #[error("a worker failed on this request")]
     WorkerPanicked,
 }

@@ -1,6 +1,6 @@
 //! A pool of emulated chips, each on its own thread: from a picture to its embedding.
 //!
-//! A [`Pool`] takes jobs from one queue, which is bounded by the estimated time of the work in it ([`Rates`]). Absent: the
+//! A [`Pool`] runs the jobs of admitted requests; [`Rates`] estimate how long they take. Absent: the
 //! catalogue's contents, and what an embedding is used for.
 
 mod embedder;
@@ -14,5 +14,5 @@ pub use embedder::{Embedded, Embedder, STORED};
 pub use error::ChipError;
 pub use maker::Maker;
 pub use options::{RunChoice, RunOptions};
-pub use pool::{Admission, Backlog, Pool};
-pub use rates::{Rates, TimeTaken, Workload};
+pub use pool::Pool;
+pub use rates::{Rates, Workload};

@@ -1,7 +1,7 @@
-//! Emulated chips, one OS thread each, behind one queue that is bounded by time. The batch size is one, as on the chip.
+//! Emulated chips, one OS thread each for short work and one for long work. The batch size is one, as on the chip.
 //!
-//! A request is first admitted by the estimated time of all its work, then its jobs run. A job is dropped if its client has
-//! disconnected or its deadline has passed. A panic fails only its own request; the worker then gets a new emulator.
+//! A job is dropped if its client has disconnected or its deadline has passed. A panic fails only its own request; the
+//! worker then gets a new emulator.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,51 +13,24 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::error::ChipError;
-use crate::budget::{Budget, Share};
+use crate::admission::{Admission, Lane, Stopped};
 
 type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
 
 /// The workers of one server; each owns a `W`.
 #[derive(Debug)]
 pub struct Pool<W> {
-    queue: Option<Sender<Job<W>>>,
+    /// Of short and of long work.
+    queues: Option<[Sender<Job<W>>; 2]>,
     workers: Vec<JoinHandle<()>>,
-    /// Estimated work that waits or runs.
-    backlog: Backlog,
-    /// The backlog at which requests are refused.
-    limit: Duration,
+    chips: usize,
     /// A job behind others that has waited longer is refused, because the work ahead of it takes longer than estimated.
     patience: Duration,
 }
 
-/// Nanoseconds of estimated work that waits or runs.
-#[derive(Debug, Clone, Default)]
-pub struct Backlog(Budget);
-
-/// A request's place in the backlog, until it and its jobs are done.
-#[derive(Debug, Clone)]
-pub struct Admission {
-    _share: Arc<Share>,
-    /// Nothing was ahead of it: what it waits for is its thread to be scheduled, not other work.
-    first: bool,
-}
-
-impl Backlog {
-    /// Estimated work that waits or runs.
-    #[must_use]
-    pub fn queued(&self) -> Duration {
-        Duration::from_nanos(self.0.spent())
-    }
-
-    fn spend(&self, estimate: Duration, limit: Duration) -> Option<Share> {
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.0.spend(nanoseconds(estimate), nanoseconds(limit))
-    }
-}
-
 impl<W: 'static> Pool<W> {
-    /// Starts `chips` workers, each with a `W` from `make`, and a queue that holds up to `waiting` of estimated work per
-    /// chip.
+    /// Starts `chips` workers for each lane, each with a `W` from `make`. Requests are to be admitted with up to `waiting`
+    /// of work a chip.
     ///
     /// # Errors
     /// If a thread cannot be started.
@@ -66,23 +39,22 @@ impl<W: 'static> Pool<W> {
         waiting: Duration,
         make: impl Fn() -> W + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = channel();
-        let jobs = Arc::new(Mutex::new(jobs));
         let make = Arc::new(make);
-        let workers = (0..chips)
-            .map(|number| {
-                let jobs = Arc::clone(&jobs);
-                let make = Arc::clone(&make);
-                std::thread::Builder::new()
-                    .name(format!("chip-{number}"))
-                    .spawn(move || work(&jobs, &*make))
-            })
-            .collect::<std::io::Result<_>>()?;
+        let mut workers = Vec::with_capacity(2 * chips);
+        let mut lane = |name: &str| {
+            let (queue, jobs) = channel();
+            let jobs = Arc::new(Mutex::new(jobs));
+            for number in 0..chips {
+                let (jobs, make) = (Arc::clone(&jobs), Arc::clone(&make));
+                let thread = std::thread::Builder::new().name(format!("{name}-{number}"));
+                workers.push(thread.spawn(move || work(&jobs, &*make))?);
+            }
+            Ok::<_, std::io::Error>(queue)
+        };
         Ok(Self {
-            queue: Some(queue),
+            queues: Some([lane("chip")?, lane("long")?]),
             workers,
-            backlog: Backlog::default(),
-            limit: waiting.saturating_mul(u32::try_from(chips).unwrap_or(u32::MAX)),
+            chips,
             patience: waiting.saturating_mul(3) / 2,
         })
     }
@@ -90,81 +62,54 @@ impl<W: 'static> Pool<W> {
     /// The number of emulated chips.
     #[must_use]
     pub fn chips(&self) -> usize {
-        self.workers.len()
+        self.chips
     }
 
-    /// Estimated work that waits or runs.
-    #[must_use]
-    pub fn queued(&self) -> Duration {
-        self.backlog.queued()
-    }
-
-    /// The backlog, for background work that yields to it.
-    #[must_use]
-    pub fn backlog(&self) -> Backlog {
-        self.backlog.clone()
-    }
-
-    /// The backlog at which requests are refused.
-    #[must_use]
-    pub fn limit(&self) -> Duration {
-        self.limit
-    }
-
-    /// Admits a request whose work will take about `estimate`.
-    ///
-    /// # Errors
-    /// [`ChipError::Overloaded`] while the backlog is at its limit.
-    pub fn admit(&self, estimate: Duration) -> Result<Admission, ChipError> {
-        let first = self.backlog.0.spent() == 0;
-        let share = self.backlog.spend(estimate, self.limit);
-        let share = Arc::new(share.ok_or(ChipError::Overloaded)?);
-        Ok(Admission { _share: share, first })
-    }
-
-    /// Runs a job of an admitted request on the next free worker; the job gets the time it waited.
+    /// Runs a job of an admitted request on the next free worker of its lane; the job gets the time it waited.
     ///
     /// # Errors
     /// The job's own; or if the job waited too long, its deadline passed, or it panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         admission: &Admission,
-        deadline: Instant,
         job: impl FnOnce(&mut W, Duration) -> Result<T, ChipError> + Send + 'static,
     ) -> Result<T, ChipError> {
-        let admission = admission.clone();
+        let work = admission.work();
+        let (lane, deadline) = (work.lane(), work.deadline().unwrap_or_else(Instant::now));
         let (reply, answer) = oneshot::channel();
         let queued = Instant::now();
         let patience = self.patience;
         let boxed: Job<W> = Box::new(move |worker| {
-            let admission = admission;
-            // The client has disconnected, or the deadline has passed.
-            if reply.is_closed() || Instant::now() >= deadline {
+            if work.check().is_err() {
                 return;
             }
             let waited = queued.elapsed();
-            let result = if waited > patience && !admission.first {
-                Err(ChipError::Overloaded)
+            let result = if waited > patience && !work.is_first() {
+                Err(Stopped::Full.into())
             } else {
-                job(worker, waited)
+                work.time(|| job(worker, waited))
             };
-            drop(admission);
+            drop(work);
             // The client may have disconnected while the job ran.
             let _ = reply.send(result);
         });
-        let queue = self.queue.as_ref().ok_or(ChipError::ShuttingDown)?;
+        let [short, long] = self.queues.as_ref().ok_or(ChipError::ShuttingDown)?;
+        let queue = match lane {
+            Lane::Short => short,
+            Lane::Long => long,
+        };
         queue.send(boxed).map_err(|_| ChipError::ShuttingDown)?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) if Instant::now() < deadline => Err(ChipError::WorkerPanicked),
-            _ => Err(ChipError::DeadlineExceeded),
+            _ => Err(Stopped::Late.into()),
         }
     }
 }
 
 impl<W> Drop for Pool<W> {
     fn drop(&mut self) {
-        self.queue = None;
+        self.queues = None;
         for worker in self.workers.drain(..) {
             // Workers catch the panics of their jobs; one that died anyway needs no handling here.
             let _ = worker.join();
@@ -188,16 +133,26 @@ fn work<W>(jobs: &Mutex<Receiver<Job<W>>>, make: &dyn Fn() -> W) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Admissions;
 
     const MOMENT: Duration = Duration::from_millis(1);
+
+    /// A pool with the admissions to it.
+    struct Admitted {
+        pool: Pool<u32>,
+        admissions: Admissions,
+    }
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(10)
     }
 
     /// One worker that counts its jobs; a replaced worker starts at 0.
-    fn pool(waiting: Duration) -> Arc<Pool<u32>> {
-        Arc::new(Pool::start(1, waiting, || 0).unwrap())
+    fn pool(waiting: Duration) -> Arc<Admitted> {
+        Arc::new(Admitted {
+            pool: Pool::start(1, waiting, || 0).unwrap(),
+            admissions: Admissions::new(1, waiting),
+        })
     }
 
     fn number(worker: &mut u32) -> u32 {
@@ -206,16 +161,17 @@ mod tests {
     }
 
     async fn run<T: Send + 'static>(
-        pool: &Pool<u32>,
+        admitted: &Admitted,
         estimate: Duration,
         deadline: Instant,
         job: impl FnOnce(&mut u32, Duration) -> Result<T, ChipError> + Send + 'static,
     ) -> Result<T, ChipError> {
-        pool.run(&pool.admit(estimate)?, deadline, job).await
+        let admission = admitted.admissions.admit(estimate, deadline)?;
+        admitted.pool.run(&admission, job).await
     }
 
     /// Keeps the worker busy until the sender is dropped; returns once it is busy.
-    async fn occupy(pool: &Arc<Pool<u32>>) -> std::sync::mpsc::Sender<()> {
+    async fn occupy(pool: &Arc<Admitted>) -> std::sync::mpsc::Sender<()> {
         let (release, wait) = channel::<()>();
         let (started, running) = oneshot::channel();
         let pool = Arc::clone(pool);
@@ -247,29 +203,33 @@ mod tests {
             1,
             "a new worker"
         );
-        assert_eq!(pool.backlog.0.spent(), 0);
+        assert_eq!(pool.admissions.queued(), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn work_beyond_the_bound_is_refused_and_taken_again_later() {
-        let pool = pool(Duration::from_secs(30));
+        let pool = pool(Duration::from_secs(10));
         let release = occupy(&pool).await;
-        let waiting = {
-            let pool = Arc::clone(&pool);
-            // One long job is taken while there is room; it fills the queue.
-            let job = |_: &mut u32, queued: Duration| Ok(queued);
-            tokio::spawn(async move { run(&pool, Duration::from_secs(60), soon(), job).await })
-        };
-        while pool.backlog.0.spent() < 1_000_000_000 {
+        // So many jobs are taken while there is room; the last one fills the queue.
+        let waiting: Vec<_> = (0..11)
+            .map(|_| {
+                let pool = Arc::clone(&pool);
+                let job = |_: &mut u32, queued: Duration| Ok(queued);
+                tokio::spawn(async move { run(&pool, Duration::from_millis(990), soon(), job).await })
+            })
+            .collect();
+        while pool.admissions.queued() < Duration::from_secs(10) {
             tokio::task::yield_now().await;
         }
         let count = |worker: &mut u32, _: Duration| Ok(number(worker));
         assert!(matches!(
             run(&pool, MOMENT, soon(), count).await,
-            Err(ChipError::Overloaded)
+            Err(ChipError::Stopped(Stopped::Full))
         ));
         drop(release);
-        assert!(waiting.await.unwrap().unwrap() > Duration::ZERO);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap().unwrap() > Duration::ZERO);
+        }
         assert_eq!(
             run(&pool, MOMENT, soon(), count).await.unwrap(),
             1,
@@ -287,7 +247,10 @@ mod tests {
         };
         tokio::time::sleep(Duration::from_millis(60)).await;
         drop(release);
-        assert!(matches!(waiting.await.unwrap(), Err(ChipError::Overloaded)));
+        assert!(matches!(
+            waiting.await.unwrap(),
+            Err(ChipError::Stopped(Stopped::Full))
+        ));
         let count = |worker: &mut u32, _: Duration| Ok(number(worker));
         assert_eq!(
             run(&pool, MOMENT, soon(), count).await.unwrap(),
@@ -312,12 +275,12 @@ mod tests {
         let release = occupy(&pool).await;
         let count = |worker: &mut u32, _: Duration| Ok(number(worker));
         let late = run(&pool, MOMENT, Instant::now() + Duration::from_millis(20), count);
-        assert!(matches!(late.await, Err(ChipError::DeadlineExceeded)));
+        assert!(matches!(late.await, Err(ChipError::Stopped(Stopped::Late))));
         let left = {
             let pool = Arc::clone(&pool);
             tokio::spawn(async move { run(&pool, MOMENT, soon(), count).await })
         };
-        while pool.backlog.0.spent() < 3_000_000 {
+        while pool.admissions.queued() < Duration::from_millis(3) {
             tokio::task::yield_now().await;
         }
         left.abort();

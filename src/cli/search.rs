@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::runtime::runtime;
 use super::{embed, files, progress};
+use crate::admission::Work;
 use crate::catalogue::Catalogue;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::search::{Nearest, SearchOptions};
@@ -127,7 +128,7 @@ impl Search {
             options,
             with_embeddings: false,
         };
-        let matches = runtime.block_on(catalogue.nearest(nearest))?;
+        let matches = runtime.block_on(catalogue.nearest(nearest, Work::OWN))?;
         runtime.block_on(catalogue.close());
         let mut out = std::io::stdout().lock();
         if self.format == SearchFormat::Json {

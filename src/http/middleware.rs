@@ -16,6 +16,7 @@ use super::listen::OverConnectionLimit;
 use super::problem::Problem;
 use super::request::fields::Fields;
 use super::request_id::{REQUEST_ID, request_id};
+use crate::admission::Stopped;
 use crate::service::Clock;
 use crate::service::ServiceError;
 
@@ -111,7 +112,7 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     let mut response = match (policy.time, deadline) {
         (TimeLimit::Answer, Some(deadline)) => tokio::time::timeout_at(deadline.into(), answered)
             .await
-            .unwrap_or_else(|_| Problem::from(ServiceError::DeadlineExceeded).into_response()),
+            .unwrap_or_else(|_| Problem::from(ServiceError::from(Stopped::Late)).into_response()),
         _ => answered.await,
     };
     if let Some(key) = key {

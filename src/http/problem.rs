@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::admission::Stopped;
 use crate::catalogue::CatalogueError;
 use crate::chips::ChipError;
 use crate::service::ServiceError;
@@ -215,7 +216,7 @@ impl Problem {
     /// The refusal of work that there is no room for.
     #[must_use]
     pub fn overloaded() -> Self {
-        Self::retry_after(1, Code::Overloaded, ChipError::Overloaded.to_string())
+        Self::retry_after(1, Code::Overloaded, "the server is busy and its queue is full")
     }
 
     /// A failure of the server, whose cause is logged here and nowhere else.
@@ -298,6 +299,16 @@ impl IntoResponse for Problem {
     }
 }
 
+impl From<Stopped> for Problem {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Full => Self::overloaded(),
+            // Nobody reads the answer to a client that has left.
+            Stopped::Late | Stopped::Left => Self::new(Code::DeadlineExceeded, Stopped::Late.to_string()),
+        }
+    }
+}
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let detail = error.to_string();
@@ -306,7 +317,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Catalogue(error) => Self::from(error),
             ServiceError::NotReady { .. } => Self::retry_after(5, Code::NotReady, detail),
             ServiceError::ShuttingDown => Self::retry_after(5, Code::ShuttingDown, detail),
-            ServiceError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
+            ServiceError::Stopped(stopped) => Self::from(stopped),
             ServiceError::OtherOrigin { .. } | ServiceError::NoThread(_) | ServiceError::Panicked => {
                 Self::failed(&detail)
             }
@@ -322,9 +333,8 @@ impl From<ChipError> for Problem {
             ChipError::Emulator(_) => Self::field("time_steps", detail),
             ChipError::Embedding(_) => Self::field("probe", detail),
             ChipError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
-            ChipError::Overloaded => Self::overloaded(),
+            ChipError::Stopped(stopped) => Self::from(stopped),
             ChipError::ShuttingDown => Self::retry_after(5, Code::ShuttingDown, detail),
-            ChipError::DeadlineExceeded => Self::new(Code::DeadlineExceeded, detail),
             ChipError::WorkerPanicked => Self::failed(&detail),
         }
     }
@@ -349,6 +359,7 @@ impl From<CatalogueError> for Problem {
             CatalogueError::Dimensions { .. } => Self::field("embedding", detail),
             CatalogueError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
             CatalogueError::Busy => Self::overloaded(),
+            CatalogueError::Stopped(stopped) => Self::from(stopped),
             CatalogueError::Closed => Self::from(ServiceError::ShuttingDown),
             CatalogueError::NotLoaded => Self::retry_after(5, Code::NotReady, detail),
             CatalogueError::Open { .. }

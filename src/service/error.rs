@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::admission::Stopped;
 use crate::catalogue::{CatalogueError, Origin};
 use crate::chips::ChipError;
 
@@ -21,8 +22,8 @@ pub enum ServiceError {
     NotReady { why: String },
     #[error("the server is shutting down")]
     ShuttingDown,
-    #[error("the request took longer than its time limit")]
-    DeadlineExceeded,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("a thread failed on this request")]
     Panicked,
     #[error("no thread could be started: {0}")]

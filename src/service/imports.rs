@@ -6,6 +6,7 @@ use super::times::Clock;
 use crate::catalogue::Catalogue;
 use crate::catalogue::import::{Import, ImportState, ImportStep, OpenImport};
 use crate::catalogue::write::Write;
+use crate::chips::Workload;
 
 /// The most open imports that are listed.
 pub const OPEN_IMPORTS: usize = 100;
@@ -67,9 +68,9 @@ impl Service {
     ///
     /// # Errors
     /// If there is no import with this id, or the catalogue is not ready.
-    pub async fn import(&self, id: String) -> Result<ImportStatus, ServiceError> {
-        self.ready()?;
-        let import = self.catalogue.import(id).await?;
+    pub async fn import(&self, id: String, clock: Clock) -> Result<ImportStatus, ServiceError> {
+        let read = async |work| self.catalogue.import(id, work).await;
+        let import = self.read(Workload::LOOK_UP, clock, read).await?;
         let seconds_left = match import.state {
             ImportState::Done | ImportState::Failed => Some(0.0),
             ImportState::Receiving | ImportState::Running => {
@@ -83,10 +84,10 @@ impl Service {
     ///
     /// # Errors
     /// If the catalogue is not ready.
-    pub async fn open_imports(&self) -> Result<Vec<OpenImportStatus>, ServiceError> {
-        self.ready()?;
+    pub async fn open_imports(&self, clock: Clock) -> Result<Vec<OpenImportStatus>, ServiceError> {
+        let read = async |work| self.catalogue.open_imports(OPEN_IMPORTS, work).await;
+        let open = self.read(Workload::LOOK_UP, clock, read).await?;
         let mut before = 0;
-        let open = self.catalogue.open_imports(OPEN_IMPORTS).await?;
         let statuses = open.into_iter().map(|import| {
             // Imports are processed one after the other.
             before += import.received - import.stored - import.failed;

@@ -10,6 +10,7 @@ use engine::parallel::in_parallel;
 use engine::picture::DecodeLimits;
 
 use super::error::ServiceError;
+use crate::admission::Work;
 use crate::catalogue::manifest::{ManifestProduct, Refusal};
 use crate::catalogue::{Catalogue, NewProduct};
 use crate::chips::{Embedder, Maker};
@@ -187,7 +188,7 @@ pub async fn ingest(
                 .map(|product| product.id.as_str().to_owned());
             if options.resume
                 && let Some(id) = &known
-                && catalogue.holds(id.clone()).await?
+                && catalogue.holds(id.clone(), Work::OWN).await?
             {
                 ingested.skipped += rows;
                 progress.advance(1);

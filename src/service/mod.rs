@@ -12,6 +12,7 @@ pub mod ingest;
 mod makers;
 mod opening;
 mod products;
+mod reading;
 pub mod recommend;
 mod reembed;
 mod search;

@@ -15,6 +15,7 @@ use super::makers::Makers;
 use super::reembed::{self, Reembedder};
 use super::state::{Phase, Service, ServiceOptions};
 use super::unembedded::Unembedded;
+use crate::admission::Admissions;
 use crate::catalogue::sqlite::Background;
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::chips::{Embedder, Maker, Pool, Rates, STORED};
@@ -60,6 +61,7 @@ impl Service {
             Embedder::new(Arc::clone(&of_chip.present().model), limits)
         });
         Ok(Arc::new(Self {
+            admissions: Admissions::new(options.chips, options.waiting),
             pool: pool.map_err(ServiceError::NoThread)?,
             options,
             progress: Arc::default(),
@@ -153,7 +155,7 @@ impl Service {
                 catalogue: self.catalogue.clone(),
                 makers: self.makers.clone(),
                 reembedding,
-                backlog: self.pool.backlog(),
+                admissions: self.admissions.clone(),
                 stop: importer.stop_flag(),
             })
             .map_err(ServiceError::NoThread)?;

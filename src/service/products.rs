@@ -2,17 +2,19 @@
 
 use super::error::ServiceError;
 use super::state::Service;
+use super::times::Clock;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::{Cursor, Page, PictureFile, Product};
+use crate::chips::Workload;
 
 impl Service {
     /// The product with this id.
     ///
     /// # Errors
     /// If it does not exist, or the catalogue is not ready.
-    pub async fn product(&self, id: String) -> Result<Product, ServiceError> {
-        self.ready()?;
-        Ok(self.catalogue.product(id).await?)
+    pub async fn product(&self, id: String, clock: Clock) -> Result<Product, ServiceError> {
+        let read = async |work| self.catalogue.product(id, work).await;
+        self.read(Workload::LOOK_UP, clock, read).await
     }
 
     /// Up to `limit` products after the cursor that pass the filter.
@@ -24,17 +26,29 @@ impl Service {
         after: Option<Cursor>,
         limit: usize,
         filter: Option<Filter>,
+        clock: Clock,
     ) -> Result<Page, ServiceError> {
-        self.ready()?;
-        Ok(self.catalogue.page(after, limit, filter).await?)
+        let rows = self.catalogue.pictures().unwrap_or_default() as u64;
+        let workload = Workload {
+            scanned: if filter.is_some() { rows } else { 0 },
+            products: limit as u64,
+            ..Workload::default()
+        };
+        let read = async |work| self.catalogue.page(after, limit, filter, work).await;
+        self.read(workload, clock, read).await
     }
 
     /// The file of one of a product's pictures.
     ///
     /// # Errors
     /// If it does not exist, or the catalogue is not ready.
-    pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, ServiceError> {
-        self.ready()?;
-        Ok(self.catalogue.picture(product, picture).await?)
+    pub async fn picture(
+        &self,
+        product: String,
+        picture: String,
+        clock: Clock,
+    ) -> Result<PictureFile, ServiceError> {
+        let read = async |work| self.catalogue.picture(product, picture, work).await;
+        self.read(Workload::LOOK_UP, clock, read).await
     }
 }

@@ -101,21 +101,31 @@ impl Service {
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
-        let _admission = self.pool.admit(self.rates.estimate(Workload::SEARCH))?;
+        // A stored product is searched for by each of its pictures, of which most have one.
+        let looking_up = Workload {
+            products: ids.len() as u64,
+            ..Workload::default()
+        };
+        let searching = self.searching(&options, 1);
+        let admission = self.admit(looking_up.and(searching), clock)?;
         let once = async || {
             let mut spent = Spent::default();
-            let embeddings = self.catalogue.embeddings_of(ids.clone());
-            let (origin, embeddings) = clock.limit(embeddings).await?;
+            let read = async |work| self.catalogue.embeddings_of(ids.clone(), work).await;
+            let embeddings = self.read_admitted(&admission, looking_up, clock, read);
+            let (origin, embeddings) = embeddings.await?;
             // Before the search: whoever adopts the next embeddings meanwhile did not make these.
             let maker = self.maker();
+            let embeddings = query(&embeddings);
+            let searching = self.searching(&options, embeddings.len());
             let search = Nearest {
                 origin,
-                embeddings: query(&embeddings),
+                embeddings,
                 without: ids.clone(),
                 options: options.clone(),
                 with_embeddings,
             };
-            let matches = self.nearest(search, clock, &mut spent).await?;
+            let found = self.nearest(&admission, searching, search, clock, &mut spent);
+            let matches = found.await?;
             Ok((matches, maker, spent))
         };
         let (matches, maker, spent) = match once().await {

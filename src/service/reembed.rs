@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 use super::error::ServiceError;
 use super::makers::{Makers, Reembedding};
 use super::unembedded::Unembedded;
+use crate::admission::Admissions;
 use crate::catalogue::sqlite::Background;
 use crate::catalogue::{Catalogue, StoredPicture};
-use crate::chips::{Backlog, Embedder, STORED};
+use crate::chips::{Embedder, STORED};
 use crate::progress::Stage;
 
 /// The most pictures in memory at a time, and about the most bytes of them.
@@ -37,7 +38,8 @@ pub struct Reembedder {
     pub catalogue: Catalogue,
     pub makers: Makers,
     pub reembedding: Arc<Reembedding>,
-    pub backlog: Backlog,
+    /// The requests that it gives way to.
+    pub admissions: Admissions,
     /// Set when the service drains.
     pub stop: Arc<AtomicBool>,
 }
@@ -114,10 +116,10 @@ impl Reembedder {
                 let made = embedder.embed_stored(picture, &of_last);
                 unembedded.or_zeros(picture, made, &of_last)
             });
-            let backlog = self.backlog.clone();
+            let admissions = self.admissions.clone();
             let background = Background {
                 progress: Arc::clone(progress),
-                give_way: Arc::new(move |worked| give_way(&backlog, worked)),
+                give_way: Arc::new(move |worked| give_way(&admissions, worked)),
             };
             let adopted = self.catalogue.adopt(maker.dimensions(), embed_last, background);
             if runtime.block_on(adopted)? {
@@ -147,7 +149,7 @@ impl Reembedder {
                 let values = embedder.embed_stored(picture, maker);
                 made.push((picture.key, unembedded.or_zeros(picture, values, maker)));
                 progress.advance(1);
-                give_way(&self.backlog, start.elapsed());
+                give_way(&self.admissions, start.elapsed());
             }
             runtime.block_on(self.catalogue.add_embeddings(made))?;
             if progress.now().0 == Stage::Embedding
@@ -160,9 +162,9 @@ impl Reembedder {
 }
 
 /// Lets waiting requests go first, after `worked` of work.
-fn give_way(backlog: &Backlog, worked: Duration) {
+fn give_way(admissions: &Admissions, worked: Duration) {
     let start = Instant::now();
-    while backlog.queued() > Duration::ZERO && start.elapsed() < worked * GIVE_WAY {
+    while admissions.queued() > Duration::ZERO && start.elapsed() < worked * GIVE_WAY {
         std::thread::sleep(LOOK);
     }
 }

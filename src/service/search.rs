@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::error::ServiceError;
 use super::state::Service;
 use super::times::{Clock, Spent, Times};
+use crate::admission::Admission;
 use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
-use crate::chips::{Embedded, Embedder, Maker, RunChoice, TimeTaken, Workload};
+use crate::chips::{Embedded, Embedder, Maker, Rates, RunChoice, Workload};
 
 /// What to search for.
 #[derive(Debug, Clone)]
@@ -50,18 +51,18 @@ impl Service {
         let maker = self.maker();
         let options = choice.or(crate::chips::RunOptions::of(&maker.model));
         let work = Workload::of_picture(picture.as_ref(), options);
-        let admission = self.pool.admit(self.rates.estimate(work))?;
+        let admission = self.admit(work, clock)?;
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let model = Arc::clone(&maker.model);
         let run = move |embedder: &mut Embedder, queued: Duration| {
             embedder.use_model(&model);
             let embedded = embedder.embed(picture.as_ref(), options)?;
             counters.add(&embedded.emulation);
-            rates.learn(work, embedded.time_taken());
+            learn_run(&rates, work, &embedded);
             Ok((embedded, queued))
         };
-        let (embedded, queue) = self.pool.run(&admission, clock.deadline(), run).await?;
-        let spent = Spent::on(embedded.time_taken(), queue);
+        let (embedded, queue) = self.pool.run(&admission, run).await?;
+        let spent = Spent::on(&embedded, queue);
         Ok(EmbeddedBy {
             embedded,
             maker,
@@ -105,21 +106,18 @@ impl Service {
         };
         let (matches, embedded, spent) = match query {
             Query::Embedding(values) => {
-                let _admission = self.pool.admit(self.rates.estimate(Workload::SEARCH))?;
+                let work = self.searching(&options, 1);
+                let admission = self.admit(work, clock)?;
                 let mut spent = Spent::default();
-                (
-                    self.nearest(search(values), clock, &mut spent).await?,
-                    None,
-                    spent,
-                )
+                let found = self.nearest(&admission, work, search(values), clock, &mut spent);
+                (found.await?, None, spent)
             }
             Query::Picture(picture, choice) => {
                 let run = choice.or(maker.options());
-                let work = Workload {
-                    searches: true,
-                    ..Workload::of_picture(picture.as_ref(), run)
-                };
-                let admission = self.pool.admit(self.rates.estimate(work))?;
+                let running = Workload::of_picture(picture.as_ref(), run);
+                let searching = self.searching(&options, 1);
+                let admission = self.admit(running.and(searching), clock)?;
+                let work = admission.work();
                 let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
                 let (model, catalogue) = (Arc::clone(&maker.model), self.catalogue.clone());
                 let mut search = search(Vec::new());
@@ -127,20 +125,28 @@ impl Service {
                     embedder.use_model(&model);
                     let embedded = embedder.embed(picture.as_ref(), run)?;
                     counters.add(&embedded.emulation);
-                    let mut took = embedded.time_taken();
+                    learn_run(&rates, running, &embedded);
+                    work.check()?;
                     search.embeddings = vec![embedded.embedding.values.clone()];
                     let start = Instant::now();
-                    let here = catalogue.nearest_here(&search);
-                    let searches = here.is_some();
-                    took.search = if searches { start.elapsed() } else { Duration::ZERO };
-                    rates.learn(Workload { searches, ..work }, took);
+                    let here = catalogue.nearest_here(&search, &work);
+                    let took = start.elapsed();
+                    if matches!(here, Some(Ok(_))) {
+                        rates.learn(searching, took);
+                    }
                     Ok((embedded, here.ok_or(search), took, queued))
                 };
-                let (embedded, here, took, queue) = self.pool.run(&admission, clock.deadline(), job).await?;
-                let mut spent = Spent::on(took, queue);
+                let (embedded, here, took, queue) = self.pool.run(&admission, job).await?;
+                let mut spent = Spent::on(&embedded, queue);
                 let matches = match here {
-                    Ok(found) => found?,
-                    Err(search) => self.nearest(search, clock, &mut spent).await?,
+                    Ok(found) => {
+                        spent.search = took;
+                        found?
+                    }
+                    Err(search) => {
+                        let found = self.nearest(&admission, searching, search, clock, &mut spent);
+                        found.await?
+                    }
                 };
                 (matches, Some(embedded), spent)
             }
@@ -156,29 +162,43 @@ impl Service {
     /// Searches the catalogue within the deadline, and records the time in `spent`.
     pub(super) async fn nearest(
         &self,
+        admission: &Admission,
+        workload: Workload,
         search: Nearest,
         clock: Clock,
         spent: &mut Spent,
     ) -> Result<Vec<Match>, ServiceError> {
         let start = Instant::now();
-        let matches = clock.limit(self.catalogue.nearest(search)).await?;
+        let read = async |work| self.catalogue.nearest(search, work).await;
+        let matches = self.read_admitted(admission, workload, clock, read).await?;
         spent.search = start.elapsed();
-        let took = TimeTaken {
-            search: spent.search,
-            ..TimeTaken::default()
-        };
-        self.rates.learn(Workload::SEARCH, took);
         Ok(matches)
     }
 }
 
+/// Learns how long the parts of a run took.
+pub(super) fn learn_run(rates: &Rates, run: Workload, embedded: &Embedded) {
+    let Workload {
+        bytes, time_steps, ..
+    } = run;
+    let (decoding, emulation) = (Workload::default(), Workload::default());
+    rates.learn(Workload { bytes, ..decoding }, embedded.decode_time);
+    rates.learn(
+        Workload {
+            time_steps,
+            ..emulation
+        },
+        embedded.emulation_time,
+    );
+}
+
 impl Spent {
-    fn on(took: TimeTaken, queue: Duration) -> Self {
+    fn on(embedded: &Embedded, queue: Duration) -> Self {
         Self {
-            decoding: took.decoding,
+            decoding: embedded.decode_time,
             queue,
-            emulation: took.emulation,
-            search: took.search,
+            emulation: embedded.emulation_time,
+            search: Duration::ZERO,
         }
     }
 }

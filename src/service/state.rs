@@ -11,6 +11,7 @@ use super::counters::Counters;
 use super::error::ServiceError;
 use super::importer::Importer;
 use super::makers::{Makers, Reembedding};
+use crate::admission::Admissions;
 use crate::catalogue::search::Recall;
 use crate::catalogue::{Catalogue, Origin};
 use crate::chips::{Embedder, Maker, Pool, Rates};
@@ -54,6 +55,7 @@ pub struct Service {
     pub(super) catalogue: Catalogue,
     pub(super) makers: Makers,
     pub(super) phase: RwLock<Phase>,
+    pub(super) admissions: Admissions,
     pub(super) pool: Pool<Embedder>,
     pub(super) rates: Arc<Rates>,
     /// The last recall measured for `/metrics`.
@@ -81,16 +83,16 @@ impl Service {
         self.pool.chips()
     }
 
-    /// Estimated work that waits for the chips or runs on them.
+    /// Estimated work of all admitted requests.
     #[must_use]
     pub fn queued(&self) -> Duration {
-        self.pool.queued()
+        self.admissions.queued()
     }
 
     /// The work at which requests are refused.
     #[must_use]
     pub fn queue_limit(&self) -> Duration {
-        self.pool.limit()
+        self.admissions.limit()
     }
 
     /// The number of pictures in the index; `None` before the service is ready.

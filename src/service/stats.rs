@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::error::ServiceError;
 use super::state::{KnownRecall, Service};
+use super::times::Clock;
+use crate::admission::Work;
 use crate::catalogue::search::{CatalogueStats, Recall};
-use crate::chips::Maker;
+use crate::chips::{Maker, Workload};
 
 /// The state of the catalogue.
 #[derive(Debug, Clone)]
@@ -25,11 +27,12 @@ impl Service {
     ///
     /// # Errors
     /// If the catalogue is not ready.
-    pub async fn sampled_stats(&self) -> Result<Stats, ServiceError> {
+    pub async fn sampled_stats(&self, clock: Clock) -> Result<Stats, ServiceError> {
         self.ready()?;
         let known = self.recall.lock().clone();
         if let Some(known) = known.filter(|known| known.at.elapsed() < WATCHED) {
-            let catalogue = self.catalogue.stats().await?;
+            let read = async |work| self.catalogue.stats(work).await;
+            let catalogue = self.read(Workload::LOOK_UP, clock, read).await?;
             if catalogue.origin == known.origin {
                 return Ok(Stats {
                     catalogue,
@@ -38,7 +41,7 @@ impl Service {
                 });
             }
         }
-        let stats = self.stats().await?;
+        let stats = self.stats(clock).await?;
         *self.recall.lock() = Some(KnownRecall {
             recall: stats.recall,
             origin: Arc::clone(&stats.catalogue.origin),
@@ -51,11 +54,21 @@ impl Service {
     ///
     /// # Errors
     /// If the catalogue is not ready.
-    pub async fn stats(&self) -> Result<Stats, ServiceError> {
-        self.ready()?;
+    pub async fn stats(&self, clock: Clock) -> Result<Stats, ServiceError> {
+        let rows = self.catalogue.pictures().unwrap_or_default();
+        let measuring = Workload {
+            searches: Recall::QUERIES as u64,
+            scanned: rows.saturating_mul(Recall::QUERIES) as u64,
+            ..Workload::default()
+        };
+        let read = async |work: Work| {
+            let recall = self.catalogue.recall(work.clone()).await?;
+            Ok((recall, self.catalogue.stats(work).await?))
+        };
+        let (recall, catalogue) = self.read(measuring, clock, read).await?;
         Ok(Stats {
-            recall: self.catalogue.recall().await?,
-            catalogue: self.catalogue.stats().await?,
+            catalogue,
+            recall,
             maker: self.maker(),
         })
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::error::ServiceError;
+use crate::admission::Stopped;
 
 /// The clock of a request. It starts when the request's head has been read; reported times count from there.
 #[derive(Debug, Clone, Copy)]
@@ -44,14 +45,14 @@ impl Clock {
     /// Waits for `work` until the deadline.
     ///
     /// # Errors
-    /// The work's own; [`ServiceError::DeadlineExceeded`] at the deadline, when the work is dropped.
+    /// The work's own; [`Stopped::Late`] at the deadline, when the work is dropped.
     pub async fn limit<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T, ServiceError>
     where
         ServiceError: From<E>,
     {
         match tokio::time::timeout_at(self.deadline().into(), work).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(ServiceError::DeadlineExceeded),
+            Err(_) => Err(Stopped::Late.into()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::picture::Mode;
 
 use super::error::ServiceError;
+use super::search::learn_run;
 use super::state::Service;
 use super::times::Clock;
 use crate::catalogue::write::{Write, Written};
@@ -38,7 +39,8 @@ impl Service {
         let id = ProductId::new(&given.id)?;
         self.ready()?;
         // The write checks this too; checking first avoids running the picture.
-        if only_new && self.catalogue.holds(given.id.clone()).await? {
+        let holds = async |work| self.catalogue.holds(given.id.clone(), work).await;
+        if only_new && self.read(Workload::LOOK_UP, clock, holds).await? {
             return Err(CatalogueError::Exists { id: given.id }.into());
         }
         let written = self
@@ -94,7 +96,7 @@ impl Service {
         mode: Mode,
         clock: Clock,
     ) -> Result<ProductPicture, ServiceError> {
-        let product = self.product(id.clone()).await?;
+        let product = self.product(id.clone(), clock).await?;
         if product.pictures.len() >= Product::MOST_PICTURES {
             return Err(CatalogueError::PicturesFull {
                 id,
@@ -158,15 +160,15 @@ impl Service {
     ) -> Result<NewPicture, ServiceError> {
         let maker = self.maker();
         let work = Workload::of_picture((*picture).as_ref(), maker.options());
-        let admission = self.pool.admit(self.rates.estimate(work))?;
+        let admission = self.admit(work, clock)?;
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let run = move |embedder: &mut Embedder, _| {
             let (new, embedded) = embedder.new_picture((*picture).as_ref(), &maker, mode)?;
             counters.add(&embedded.emulation);
-            rates.learn(work, embedded.time_taken());
+            learn_run(&rates, work, &embedded);
             Ok(new)
         };
-        Ok(self.pool.run(&admission, clock.deadline(), run).await?)
+        Ok(self.pool.run(&admission, run).await?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::network::{Probe, TimeSteps};
 use engine::picture::Mode;
 use serde_json::{Map, Value, json};
+use spikelens::admission::Work;
 use spikelens::catalogue::filter::Filter;
 use spikelens::catalogue::import::{ImportState, ImportStep};
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
@@ -112,7 +113,7 @@ async fn nearest(catalogue: &Catalogue, embedding: [i32; DIMENSIONS], options: S
         options,
         with_embeddings: true,
     };
-    catalogue.nearest(search).await.unwrap()
+    catalogue.nearest(search, Work::OWN).await.unwrap()
 }
 
 fn ids(matches: &[Match]) -> Vec<&str> {
@@ -161,7 +162,7 @@ fn what_was_written_is_found_read_and_found_again_after_a_restart() {
         let again = nearest(&catalogue, [8, 2, 0], SearchOptions::default()).await;
         assert_eq!(again, found);
         let file = catalogue
-            .picture("a".to_owned(), found[0].picture_id.clone())
+            .picture("a".to_owned(), found[0].picture_id.clone(), Work::OWN)
             .await
             .unwrap();
         assert_eq!(
@@ -169,7 +170,7 @@ fn what_was_written_is_found_read_and_found_again_after_a_restart() {
             ("image/png", &[8, 2, 0][..])
         );
         let (of, embeddings) = catalogue
-            .embeddings_of(vec!["c".to_owned(), "a".to_owned()])
+            .embeddings_of(vec!["c".to_owned(), "a".to_owned()], Work::OWN)
             .await
             .unwrap();
         assert_eq!((*of).clone(), origin());
@@ -232,7 +233,7 @@ fn writes_change_what_they_say_and_are_refused_by_rule() {
                 .await
                 .is_empty()
         );
-        assert!(catalogue.product("a".to_owned()).await.is_err());
+        assert!(catalogue.product("a".to_owned(), Work::OWN).await.is_err());
         catalogue.close().await;
         let late = catalogue.write(put("b", json!({}), [1, 1, 1])).await;
         assert!(matches!(late, Err(CatalogueError::Closed)), "{late:?}");
@@ -257,20 +258,24 @@ fn embeddings_of_another_origin_or_width_are_refused() {
             options: SearchOptions::default(),
             with_embeddings: false,
         };
-        let other = catalogue.nearest(search(other_origin(), vec![1, 2, 3])).await;
+        let other = catalogue
+            .nearest(search(other_origin(), vec![1, 2, 3]), Work::OWN)
+            .await;
         assert!(matches!(other, Err(CatalogueError::OtherOrigin)), "{other:?}");
-        let narrow = catalogue.nearest(search(origin(), vec![1, 2])).await;
+        let narrow = catalogue.nearest(search(origin(), vec![1, 2]), Work::OWN).await;
         assert!(
             matches!(narrow, Err(CatalogueError::Dimensions { given: 2, wanted: 3 })),
             "{narrow:?}"
         );
-        let empty = catalogue.nearest(search(origin(), vec![0, 0, 0])).await;
+        let empty = catalogue
+            .nearest(search(origin(), vec![0, 0, 0]), Work::OWN)
+            .await;
         assert!(matches!(empty, Err(CatalogueError::EmptyEmbedding)), "{empty:?}");
         let without = Nearest {
             without: vec!["a".to_owned(), "unknown".to_owned()],
             ..search(origin(), vec![9, 1, 0])
         };
-        assert!(catalogue.nearest(without).await.unwrap().is_empty());
+        assert!(catalogue.nearest(without, Work::OWN).await.unwrap().is_empty());
         catalogue.close().await;
     });
 }
@@ -286,7 +291,7 @@ fn pages_hold_every_product_that_passes_once_and_end() {
             let filter = wanted.map(|wanted| Filter::from_json(&wanted).unwrap());
             let (mut seen, mut after) = (Vec::new(), None);
             loop {
-                let page = catalogue.page(after, 5, filter.clone()).await.unwrap();
+                let page = catalogue.page(after, 5, filter.clone(), Work::OWN).await.unwrap();
                 assert!(page.products.len() <= 5);
                 seen.extend(page.products.into_iter().map(|product| product.id));
                 after = page.next;
@@ -300,7 +305,7 @@ fn pages_hold_every_product_that_passes_once_and_end() {
             assert_eq!((seen.len(), distinct.len()), (expected, expected));
         }
         let nonsense = spikelens::catalogue::Cursor(vec![1, 2, 3]);
-        let refused = catalogue.page(Some(nonsense), 5, None).await;
+        let refused = catalogue.page(Some(nonsense), 5, None, Work::OWN).await;
         assert!(matches!(refused, Err(CatalogueError::Invalid { field, .. }) if field == "after"));
         catalogue.close().await;
     });
@@ -349,7 +354,7 @@ fn an_import_s_lines_wait_until_each_is_settled_through_a_restart() {
         let catalogue = store.loaded().await;
         let lease = catalogue.claim(2, 1000).await.unwrap().unwrap();
         assert_eq!(lease.lines, [(3, b"line 3".to_vec())]);
-        let import = catalogue.import("import".to_owned()).await.unwrap();
+        let import = catalogue.import("import".to_owned(), Work::OWN).await.unwrap();
         assert_eq!(
             (import.received, import.stored, import.failed),
             (3, 1, 1),
@@ -368,11 +373,15 @@ fn an_import_s_lines_wait_until_each_is_settled_through_a_restart() {
         assert!(catalogue.claim(2, 1000).await.unwrap().unwrap().lines.is_empty());
         catalogue.write(step(ImportStep::Done)).await.unwrap();
         assert_eq!(
-            catalogue.import("import".to_owned()).await.unwrap().state,
+            catalogue
+                .import("import".to_owned(), Work::OWN)
+                .await
+                .unwrap()
+                .state,
             ImportState::Done
         );
-        assert!(catalogue.open_imports(10).await.unwrap().is_empty());
-        assert!(catalogue.import("another".to_owned()).await.is_err());
+        assert!(catalogue.open_imports(10, Work::OWN).await.unwrap().is_empty());
+        assert!(catalogue.import("another".to_owned(), Work::OWN).await.is_err());
         catalogue.close().await;
     });
 }
@@ -476,9 +485,9 @@ fn the_graph_finds_what_the_exact_search_finds() {
             }
         }
         assert!(found * 100 >= wanted * 95, "{found} of {wanted}");
-        let stats = catalogue.stats().await.unwrap();
+        let stats = catalogue.stats(Work::OWN).await.unwrap();
         assert_eq!((stats.products, stats.pictures), (2500, 2500));
-        assert_eq!(catalogue.recall().await.unwrap().queries, 20);
+        assert_eq!(catalogue.recall(Work::OWN).await.unwrap().queries, 20);
         catalogue.close().await;
     });
 }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use engine::neighbours::Neighbours;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::error::refused;
 use super::index::Index;
@@ -17,6 +18,7 @@ use super::store::Store;
 use super::successor::Successor;
 use super::writer::{self, Loaded, SharedIndex};
 use super::{nearest, recall};
+use crate::admission::Work;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::import::{Import, Lease, OpenImport};
@@ -100,9 +102,8 @@ impl Sqlite {
             let open = |reader: &Reader| {
                 Index::open(reader, &inner.data_dir, &origin, dimensions, threads, &progress)
             };
-            let index = Arc::new(RwLock::new(inner.readers.with(open)?));
-            let origin = Arc::new(origin);
-            *inner.loaded.write() = Some(Loaded { origin, index });
+            let index = inner.readers.with(open)?;
+            *inner.loaded.write() = Some(Loaded::new(Arc::new(origin), index));
             Ok(())
         })
         .await
@@ -123,7 +124,7 @@ impl Sqlite {
 
     /// What made the stored embeddings; none before the first.
     pub async fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        self.0.readers.read(|reader| reader.origin()).await
+        self.0.readers.read(Work::OWN, |reader, _| reader.origin()).await
     }
 
     /// Records what makes the embeddings of an empty catalogue, with its model's file.
@@ -136,7 +137,10 @@ impl Sqlite {
 
     /// The file of a model that the catalogue keeps.
     pub async fn model(&self, id: String) -> Result<Option<Vec<u8>>, CatalogueError> {
-        self.0.readers.read(move |reader| reader.model(&id)).await
+        self.0
+            .readers
+            .read(Work::OWN, move |reader, _| reader.model(&id))
+            .await
     }
 
     /// Keeps the file of the present embeddings' model, where an older version has not.
@@ -149,17 +153,23 @@ impl Sqlite {
 
     /// How many products are stored.
     pub async fn count(&self) -> Result<usize, CatalogueError> {
-        self.0.readers.read(|reader| reader.products()).await
+        self.0
+            .readers
+            .read(Work::OWN, |reader, _| reader.products())
+            .await
     }
 
     /// Whether there is a product of this id.
-    pub async fn holds(&self, id: String) -> Result<bool, CatalogueError> {
-        self.0.readers.read(move |reader| reader.holds(&id)).await
+    pub async fn holds(&self, id: String, work: Work) -> Result<bool, CatalogueError> {
+        self.0
+            .readers
+            .read(work, move |reader, _| reader.holds(&id))
+            .await
     }
 
     /// The product of this id.
-    pub async fn product(&self, id: String) -> Result<Product, CatalogueError> {
-        let read = move |reader: &Reader| {
+    pub async fn product(&self, id: String, work: Work) -> Result<Product, CatalogueError> {
+        let read = move |reader: &Reader, _: &Work| {
             let product = match reader.key(&id)? {
                 Some(key) => reader.product(key)?,
                 None => None,
@@ -167,7 +177,7 @@ impl Sqlite {
             let (product, _) = product.ok_or(CatalogueError::NoProduct { id })?;
             Ok(product)
         };
-        self.0.readers.read(read).await
+        self.0.readers.read(work, read).await
     }
 
     /// Up to `limit` products behind `after` that pass, in the order in which they were first stored.
@@ -176,46 +186,52 @@ impl Sqlite {
         after: Option<Cursor>,
         limit: usize,
         filter: Option<Filter>,
+        work: Work,
     ) -> Result<Page, CatalogueError> {
         let after = match after {
             None => None,
             Some(cursor) => Some(ProductKey::of_cursor(&cursor).ok_or_else(invalid_cursor)?),
         };
         let loaded = self.loaded()?;
-        let read = move |reader: &Reader| {
+        let read = move |reader: &Reader, work: &Work| {
+            let listing = loaded.index.read().listing();
             // One more than the page has: whether another page follows.
-            let keys: Vec<ProductKey> = {
-                let index = loaded.index.read();
-                let keys = index.products_after(after, filter.as_ref());
-                keys.take(limit + 1).collect()
-            };
+            let keys = listing.after(after, filter.as_ref(), limit + 1, work)?;
             let mut products = Vec::with_capacity(limit);
             for key in keys.iter().take(limit) {
+                work.check()?;
                 // One that was deleted a moment ago is left out.
                 products.extend(reader.product(*key)?.map(|(product, _)| product));
             }
             let next = (keys.len() > limit).then(|| keys[limit - 1].cursor());
             Ok(Page { products, next })
         };
-        self.0.readers.read(read).await
+        self.0.readers.read(work, read).await
     }
 
     /// The file of one of a product's pictures.
-    pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, CatalogueError> {
-        let read = move |reader: &Reader| match reader.picture(&product, &picture)? {
+    pub async fn picture(
+        &self,
+        product: String,
+        picture: String,
+        work: Work,
+    ) -> Result<PictureFile, CatalogueError> {
+        let read = move |reader: &Reader, _: &Work| match reader.picture(&product, &picture)? {
             Some((content_type, bytes)) => Ok(PictureFile { content_type, bytes }),
             None if reader.key(&product)?.is_none() => Err(CatalogueError::NoProduct { id: product }),
             None => Err(CatalogueError::NoPicture { product, picture }),
         };
-        self.0.readers.read(read).await
+        self.0.readers.read(work, read).await
     }
 
     /// The products whose pictures are nearest to the embeddings of a search.
-    pub async fn nearest(&self, search: Nearest) -> Result<Vec<Match>, CatalogueError> {
+    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
         let store = self.clone();
         self.0
             .readers
-            .read(move |reader| store.nearest_with(reader, &search))
+            .read(work, move |reader, work| {
+                store.nearest_with(reader, &search, work)
+            })
             .await
     }
 
@@ -223,25 +239,33 @@ impl Sqlite {
     ///
     /// # Errors
     /// As [`Sqlite::nearest`].
-    pub fn nearest_here(&self, search: &Nearest) -> Result<Vec<Match>, CatalogueError> {
-        self.0.readers.with(|reader| self.nearest_with(reader, search))
+    pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Result<Vec<Match>, CatalogueError> {
+        self.0
+            .readers
+            .with(|reader| self.nearest_with(reader, search, work))
     }
 
-    fn nearest_with(&self, reader: &Reader, search: &Nearest) -> Result<Vec<Match>, CatalogueError> {
+    fn nearest_with(
+        &self,
+        reader: &Reader,
+        search: &Nearest,
+        work: &Work,
+    ) -> Result<Vec<Match>, CatalogueError> {
         let loaded = self.loaded()?;
         if *loaded.origin != *search.origin {
             return Err(CatalogueError::OtherOrigin);
         }
-        nearest::nearest(&loaded.index, reader, search)
+        nearest::nearest(&loaded.index, reader, search, work)
     }
 
     /// What made them, and for each product of `ids` the embeddings of its pictures.
     pub async fn embeddings_of(
         &self,
         ids: Vec<String>,
+        work: Work,
     ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
         let loaded = self.loaded()?;
-        let read = move |reader: &Reader| {
+        let read = move |reader: &Reader, _: &Work| {
             let keys: Vec<ProductKey> = ids
                 .into_iter()
                 .map(|id| reader.key(&id)?.ok_or(CatalogueError::NoProduct { id }))
@@ -250,7 +274,7 @@ impl Sqlite {
             let embeddings = keys.into_iter().map(|key| index.embeddings_of(key)).collect();
             Ok((Arc::clone(&loaded.origin), embeddings))
         };
-        self.0.readers.read(read).await
+        self.0.readers.read(work, read).await
     }
 
     /// Does a write; once it is answered it is durable and searchable. Refused where too many wait; dropped before its
@@ -280,16 +304,17 @@ impl Sqlite {
     }
 
     /// The import of this id.
-    pub async fn import(&self, id: String) -> Result<Import, CatalogueError> {
-        let read = move |reader: &Reader| reader.import(&id)?.ok_or(CatalogueError::NoImport { id });
-        self.0.readers.read(read).await
+    pub async fn import(&self, id: String, work: Work) -> Result<Import, CatalogueError> {
+        let read =
+            move |reader: &Reader, _: &Work| reader.import(&id)?.ok_or(CatalogueError::NoImport { id });
+        self.0.readers.read(work, read).await
     }
 
     /// The imports that are not done, the oldest first: at most `count`.
-    pub async fn open_imports(&self, count: usize) -> Result<Vec<OpenImport>, CatalogueError> {
+    pub async fn open_imports(&self, count: usize, work: Work) -> Result<Vec<OpenImport>, CatalogueError> {
         self.0
             .readers
-            .read(move |reader| reader.open_imports(count))
+            .read(work, move |reader, _| reader.open_imports(count))
             .await
     }
 
@@ -299,27 +324,30 @@ impl Sqlite {
     pub async fn claim(&self, count: usize, bytes: usize) -> Result<Option<Lease>, CatalogueError> {
         self.0
             .readers
-            .read(move |reader| reader.claim(count, bytes))
+            .read(Work::OWN, move |reader, _| reader.claim(count, bytes))
             .await
     }
 
     /// Counts, and the state of the index.
-    pub async fn stats(&self) -> Result<CatalogueStats, CatalogueError> {
+    pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         let loaded = self.loaded()?;
-        let index = loaded.index.read();
-        let neighbours = &index.neighbours;
-        Ok(CatalogueStats {
-            products: index.products(),
-            pictures: neighbours.live(),
-            index: IndexStats {
-                search: if neighbours.has_graph() { "graph" } else { "exact" },
-                dimensions: neighbours.vectors().dimensions(),
-                removed: neighbours.rows() - neighbours.live(),
-                unlinked: neighbours.unlinked(),
-                kept: index.kept,
-            },
-            origin: Arc::clone(&loaded.origin),
-        })
+        let count = move |_: &Reader, _: &Work| {
+            let index = loaded.index.read();
+            let neighbours = &index.neighbours;
+            Ok(CatalogueStats {
+                products: index.products(),
+                pictures: neighbours.live(),
+                index: IndexStats {
+                    search: if neighbours.has_graph() { "graph" } else { "exact" },
+                    dimensions: neighbours.vectors().dimensions(),
+                    removed: neighbours.rows() - neighbours.live(),
+                    unlinked: neighbours.unlinked(),
+                    kept: index.kept,
+                },
+                origin: Arc::clone(&loaded.origin),
+            })
+        };
+        self.0.readers.read(work, count).await
     }
 
     /// Reads the neighbours as they are now, for measurements; none before they are loaded.
@@ -331,17 +359,18 @@ impl Sqlite {
 
     /// How many pictures are searched; none before they are loaded.
     pub fn pictures(&self) -> Option<usize> {
-        self.loaded()
-            .ok()
-            .map(|loaded| loaded.index.read().neighbours.live())
+        let loaded = self.0.loaded.read();
+        loaded
+            .as_ref()
+            .map(|loaded| loaded.pictures.load(Ordering::Relaxed))
     }
 
     /// The recall of the index, measured against the exact search on a sample.
-    pub async fn recall(&self) -> Result<Recall, CatalogueError> {
+    pub async fn recall(&self, work: Work) -> Result<Recall, CatalogueError> {
         let loaded = self.loaded()?;
         self.0
             .readers
-            .read(move |_| Ok(recall::recall(&loaded.index)))
+            .read(work, move |_, work| recall::recall(&loaded.index, work))
             .await
     }
 

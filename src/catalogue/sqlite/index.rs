@@ -3,8 +3,8 @@
 //! It is read from the database and follows every write. One thread changes it (`super::writer`), any number search it. A
 //! row of the neighbours is the embedding of one picture; a product knows its rows.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::{Bound, Deref};
+use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use super::change::Change;
 use super::embeddings::Table;
 use super::kept::{self, Kept, KeptRow, row_hash};
 use super::keys::ProductKey;
+use super::listing::{Listing, Passing, Products};
 use super::reader::Reader;
-use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::origin::Origin;
@@ -27,10 +27,8 @@ use crate::progress::{Progress, Stage};
 /// Rows that are copied during one read lock.
 const ROWS_AT_ONCE: usize = 256;
 
-/// Filters whose passing rows are kept, at a byte a row each.
+/// Filters whose passing rows are kept, at a bit a row each.
 const FILTERS: usize = 16;
-/// Rows that are sampled to estimate how many pass a filter.
-const SAMPLE: usize = 512;
 
 /// Embeddings with their graph, and the products that they belong to.
 #[derive(Debug)]
@@ -38,41 +36,33 @@ pub struct Index {
     pub neighbours: Neighbours,
     /// The picture and the product of each row; removed rows keep their entry.
     entries: Vec<Entry>,
-    products: BTreeMap<ProductKey, Listed>,
+    products: Products,
     /// Whether the graph was kept by an earlier process rather than built.
     pub kept: bool,
+    version: Version,
     /// The rows that passed the last few filters, until the next write.
     passing: Mutex<Vec<(Filter, Arc<Passing>)>>,
 }
 
+/// How often an index was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Version {
+    /// Rows have other numbers than before.
+    pub renumbered: u64,
+    /// Anything is other than before.
+    changed: u64,
+}
+
 /// One row of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    pub picture: PictureKey,
-    pub product: ProductKey,
+struct Entry {
+    picture: PictureKey,
+    /// The place of its product among [`Products`].
+    product: u32,
 }
 
-/// The attributes of a product, and the rows of its embeddings.
-#[derive(Debug)]
-struct Listed {
-    attributes: Attributes,
-    rows: Vec<usize>,
-}
-
-/// The rows whose products pass a filter.
-#[derive(Debug)]
-pub struct Passing {
-    rows: Vec<bool>,
-    /// Their number.
-    pub count: usize,
-}
-
-impl Passing {
-    /// Whether row `index` passes.
-    pub fn has(&self, index: usize) -> bool {
-        self.rows[index]
-    }
-}
+/// The place of no product.
+const NOWHERE: u32 = u32::MAX;
 
 /// An index without removed rows, which is to replace the one that it was made from.
 #[derive(Debug)]
@@ -90,7 +80,9 @@ struct Contents {
     vectors: Vectors,
     entries: Vec<Entry>,
     removed: Vec<bool>,
-    products: BTreeMap<ProductKey, Listed>,
+    /// The rows of the product at each place.
+    rows: Vec<Vec<u32>>,
+    products: Products,
 }
 
 impl Index {
@@ -128,13 +120,9 @@ impl Index {
         let contents = Contents::read(reader, dimensions, progress, &[])?;
         let contents = contents.expect("nothing kept, nothing that could differ");
         progress.enter(Stage::Indexing, contents.vectors.len());
-        let index = Self {
-            neighbours: Neighbours::build(contents.vectors, threads, &|count| progress.advance(count)),
-            entries: contents.entries,
-            products: contents.products,
-            kept: false,
-            passing: Mutex::default(),
-        };
+        let advance = |count| progress.advance(count);
+        let neighbours = Neighbours::build(contents.vectors, threads, &advance);
+        let index = Self::of(neighbours, contents.entries, contents.products, false);
         index.keep(&folder, origin);
         Ok(index)
     }
@@ -145,9 +133,31 @@ impl Index {
         kept::keep(folder, origin, &self.neighbours, pictures);
     }
 
-    /// The picture and the product of a row.
-    pub fn entry(&self, row: usize) -> Entry {
-        self.entries[row]
+    fn of(neighbours: Neighbours, entries: Vec<Entry>, products: Products, kept: bool) -> Self {
+        Self {
+            neighbours,
+            entries,
+            products,
+            kept,
+            version: Version::default(),
+            passing: Mutex::default(),
+        }
+    }
+
+    /// The picture of a row.
+    pub fn picture(&self, row: usize) -> PictureKey {
+        self.entries[row].picture
+    }
+
+    /// The product of a row.
+    pub fn product(&self, row: usize) -> ProductKey {
+        let listed = self.products.at(self.place(row));
+        listed.map_or(ProductKey::NONE, |listed| listed.key)
+    }
+
+    /// Where the listing has the product of a row.
+    pub fn place(&self, row: usize) -> usize {
+        self.entries[row].product as usize
     }
 
     /// The number of products.
@@ -155,160 +165,139 @@ impl Index {
         self.products.len()
     }
 
-    /// The products behind `after` that pass, in stored order.
-    pub fn products_after(
-        &self,
-        after: Option<ProductKey>,
-        filter: Option<&Filter>,
-    ) -> impl Iterator<Item = ProductKey> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.products
-            .range((from, Bound::Unbounded))
-            .filter(move |(_, listed)| filter.is_none_or(|filter| filter.holds(listed.attributes.as_map())))
-            .map(|(key, _)| *key)
+    /// The products as they are now.
+    pub fn listing(&self) -> Listing {
+        self.products.listing()
+    }
+
+    /// How often it was changed.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// The embeddings of a product's pictures.
     pub fn embeddings_of(&self, product: ProductKey) -> Vec<Vec<i32>> {
-        let rows = self.products.get(&product).map(|listed| listed.rows.as_slice());
-        let rows = rows.unwrap_or_default().iter();
-        rows.map(|row| self.neighbours.vectors().row(*row)).collect()
+        let listed = self
+            .products
+            .place(product)
+            .and_then(|place| self.products.at(place));
+        let rows = listed.map(|listed| &*listed.rows).unwrap_or_default().iter();
+        rows.map(|row| self.neighbours.vectors().row(*row as usize))
+            .collect()
     }
 
-    /// Whether the product of row `row` passes.
-    pub fn passes(&self, row: usize, filter: &Filter) -> bool {
-        let listed = self.products.get(&self.entries[row].product);
-        listed.is_some_and(|listed| filter.holds(listed.attributes.as_map()))
+    /// The rows that pass a filter, if they are known.
+    pub fn known_passing(&self, filter: &Filter) -> Option<Arc<Passing>> {
+        let kept = self.passing.lock();
+        let found = kept.iter().find(|(known, _)| known == filter);
+        found.map(|(_, passing)| Arc::clone(passing))
     }
 
-    /// About what share of the rows passes, estimated from a sample.
-    pub fn share(&self, filter: &Filter) -> f64 {
-        let rows = self.entries.len();
-        let sample = (0..SAMPLE.min(rows)).map(|number| number * rows / SAMPLE.min(rows));
-        let (mut live, mut passing) = (0u32, 0u32);
-        for row in sample.filter(|row| self.neighbours.is_live(*row)) {
-            live += 1;
-            passing += u32::from(self.passes(row, filter));
+    /// Keeps the rows that passed a filter in a version, until the next write.
+    pub fn keep_passing(&self, filter: &Filter, passing: &Arc<Passing>, of: Version) {
+        if of != self.version {
+            return;
         }
-        f64::from(passing) / f64::from(live.max(1))
-    }
-
-    /// The rows whose products pass. Every product is filtered once; the result is kept until the next write.
-    pub fn passing(&self, filter: &Filter) -> Arc<Passing> {
-        let kept = || self.passing.lock();
-        if let Some((_, passing)) = kept().iter().find(|(known, _)| known == filter) {
-            return Arc::clone(passing);
-        }
-        let passing = Arc::new(self.ask(filter));
-        let mut kept = kept();
+        let mut kept = self.passing.lock();
         if kept.len() >= FILTERS {
             kept.remove(0);
         }
-        kept.push((filter.clone(), Arc::clone(&passing)));
-        passing
-    }
-
-    fn ask(&self, filter: &Filter) -> Passing {
-        let mut rows = vec![false; self.entries.len()];
-        let mut count = 0;
-        for listed in self.products.values() {
-            if filter.holds(listed.attributes.as_map()) {
-                count += listed.rows.len();
-                listed.rows.iter().for_each(|row| rows[*row] = true);
-            }
-        }
-        Passing { rows, count }
+        kept.push((filter.clone(), Arc::clone(passing)));
     }
 
     /// Applies a committed write; later searches take it into account.
     pub fn apply(&mut self, change: Change) {
-        self.passing = Mutex::default();
+        self.changed();
         match change {
             Change::Put {
                 product,
                 attributes,
                 pictures,
             } => {
-                self.forget(product);
+                let place = self.products.put(product, &attributes);
                 let rows = pictures.into_iter().map(|(picture, embedding)| {
+                    let product = number(place);
                     self.entries.push(Entry { picture, product });
-                    self.neighbours.push(&embedding)
+                    number(self.neighbours.push(&embedding))
                 });
                 let rows = rows.collect();
-                self.products.insert(product, Listed { attributes, rows });
+                let before = self.products.set_rows(place, rows);
+                self.forget(&before);
             }
             Change::Attributes { product, attributes } => {
-                if let Some(listed) = self.products.get_mut(&product) {
-                    listed.attributes = attributes;
+                if self.products.place(product).is_some() {
+                    self.products.put(product, &attributes);
                 }
             }
             Change::Nothing => {}
-            Change::Deleted { product } => self.forget(product),
+            Change::Deleted { product } => {
+                let rows = self.products.remove(product);
+                self.forget(&rows);
+            }
             Change::PictureAdded {
                 product,
                 picture,
                 embedding,
             } => {
-                if let Some(listed) = self.products.get_mut(&product) {
+                if let Some((place, mut rows)) = self.rows_of(product) {
+                    let product = number(place);
                     self.entries.push(Entry { picture, product });
-                    listed.rows.push(self.neighbours.push(&embedding));
+                    rows.push(number(self.neighbours.push(&embedding)));
+                    self.products.set_rows(place, rows);
                 }
             }
             Change::PictureDeleted { product, picture } => {
-                if let Some(listed) = self.products.get_mut(&product) {
-                    let (entries, neighbours) = (&self.entries, &mut self.neighbours);
-                    listed.rows.retain(|row| {
-                        let gone = entries[*row].picture == picture;
-                        if gone {
-                            neighbours.remove(*row);
-                        }
-                        !gone
-                    });
+                if let Some((place, rows)) = self.rows_of(product) {
+                    let is_it = |row: &u32| self.entries[*row as usize].picture == picture;
+                    let (gone, rows): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(is_it);
+                    self.products.set_rows(place, rows);
+                    self.forget(&gone);
                 }
             }
         }
     }
 
-    fn forget(&mut self, product: ProductKey) {
-        let rows = self.products.remove(&product).map(|listed| listed.rows);
-        for row in rows.unwrap_or_default() {
-            self.neighbours.remove(row);
+    fn changed(&mut self) {
+        self.version.changed += 1;
+        self.passing = Mutex::default();
+    }
+
+    fn rows_of(&self, product: ProductKey) -> Option<(usize, Vec<u32>)> {
+        let place = self.products.place(product)?;
+        Some((place, self.products.at(place)?.rows.to_vec()))
+    }
+
+    fn forget(&mut self, rows: &[u32]) {
+        for row in rows {
+            self.neighbours.remove(*row as usize);
         }
     }
 
     /// The products of this index with other embeddings of their pictures; the embeddings of pictures that this index does
     /// not have are removed.
     pub fn with_embeddings(&self, mut neighbours: Neighbours, pictures: &[PictureKey]) -> Self {
-        let rows: HashMap<PictureKey, usize> = pictures.iter().copied().zip(0..).collect();
-        let mut entries: Vec<Entry> = pictures
-            .iter()
-            .map(|picture| Entry {
-                picture: *picture,
-                product: ProductKey::NONE,
-            })
-            .collect();
-        let listed = |(product, listed): (&ProductKey, &Listed)| {
-            let pictures = listed.rows.iter().map(|row| self.entries[*row].picture);
-            let rows: Vec<usize> = pictures
+        let rows: HashMap<PictureKey, u32> = pictures.iter().copied().zip(0..).collect();
+        let nowhere = |picture: &PictureKey| Entry {
+            picture: *picture,
+            product: NOWHERE,
+        };
+        let mut entries: Vec<Entry> = pictures.iter().map(nowhere).collect();
+        let products = self.products.renumbered(|place, listed| {
+            let pictures = listed.rows.iter().map(|row| self.picture(*row as usize));
+            let rows: Vec<u32> = pictures
                 .filter_map(|picture| rows.get(&picture).copied())
                 .collect();
-            rows.iter().for_each(|row| entries[*row].product = *product);
-            let attributes = listed.attributes.clone();
-            (*product, Listed { attributes, rows })
-        };
-        let products = self.products.iter().map(listed).collect();
+            for row in &rows {
+                entries[*row as usize].product = number(place);
+            }
+            rows
+        });
         for (row, entry) in entries.iter().enumerate() {
-            if entry.product == ProductKey::NONE {
+            if entry.product == NOWHERE {
                 neighbours.remove(row);
             }
         }
-        Self {
-            neighbours,
-            entries,
-            products,
-            kept: false,
-            passing: Mutex::default(),
-        }
+        Self::of(neighbours, entries, products, false)
     }
 
     /// The live rows among the next few behind the first `seen`, with their embeddings; and the new number of rows seen.
@@ -322,19 +311,26 @@ impl Index {
 
     /// Replaces this index by a rebuilt one, once that has caught up with the last writes.
     pub fn replace(&mut self, mut rebuilt: Rebuilt) {
-        self.passing = Mutex::default();
+        self.changed();
+        self.version.renumbered += 1;
         while rebuilt.catch_up(self) > 0 {}
         let mut new_rows = vec![None; self.entries.len()];
         for (row, old_row) in rebuilt.old_rows.iter().enumerate() {
             if self.neighbours.is_live(*old_row) {
-                new_rows[*old_row] = Some(row);
+                new_rows[*old_row] = Some(number(row));
             } else {
                 rebuilt.neighbours.remove(row);
             }
         }
-        for listed in self.products.values_mut() {
-            listed.rows = listed.rows.iter().filter_map(|row| new_rows[*row]).collect();
-        }
+        let entries = &mut rebuilt.entries;
+        self.products = self.products.renumbered(|place, listed| {
+            let rows = listed.rows.iter();
+            let rows: Vec<u32> = rows.filter_map(|row| new_rows[*row as usize]).collect();
+            for row in &rows {
+                entries[*row as usize].product = number(place);
+            }
+            rows
+        });
         self.neighbours = rebuilt.neighbours;
         self.entries = rebuilt.entries;
     }
@@ -399,11 +395,12 @@ impl Contents {
             vectors: Vectors::new(dimensions),
             entries: Vec::new(),
             removed: Vec::new(),
-            products: BTreeMap::new(),
+            rows: Vec::new(),
+            products: Products::default(),
         };
         reader.attributes(|product, attributes| {
-            let rows = Vec::new();
-            read.products.insert(product, Listed { attributes, rows });
+            read.products.put(product, &attributes);
+            read.rows.push(Vec::new());
         })?;
         let mut differs = false;
         // Both are in stored order.
@@ -417,21 +414,26 @@ impl Contents {
                 differs |= row.picture != picture || row.hash != row_hash(values);
                 next += 1;
             }
-            read.push(Entry { picture, product }, values);
+            read.push(picture, product, values);
             progress.advance(1);
         })?;
         for row in &kept[next..] {
             read.gap(row.picture);
         }
+        for (place, rows) in std::mem::take(&mut read.rows).into_iter().enumerate() {
+            read.products.set_rows(place, rows);
+        }
         Ok((!differs).then_some(read))
     }
 
-    fn push(&mut self, entry: Entry, values: &[i32]) {
-        if let Some(listed) = self.products.get_mut(&entry.product) {
-            listed.rows.push(self.entries.len());
+    fn push(&mut self, picture: PictureKey, product: ProductKey, values: &[i32]) {
+        let place = self.products.place(product);
+        if let Some(rows) = place.and_then(|place| self.rows.get_mut(place)) {
+            rows.push(number(self.entries.len()));
         }
+        let product = place.map_or(NOWHERE, number);
         self.vectors.push(values);
-        self.entries.push(entry);
+        self.entries.push(Entry { picture, product });
         self.removed.push(false);
     }
 
@@ -441,18 +443,18 @@ impl Contents {
         self.vectors.push(&zeros);
         self.entries.push(Entry {
             picture,
-            product: ProductKey::NONE,
+            product: NOWHERE,
         });
         self.removed.push(true);
     }
 
     fn with_kept_graph(self, linked: usize, folder: &Path) -> Result<Index, NeighboursError> {
-        Ok(Index {
-            neighbours: Neighbours::load(self.vectors, self.removed, linked, folder)?,
-            entries: self.entries,
-            products: self.products,
-            kept: true,
-            passing: Mutex::default(),
-        })
+        let neighbours = Neighbours::load(self.vectors, self.removed, linked, folder)?;
+        Ok(Index::of(neighbours, self.entries, self.products, true))
     }
+}
+
+/// A row's or a product's number in the width that the index keeps.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than four billion rows")
 }

@@ -1,16 +1,22 @@
 //! From embeddings to their neighbours, and from those to products.
 //!
-//! The index is locked only while it is searched, never while products are read from the database: a slow disk must not
-//! hold up writes.
+//! The index is locked for a few milliseconds at a time, to walk the graph or to compare some of the rows, never while
+//! products are filtered or read from the database: neither a large catalogue nor a slow disk holds up writes.
+
+use std::sync::Arc;
 
 use engine::embedding::is_zero;
+use engine::neighbours::exact::{Neighbour, nearest_first};
 use parking_lot::RwLock;
 
-use super::index::{Entry, Index};
+use super::index::{Index, Version};
 use super::keys::ProductKey;
+use super::listing::{Listing, Passing};
 use super::reader::Reader;
+use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
+use crate::catalogue::product::PictureKey;
 use crate::catalogue::search::{Match, Nearest};
 
 /// If fewer than 1 in `RARE` entries pass a filter, those that pass are compared one by one: the graph would have to visit
@@ -18,12 +24,15 @@ use crate::catalogue::search::{Match, Nearest};
 const RARE: usize = 8;
 /// If at least this share passes, the graph is walked first, and only the entries that it visits are filtered.
 const COMMON: f64 = 0.05;
+/// Rows that are compared during one lock of the index.
+const ROWS_AT_ONCE: usize = 16_384;
 
 /// The products whose pictures are nearest to one of the embeddings, each once, with its best picture.
 pub fn nearest(
     index: &RwLock<Index>,
     reader: &Reader,
     search: &Nearest,
+    work: &Work,
 ) -> Result<Vec<Match>, CatalogueError> {
     let without: Vec<ProductKey> = search
         .without
@@ -34,28 +43,35 @@ pub fn nearest(
         index,
         reader,
         search,
+        work,
         without,
     };
     let options = &search.options;
-    let (entries, common) = {
+    let (entries, listing) = {
         let index = index.read();
         check(search, index.neighbours.vectors().dimensions())?;
-        let entries = index.neighbours.live();
         let graph = index.neighbours.has_graph() && !options.exact;
-        let filter = options.filter.as_ref().filter(|_| graph);
-        let share = filter.map(|filter| index.share(filter));
-        (entries, share.filter(|share| *share >= COMMON))
+        let listing = (graph && options.filter.is_some()).then(|| (index.listing(), index.version()));
+        (index.neighbours.live(), listing)
     };
-    if let Some(share) = common {
-        // Slightly more than should be needed.
-        let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
-        let look = round.look(Way::Visited { ahead }, options.k)?;
-        if look.matches.len() == options.k || look.complete {
-            return Ok(look.matches);
+    if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter) {
+        let share = listing.share(filter);
+        if share >= COMMON {
+            // Slightly more than should be needed.
+            let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
+            let visited = Way::Visited {
+                ahead,
+                listing,
+                version: *version,
+            };
+            let look = round.look(visited, options.k)?;
+            if look.matches.len() == options.k || look.complete {
+                return Ok(look.matches);
+            }
         }
     }
     let among = match &options.filter {
-        Some(filter) => index.read().passing(filter).count,
+        Some(filter) => round.passing(filter)?.0.count,
         None => entries,
     };
     let mut exact = options.exact || among < entries / RARE;
@@ -94,11 +110,15 @@ fn check(search: &Nearest, wanted: usize) -> Result<(), CatalogueError> {
 
 /// How the nearest rows are found.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum Way<'a> {
     /// The `ahead` nearest by the graph; those are kept whose products are known to pass.
     Graph { ahead: usize },
     /// As [`Way::Graph`], but only the entries that the graph visited are filtered.
-    Visited { ahead: usize },
+    Visited {
+        ahead: usize,
+        listing: &'a Listing,
+        version: Version,
+    },
     /// Everything that passes is compared.
     Exact,
 }
@@ -113,10 +133,17 @@ struct Look {
 /// One row that was found.
 struct Found {
     row: usize,
-    entry: Entry,
+    picture: PictureKey,
+    product: ProductKey,
     score: f64,
     /// Empty where matches do not carry their embeddings.
     embedding: Vec<i32>,
+}
+
+/// The rows that were found, and the score below which there may be others.
+struct Rows {
+    found: Vec<Found>,
+    known_from: f64,
 }
 
 /// What the looks of one search have in common.
@@ -124,13 +151,29 @@ struct Round<'a> {
     index: &'a RwLock<Index>,
     reader: &'a Reader,
     search: &'a Nearest,
+    work: &'a Work,
     without: Vec<ProductKey>,
 }
 
 impl Round<'_> {
     /// The matches among the `wanted` nearest rows that pass.
-    fn look(&self, way: Way, wanted: usize) -> Result<Look, CatalogueError> {
-        let (found, known_from) = self.rows(way, wanted);
+    fn look(&self, way: Way<'_>, wanted: usize) -> Result<Look, CatalogueError> {
+        let Rows { found, known_from } = loop {
+            self.work.check()?;
+            let rows = match way {
+                Way::Exact => self.compared(wanted)?,
+                Way::Graph { ahead } => self.walked(ahead)?,
+                Way::Visited {
+                    ahead,
+                    listing,
+                    version,
+                } => Some(self.visited(ahead, listing, version)),
+            };
+            // Rows that were given other numbers meanwhile are looked for again.
+            if let Some(rows) = rows {
+                break rows;
+            }
+        };
         let options = &self.search.options;
         let floor = known_from.max(options.min_score.unwrap_or(f64::NEG_INFINITY));
         let known = found.partition_point(|found| found.score >= floor);
@@ -140,36 +183,110 @@ impl Round<'_> {
         })
     }
 
-    /// The rows that were found, best first, and the score below which there may be others.
-    fn rows(&self, way: Way, wanted: usize) -> (Vec<Found>, f64) {
-        let index = self.index.read();
+    /// The rows that pass a filter, as of a version of the index.
+    fn passing(&self, filter: &Filter) -> Result<(Arc<Passing>, Version), CatalogueError> {
+        let (listing, version) = {
+            let index = self.index.read();
+            if let Some(known) = index.known_passing(filter) {
+                return Ok((known, index.version()));
+            }
+            (index.listing(), index.version())
+        };
+        let passing = Arc::new(listing.passing(filter, self.work)?);
+        self.index.read().keep_passing(filter, &passing, version);
+        Ok((passing, version))
+    }
+
+    /// The rows that pass the search's filter; `None` without one.
+    fn filtered(&self) -> Result<Option<(Arc<Passing>, Version)>, CatalogueError> {
         let filter = self.search.options.filter.as_ref();
-        let passing = match way {
-            Way::Visited { .. } => None,
-            Way::Graph { .. } | Way::Exact => filter.map(|filter| index.passing(filter)),
+        filter.map(|filter| self.passing(filter)).transpose()
+    }
+
+    /// Compares every row that passes, some of them during each lock.
+    fn compared(&self, wanted: usize) -> Result<Option<Rows>, CatalogueError> {
+        let passing = self.filtered()?;
+        let begun = match &passing {
+            Some((_, version)) => *version,
+            None => self.index.read().version(),
         };
-        let passes = |row: usize| {
-            let passes = match (&passing, filter) {
-                (Some(passing), _) => passing.has(row),
-                (None, Some(filter)) => index.passes(row, filter),
-                (None, None) => true,
+        let mut nearest = vec![Vec::new(); self.search.embeddings.len()];
+        let mut first = 0;
+        loop {
+            self.work.check()?;
+            let index = self.index.read();
+            if index.version().renumbered != begun.renumbered {
+                return Ok(None);
+            }
+            let rows = first..index.neighbours.rows().min(first + ROWS_AT_ONCE);
+            let passes = |row: usize| {
+                passing.as_ref().is_none_or(|(passing, _)| passing.has(row)) && self.is_wanted(&index, row)
             };
-            passes && !self.without.contains(&index.entry(row).product)
+            for (embedding, nearest) in self.search.embeddings.iter().zip(&mut nearest) {
+                nearest.extend(
+                    index
+                        .neighbours
+                        .nearest_among(embedding, wanted, rows.clone(), passes),
+                );
+            }
+            if rows.end == index.neighbours.rows() {
+                let nearest = nearest.into_iter().map(|found| {
+                    let found = nearest_first(found, wanted);
+                    let whole = found.len() < wanted;
+                    (found, whole)
+                });
+                return Ok(Some(self.joined(&index, nearest.collect())));
+            }
+            first = rows.end;
+        }
+    }
+
+    /// Walks the graph and keeps the rows that are known to pass.
+    fn walked(&self, ahead: usize) -> Result<Option<Rows>, CatalogueError> {
+        let passing = self.filtered()?;
+        let index = self.index.read();
+        if let Some((_, version)) = &passing
+            && version.renumbered != index.version().renumbered
+        {
+            return Ok(None);
+        }
+        let passes = |row: usize| passing.as_ref().is_none_or(|(passing, _)| passing.has(row));
+        Ok(Some(self.by_graph(&index, ahead, passes)))
+    }
+
+    /// Walks the graph and filters the rows that it visits.
+    fn visited(&self, ahead: usize, listing: &Listing, version: Version) -> Rows {
+        let index = self.index.read();
+        let Some(filter) = &self.search.options.filter else {
+            return self.by_graph(&index, ahead, |_| true);
         };
+        // The places of products follow the rows' numbers.
+        let now = (version.renumbered != index.version().renumbered).then(|| index.listing());
+        let mut judge = now.as_ref().unwrap_or(listing).judge(filter);
+        self.by_graph(&index, ahead, |row| judge.passes_at(index.place(row)))
+    }
+
+    fn by_graph(&self, index: &Index, ahead: usize, mut passes: impl FnMut(usize) -> bool) -> Rows {
+        let ahead = ahead.min(index.neighbours.live());
+        let nearest = self.search.embeddings.iter().map(|embedding| {
+            let mut nearest = index.neighbours.nearest(embedding, ahead);
+            nearest.retain(|found| passes(found.index) && self.is_wanted(index, found.index));
+            (nearest, false)
+        });
+        let nearest = nearest.collect();
+        self.joined(index, nearest)
+    }
+
+    fn is_wanted(&self, index: &Index, row: usize) -> bool {
+        self.without.is_empty() || !self.without.contains(&index.product(row))
+    }
+
+    /// What was found for all embeddings, best first. Each list is whole, or there may be more below its last.
+    fn joined(&self, index: &Index, lists: Vec<(Vec<Neighbour>, bool)>) -> Rows {
         let mut found = Vec::new();
         // What lies below the last one of a list that could be longer is not known.
         let mut known_from = f64::NEG_INFINITY;
-        for embedding in &self.search.embeddings {
-            let nearest = match way {
-                Way::Exact => index.neighbours.nearest_among(embedding, wanted, passes),
-                Way::Graph { ahead } | Way::Visited { ahead } => {
-                    let ahead = ahead.min(index.neighbours.live());
-                    let mut nearest = index.neighbours.nearest(embedding, ahead);
-                    nearest.retain(|neighbour| passes(neighbour.index));
-                    nearest
-                }
-            };
-            let whole = matches!(way, Way::Exact) && nearest.len() < wanted;
+        for (nearest, whole) in lists {
             match nearest.last() {
                 Some(last) if !whole => known_from = known_from.max(last.similarity),
                 None if !whole => known_from = f64::INFINITY,
@@ -177,7 +294,8 @@ impl Round<'_> {
             }
             found.extend(nearest.into_iter().map(|neighbour| Found {
                 row: neighbour.index,
-                entry: index.entry(neighbour.index),
+                picture: index.picture(neighbour.index),
+                product: index.product(neighbour.index),
                 score: neighbour.similarity,
                 embedding: match self.search.with_embeddings {
                     true => index.neighbours.vectors().row(neighbour.index),
@@ -186,7 +304,7 @@ impl Round<'_> {
             }));
         }
         found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)));
-        (found, known_from)
+        Rows { found, known_from }
     }
 
     /// The first `k` products of `found`, each with its best picture.
@@ -199,12 +317,11 @@ impl Round<'_> {
             if matches.len() == options.k {
                 break;
             }
-            let Entry { picture, product } = found.entry;
-            if seen.contains(&product) {
+            if seen.contains(&found.product) {
                 continue;
             }
-            seen.push(product);
-            let Some((product, pictures)) = self.reader.product(product)? else {
+            self.work.check()?;
+            let Some((product, pictures)) = self.reader.product(found.product)? else {
                 continue;
             };
             // A write may be committed that the index does not have yet: the answer is as the database has it now.
@@ -212,7 +329,9 @@ impl Round<'_> {
             if !options.filter.as_ref().is_none_or(passes) {
                 continue;
             }
-            if let Some(place) = pictures.iter().position(|key| *key == picture) {
+            // A picture that was replaced meanwhile leaves its product to the row of the new one.
+            if let Some(place) = pictures.iter().position(|key| *key == found.picture) {
+                seen.push(found.product);
                 matches.push(Match {
                     picture_id: product.pictures[place].id.clone(),
                     product,

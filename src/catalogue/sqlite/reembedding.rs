@@ -13,6 +13,7 @@ use super::queue::{Adopted, EmbedLast};
 use super::reader::Reader;
 use super::store::Store;
 use super::successor::Successor;
+use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
@@ -40,7 +41,10 @@ impl std::fmt::Debug for Background {
 impl Sqlite {
     /// What makes the next embeddings, where re-embedding has begun.
     pub async fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        self.0.readers.read(|reader| reader.next_origin()).await
+        self.0
+            .readers
+            .read(Work::OWN, |reader, _| reader.next_origin())
+            .await
     }
 
     /// Begins re-embedding, or resumes it if it was begun for the same origin.
@@ -60,8 +64,8 @@ impl Sqlite {
 
     /// How many pictures have a next embedding, and how many there are.
     pub async fn reembedded(&self) -> Result<(usize, usize), CatalogueError> {
-        let count = |reader: &Reader| Ok((reader.count_next()?, reader.count_pictures()?));
-        self.0.readers.read(count).await
+        let count = |reader: &Reader, _: &Work| Ok((reader.count_next()?, reader.count_pictures()?));
+        self.0.readers.read(Work::OWN, count).await
     }
 
     /// Up to `count` pictures, and about `bytes` of them, that have no next embedding.
@@ -72,7 +76,7 @@ impl Sqlite {
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
         self.0
             .readers
-            .read(move |reader| reader.without_next(count, bytes))
+            .read(Work::OWN, move |reader, _| reader.without_next(count, bytes))
             .await
     }
 

@@ -6,6 +6,7 @@
 //! in use and swapped in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,6 +35,20 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Loaded {
     pub origin: Arc<Origin>,
     pub index: Arc<RwLock<Index>>,
+    /// How many pictures are searched, for those who must not wait for the index.
+    pub pictures: Arc<AtomicUsize>,
+}
+
+impl Loaded {
+    /// An index that is ready to be searched.
+    pub fn new(origin: Arc<Origin>, index: Index) -> Self {
+        let pictures = index.neighbours.live();
+        Self {
+            origin,
+            index: Arc::new(RwLock::new(index)),
+            pictures: Arc::new(AtomicUsize::new(pictures)),
+        }
+    }
 }
 
 /// The index in use; none until it is loaded.
@@ -106,7 +121,7 @@ impl Writer {
             }
             self.maintain();
         }
-        if let Some(Loaded { origin, index }) = self.in_use().filter(|_| self.changed) {
+        if let Some(Loaded { origin, index, .. }) = self.in_use().filter(|_| self.changed) {
             while link_one(&index) {}
             index.read().keep(&kept::folder(self.store.folder()), &origin);
         }
@@ -181,6 +196,10 @@ impl Writer {
                     }
                 }));
             }
+            if let (Some(loaded), Some(index)) = (&loaded, &index) {
+                let pictures = index.neighbours.live();
+                loaded.pictures.store(pictures, Ordering::Relaxed);
+            }
         }
         for (reply, answer) in replies.into_iter().zip(answers) {
             if let Some(reply) = reply {
@@ -234,8 +253,7 @@ impl Writer {
             successor.push(picture, &values);
         }
         let index = successor.into_index(&before.index.read());
-        let index = Arc::new(RwLock::new(index));
-        *self.loaded.write() = Some(Loaded { origin, index });
+        *self.loaded.write() = Some(Loaded::new(origin, index));
         // One that is being rebuilt is over the old embeddings.
         self.rebuilding = None;
         self.changed = true;

@@ -214,8 +214,12 @@ impl Lines {
 }
 
 /// The progress of an import, and which lines were refused.
-pub async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<ImportAnswer>, Problem> {
-    let status = app.service.import(id.clone()).await?;
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    Path(id): Path<String>,
+) -> Result<Json<ImportAnswer>, Problem> {
+    let status = app.service.import(id.clone(), clock).await?;
     let errors = status.import.errors.into_iter().map(|error| LineError {
         line: error.line,
         id: error.id,

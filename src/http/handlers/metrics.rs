@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::admission::Stopped;
 use crate::http::app::App;
 use crate::http::metrics::{counter, gauge};
 use crate::http::problem::Problem;
-use crate::service::Service;
 use crate::service::imports::OpenImportStatus;
 use crate::service::stats::Stats;
+use crate::service::{Clock, Service, ServiceError};
 
-/// All metrics; those of the catalogue only while it is ready.
-pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+/// All metrics; those of the catalogue only while it is ready and there is room to read it.
+pub async fn metrics(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+) -> Result<Response, Problem> {
     let service = &app.service;
     let ready = service.ready().is_ok();
     let mut out = String::new();
@@ -22,10 +27,20 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     emulation(&mut out, service);
     load(&mut out, service, ready);
     if ready {
-        let stats = service.sampled_stats().await?;
-        catalogue(&mut out, &stats);
-        imports(&mut out, &service.open_imports().await?);
-        recall(&mut out, &stats);
+        let read = async || {
+            let stats = service.sampled_stats(clock).await?;
+            Ok((stats, service.open_imports(clock).await?))
+        };
+        match read().await {
+            Ok((stats, open)) => {
+                catalogue(&mut out, &stats);
+                imports(&mut out, &open);
+                recall(&mut out, &stats);
+            }
+            // An overloaded server is watched all the same.
+            Err(ServiceError::Stopped(Stopped::Full)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4");
     Ok(([(header::CONTENT_TYPE, content_type)], out).into_response())

@@ -38,10 +38,11 @@ pub async fn add(
 /// A picture's file as it was stored, or 304 for a client that has it already.
 pub async fn get(
     State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
     Path((product, picture)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let file = app.service.picture(product, picture).await?;
+    let file = app.service.picture(product, picture, clock).await?;
     let value = |text: &str| HeaderValue::from_str(text).expect("a hash, or a content type of our own");
     let tag = value(&format!("\"{}\"", hex(&Sha256::digest(&file.bytes))));
     let known = entity_tag::matches(&headers, &tag);

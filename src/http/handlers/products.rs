@@ -33,11 +33,12 @@ pub struct PageAnswer {
 /// A page of products in stored order.
 pub async fn list(
     State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
     Parameters(request): Parameters<ListProducts>,
 ) -> Result<Json<PageAnswer>, Problem> {
     let limit = request.limit.map_or(PAGE, Limit::get);
     let after = request.after.map(|Cursor(cursor)| cursor);
-    let page = app.service.page(after, limit, request.filter).await?;
+    let page = app.service.page(after, limit, request.filter, clock).await?;
     Ok(Json(PageAnswer {
         products: page.products,
         next: page.next.map(Cursor),
@@ -45,8 +46,12 @@ pub async fn list(
 }
 
 /// One product.
-pub async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Product>, Problem> {
-    Ok(Json(app.service.product(id).await?))
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+    Path(id): Path<String>,
+) -> Result<Json<Product>, Problem> {
+    Ok(Json(app.service.product(id, clock).await?))
 }
 
 /// Creates a product or replaces it; durable and searchable once it is answered.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::answers::{ModelName, ReembeddingAnswer};
@@ -13,7 +13,7 @@ use super::imports::OpenImportAnswer;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::extract::Ready;
-use crate::service::Service;
+use crate::service::{Clock, Service};
 
 /// Whether the process answers at all.
 pub async fn healthz() -> Json<Value> {
@@ -34,9 +34,12 @@ pub async fn readyz(State(app): State<Arc<App>>, _: Ready) -> Json<Value> {
 }
 
 /// Counts, the state of the index, its recall on a sample, and the open imports.
-pub async fn stats(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let stats = app.service.stats().await?;
-    let imports = app.service.open_imports().await?;
+pub async fn stats(
+    State(app): State<Arc<App>>,
+    Extension(clock): Extension<Clock>,
+) -> Result<Json<Value>, Problem> {
+    let stats = app.service.stats(clock).await?;
+    let imports = app.service.open_imports(clock).await?;
     let imports: Vec<_> = imports.into_iter().map(OpenImportAnswer::from).collect();
     Ok(Json(with_reembedding(
         &app.service,

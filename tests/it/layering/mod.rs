@@ -24,7 +24,8 @@ const ENGINE: &[&[&str]] = &[
     &["neighbours"],
 ];
 const SERVER: &[&[&str]] = &[
-    &["budget", "progress"],
+    &["budget"],
+    &["admission", "progress"],
     &["catalogue"],
     &["chips"],
     &["service"],

@@ -3,6 +3,8 @@
 //!
 //! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, ties in stored order.
 
+use std::ops::Range;
+
 use super::kernel::{Kernel, prefetch};
 
 /// A stored embedding and its similarity to the query.
@@ -192,14 +194,18 @@ impl Vectors {
         (0..self.len()).map(|index| self.cosine(query, index))
     }
 
-    /// The `k` nearest rows for which `passes` is true.
-    pub fn nearest(&self, query: &Query, k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
-        let found = (0..self.len())
-            .filter(|&index| passes(index))
-            .map(|index| Neighbour {
-                index,
-                similarity: self.cosine(query, index),
-            });
+    /// The `k` nearest of those among `rows` for which `passes` is true.
+    pub fn nearest(
+        &self,
+        query: &Query,
+        k: usize,
+        rows: Range<usize>,
+        passes: impl Fn(usize) -> bool,
+    ) -> Vec<Neighbour> {
+        let found = rows.filter(|&index| passes(index)).map(|index| Neighbour {
+            index,
+            similarity: self.cosine(query, index),
+        });
         nearest_first(found.collect(), k)
     }
 }
@@ -319,7 +325,7 @@ mod tests {
             vectors.push(&row);
         }
         let query = vectors.query(&[5, 5]);
-        let found = vectors.nearest(&query, 4, |_| true);
+        let found = vectors.nearest(&query, 4, 0..vectors.len(), |_| true);
         let order: Vec<usize> = found.iter().map(|found| found.index).collect();
         assert_eq!(order, [1, 2, 3, 0]);
     }

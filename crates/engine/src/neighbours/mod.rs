@@ -13,6 +13,7 @@ mod kernel;
 mod links;
 pub mod quality;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -272,14 +273,20 @@ impl Neighbours {
 
     /// The `k` nearest embeddings, by exact search.
     pub fn nearest_exact(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
-        self.nearest_among(values, k, |_| true)
+        self.nearest_among(values, k, 0..self.rows(), |_| true)
     }
 
-    /// The `k` nearest embeddings of the rows for which `passes` is true, by exact search.
-    pub fn nearest_among(&self, values: &[i32], k: usize, passes: impl Fn(usize) -> bool) -> Vec<Neighbour> {
+    /// The `k` nearest embeddings of those among `rows` for which `passes` is true, by exact search.
+    pub fn nearest_among(
+        &self,
+        values: &[i32],
+        k: usize,
+        rows: Range<usize>,
+        passes: impl Fn(usize) -> bool,
+    ) -> Vec<Neighbour> {
         let query = self.vectors.query(values);
         self.vectors
-            .nearest(&query, k, |row| self.is_live(row) && passes(row))
+            .nearest(&query, k, rows, |row| self.is_live(row) && passes(row))
     }
 
     /// Writes the graph library's two files to `folder` and returns their names; no names if there is no graph. Every

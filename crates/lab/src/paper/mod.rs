@@ -313,7 +313,12 @@ impl Run<'_> {
                         .collect(),
                     3,
                 );
-                let snn = vectors.nearest(&vectors.query(&spiking[number].embeddings[0]), 3, |_| true);
+                let snn = vectors.nearest(
+                    &vectors.query(&spiking[number].embeddings[0]),
+                    3,
+                    0..vectors.len(),
+                    |_| true,
+                );
                 let indices = |found: Vec<Neighbour>| found.into_iter().map(|found| found.index).collect();
                 Example {
                     query,

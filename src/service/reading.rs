@@ -1,0 +1,80 @@
+//! What every request that works passes through: its work is estimated, admitted, done within the deadline, and learned
+//! from.
+
+use super::error::ServiceError;
+use super::state::Service;
+use super::times::Clock;
+use crate::admission::{Admission, Stopped, Work};
+use crate::catalogue::CatalogueError;
+use crate::catalogue::search::SearchOptions;
+use crate::chips::Workload;
+
+impl Service {
+    /// Admits a request by the work that it will take.
+    ///
+    /// # Errors
+    /// [`Stopped::Full`] if there is no room for it.
+    pub(super) fn admit(&self, workload: Workload, clock: Clock) -> Result<Admission, ServiceError> {
+        Ok(self
+            .admissions
+            .admit(self.rates.estimate(workload), clock.deadline())?)
+    }
+
+    /// Reads the catalogue for a request, whose whole work this is.
+    ///
+    /// # Errors
+    /// Of the read; if the catalogue is not ready, there is no room for the request, or its time limit is exceeded.
+    pub(super) async fn read<T>(
+        &self,
+        workload: Workload,
+        clock: Clock,
+        read: impl AsyncFnOnce(Work) -> Result<T, CatalogueError>,
+    ) -> Result<T, ServiceError> {
+        self.ready()?;
+        let admission = self.admit(workload, clock)?;
+        self.read_admitted(&admission, workload, clock, read).await
+    }
+
+    /// Reads the catalogue for a request that was admitted, as a part of its work.
+    ///
+    /// # Errors
+    /// Of the read; if the time limit is exceeded.
+    pub(super) async fn read_admitted<T>(
+        &self,
+        admission: &Admission,
+        workload: Workload,
+        clock: Clock,
+        read: impl AsyncFnOnce(Work) -> Result<T, CatalogueError>,
+    ) -> Result<T, ServiceError> {
+        let work = admission.work();
+        let before = work.took();
+        let result = clock.limit(read(work.clone())).await;
+        // Work that was refused early says nothing about how long it takes.
+        let late = matches!(
+            result,
+            Err(ServiceError::Stopped(Stopped::Late) | ServiceError::Catalogue(CatalogueError::Stopped(_)))
+        );
+        if result.is_ok() || late {
+            self.rates.learn(workload, work.took().saturating_sub(before));
+        }
+        result
+    }
+
+    /// What a search by so many embeddings takes.
+    pub(super) fn searching(&self, options: &SearchOptions, embeddings: usize) -> Workload {
+        let rows = self.catalogue.pictures().unwrap_or_default() as u64;
+        let embeddings = embeddings as u64;
+        let compared = if options.exact {
+            rows.saturating_mul(embeddings)
+        } else {
+            0
+        };
+        let filtered = if options.filter.is_some() { rows } else { 0 };
+        Workload {
+            searches: embeddings,
+            scanned: compared.saturating_add(filtered),
+            products: options.k as u64,
+            ..Workload::default()
+        }
+    }
+}
