@@ -2,15 +2,17 @@
 //!
 //! Everything that works for a request is admitted first, by the estimated time of all its work, and whatever reads the
 //! catalogue or runs on a chip asks for the [`Work`] that only an [`Admission`] gives. Short and long work are admitted
-//! apart and run on threads of their own: however much long work there is, short work finds its place.
+//! apart and run on threads of their own: however much long work there is, short work finds its place. Callers who ask at
+//! the same time share the room of a lane, so that one of them cannot take all of it.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use thiserror::Error;
-
-use crate::budget::{Budget, Share};
 
 /// Work that is estimated to take longer than this part of the longest queue is long.
 const LONG: u32 = 10;
@@ -35,22 +37,53 @@ pub enum Stopped {
     Left,
 }
 
+/// Who asks: all that has the same key, or comes from the same address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CallerId(u64);
+
+impl CallerId {
+    /// The caller that is known by this.
+    #[must_use]
+    pub fn of(known_by: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        known_by.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 /// The work of all requests.
 #[derive(Debug, Clone)]
 pub struct Admissions {
-    lanes: [Queued; 2],
+    lanes: [Arc<Mutex<Queued>>; 2],
     /// How many requests of a lane can be worked on at the same time.
-    at_once: u64,
-    /// The estimated work of a lane at which requests are refused.
+    at_once: usize,
+    /// The estimated work of a lane at which the requests of one caller are refused.
     limit: Duration,
     long: Duration,
 }
 
-/// The admitted requests of a lane: their number, and nanoseconds of estimated work.
-#[derive(Debug, Clone, Default)]
+/// The admitted requests of a lane.
+#[derive(Debug, Default)]
 struct Queued {
-    requests: Budget,
-    work: Budget,
+    requests: usize,
+    work: Duration,
+    /// Of those who have any.
+    callers: HashMap<CallerId, Asked>,
+}
+
+/// The admitted requests of a caller.
+#[derive(Debug, Default)]
+struct Asked {
+    requests: usize,
+    work: Duration,
+}
+
+/// A request's place in its lane.
+#[derive(Debug)]
+struct Place {
+    lane: Arc<Mutex<Queued>>,
+    caller: CallerId,
+    work: Duration,
 }
 
 /// A request's place, until it and its work are done. Dropping it stops the work.
@@ -70,7 +103,46 @@ struct Request {
     first: bool,
     /// Nanoseconds that threads have worked on it.
     took: AtomicU64,
-    _shares: [Share; 2],
+    _place: Place,
+}
+
+impl Queued {
+    /// Counts one more request of a caller; false where there is no room for it.
+    fn enter(&mut self, caller: CallerId, work: Duration, at_once: usize, limit: Duration) -> bool {
+        let callers = self.callers.len() + usize::from(!self.callers.contains_key(&caller));
+        let own = self
+            .callers
+            .get(&caller)
+            .map_or(Duration::ZERO, |asked| asked.work);
+        let fair = limit / u32::try_from(callers).unwrap_or(u32::MAX);
+        // Beside others, a caller with its part waits until less than half of the lane is taken, and one without finds room
+        // in a full one.
+        let full = self.work >= limit.saturating_mul(2) || (own >= fair && self.work >= limit / 2);
+        if full && self.requests >= at_once {
+            return false;
+        }
+        self.requests += 1;
+        self.work += work;
+        let asked = self.callers.entry(caller).or_default();
+        asked.requests += 1;
+        asked.work += work;
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut lane = self.lane.lock();
+        lane.requests = lane.requests.saturating_sub(1);
+        lane.work = lane.work.saturating_sub(self.work);
+        if let Some(asked) = lane.callers.get_mut(&self.caller) {
+            asked.requests -= 1;
+            asked.work = asked.work.saturating_sub(self.work);
+            if asked.requests == 0 {
+                lane.callers.remove(&self.caller);
+            }
+        }
+    }
 }
 
 impl Admissions {
@@ -79,7 +151,7 @@ impl Admissions {
     pub fn new(at_once: usize, waiting: Duration) -> Self {
         Self {
             lanes: Default::default(),
-            at_once: at_once as u64,
+            at_once,
             limit: waiting.saturating_mul(u32::try_from(at_once).unwrap_or(u32::MAX)),
             long: waiting / LONG,
         }
@@ -89,40 +161,48 @@ impl Admissions {
     ///
     /// # Errors
     /// [`Stopped::Full`] while no thread of its lane is free and as much waits as may.
-    pub fn admit(&self, estimate: Duration, deadline: Instant) -> Result<Admission, Stopped> {
+    pub fn admit(
+        &self,
+        caller: CallerId,
+        estimate: Duration,
+        deadline: Instant,
+    ) -> Result<Admission, Stopped> {
         let lane = if estimate < self.long {
             Lane::Short
         } else {
             Lane::Long
         };
-        let Queued { requests, work } = &self.lanes[lane as usize];
-        let free = requests.spend(1, self.at_once);
-        let first = free.is_some();
-        let limit = if first { u64::MAX } else { nanoseconds(self.limit) };
-        let work = work
-            .spend(nanoseconds(estimate.min(LONGEST)), limit)
-            .ok_or(Stopped::Full)?;
-        let request = free
-            .or_else(|| requests.spend(1, u64::MAX))
-            .ok_or(Stopped::Full)?;
+        let queued = &self.lanes[lane as usize];
+        let work = estimate.min(LONGEST);
+        let first = {
+            let mut queued = queued.lock();
+            let first = queued.requests < self.at_once;
+            if !queued.enter(caller, work, self.at_once, self.limit) {
+                return Err(Stopped::Full);
+            }
+            first
+        };
         Ok(Admission(Work(Some(Arc::new(Request {
             lane,
             deadline,
             left: AtomicBool::new(false),
             first,
             took: AtomicU64::new(0),
-            _shares: [work, request],
+            _place: Place {
+                lane: Arc::clone(queued),
+                caller,
+                work,
+            },
         })))))
     }
 
     /// Estimated work that waits or runs.
     #[must_use]
     pub fn queued(&self) -> Duration {
-        let spent = self.lanes.iter().map(|lane| lane.work.spent());
-        Duration::from_nanos(spent.fold(0, u64::saturating_add))
+        self.lanes.iter().map(|lane| lane.lock().work).sum()
     }
 
-    /// The estimated work at which requests are refused, of both lanes.
+    /// The estimated work at which the requests of one caller are refused, of both lanes.
     #[must_use]
     pub fn limit(&self) -> Duration {
         self.limit.saturating_mul(2)
@@ -216,15 +296,41 @@ mod tests {
         Instant::now() + Duration::from_secs(60)
     }
 
+    fn admit(admissions: &Admissions, estimate: Duration, deadline: Instant) -> Result<Admission, Stopped> {
+        admissions.admit(CallerId::default(), estimate, deadline)
+    }
+
+    #[test]
+    fn a_caller_beside_others_has_its_part_of_a_lane() {
+        let admissions = Admissions::new(2, Duration::from_millis(100));
+        let ask = |who: &str| admissions.admit(CallerId::of(&who), SHORT, soon());
+        let mut many: Vec<_> = std::iter::from_fn(|| ask("one").ok()).collect();
+        assert_eq!(many.len(), 40, "alone it has all of it");
+        let others: Vec<_> = std::iter::from_fn(|| ask("another").ok()).collect();
+        assert_eq!(others.len(), 20, "a full lane has room for those who have none");
+        many.truncate(10);
+        let refused = ask("another").unwrap_err();
+        assert_eq!(refused, Stopped::Full, "it has its half");
+        many.extend(std::iter::from_fn(|| ask("one").ok()));
+        assert_eq!(many.len(), 20);
+        let third: Vec<_> = std::iter::from_fn(|| ask("third").ok()).collect();
+        assert_eq!(third.len(), 14);
+        drop((others, many, third));
+        assert_eq!(admissions.queued(), Duration::ZERO);
+        assert!(admissions.lanes[0].lock().callers.is_empty());
+    }
+
     #[test]
     fn a_lane_takes_what_its_threads_and_its_queue_hold_whatever_the_other_has() {
         let admissions = Admissions::new(2, Duration::from_millis(100));
-        let long: Vec<_> = (0..2).map(|_| admissions.admit(LONG, soon()).unwrap()).collect();
-        assert_eq!(admissions.admit(LONG, soon()).unwrap_err(), Stopped::Full);
-        let short: Vec<_> = (0..40)
-            .map(|_| admissions.admit(SHORT, soon()).unwrap())
+        let long: Vec<_> = (0..2)
+            .map(|_| admit(&admissions, LONG, soon()).unwrap())
             .collect();
-        assert_eq!(admissions.admit(SHORT, soon()).unwrap_err(), Stopped::Full);
+        assert_eq!(admit(&admissions, LONG, soon()).unwrap_err(), Stopped::Full);
+        let short: Vec<_> = (0..40)
+            .map(|_| admit(&admissions, SHORT, soon()).unwrap())
+            .collect();
+        assert_eq!(admit(&admissions, SHORT, soon()).unwrap_err(), Stopped::Full);
         assert!(
             long.iter()
                 .all(|long| long.work().lane() == Lane::Long && long.work().is_first())
@@ -232,7 +338,7 @@ mod tests {
         assert_eq!(short.iter().filter(|short| short.work().is_first()).count(), 2);
         assert_eq!(admissions.queued(), 2 * LONG + 40 * SHORT);
         drop(long);
-        assert!(admissions.admit(LONG, soon()).is_ok());
+        assert!(admit(&admissions, LONG, soon()).is_ok());
         drop(short);
         assert_eq!(admissions.queued(), Duration::ZERO);
     }
@@ -240,19 +346,19 @@ mod tests {
     #[test]
     fn a_free_thread_is_given_work_however_long_the_work_of_others_is_said_to_be() {
         let admissions = Admissions::new(2, Duration::from_millis(100));
-        let _endless = admissions.admit(Duration::MAX, soon()).unwrap();
-        let second = admissions.admit(Duration::MAX, soon()).unwrap();
-        assert_eq!(admissions.admit(LONG, soon()).unwrap_err(), Stopped::Full);
+        let _endless = admit(&admissions, Duration::MAX, soon()).unwrap();
+        let second = admit(&admissions, Duration::MAX, soon()).unwrap();
+        assert_eq!(admit(&admissions, LONG, soon()).unwrap_err(), Stopped::Full);
         drop(second);
-        assert!(admissions.admit(LONG, soon()).unwrap().work().is_first());
+        assert!(admit(&admissions, LONG, soon()).unwrap().work().is_first());
     }
 
     #[test]
     fn work_stops_at_its_deadline_and_when_its_client_leaves_and_holds_its_place_until_then() {
         let admissions = Admissions::new(1, Duration::from_millis(100));
-        let late = admissions.admit(SHORT, Instant::now()).unwrap();
+        let late = admit(&admissions, SHORT, Instant::now()).unwrap();
         assert_eq!(late.work().check(), Err(Stopped::Late));
-        let admission = admissions.admit(SHORT, soon()).unwrap();
+        let admission = admit(&admissions, SHORT, soon()).unwrap();
         let work = admission.work();
         assert_eq!(work.check(), Ok(()));
         drop((admission, late));

@@ -133,7 +133,7 @@ fn work<W>(jobs: &Mutex<Receiver<Job<W>>>, make: &dyn Fn() -> W) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Admissions;
+    use crate::admission::{Admissions, CallerId};
 
     const MOMENT: Duration = Duration::from_millis(1);
 
@@ -166,7 +166,9 @@ mod tests {
         deadline: Instant,
         job: impl FnOnce(&mut u32, Duration) -> Result<T, ChipError> + Send + 'static,
     ) -> Result<T, ChipError> {
-        let admission = admitted.admissions.admit(estimate, deadline)?;
+        let admission = admitted
+            .admissions
+            .admit(CallerId::default(), estimate, deadline)?;
         admitted.pool.run(&admission, job).await
     }
 

@@ -15,9 +15,10 @@ impl Service {
     /// # Errors
     /// [`Stopped::Full`] if there is no room for it.
     pub(super) fn admit(&self, workload: Workload, clock: Clock) -> Result<Admission, ServiceError> {
+        let estimate = self.rates.estimate(workload);
         Ok(self
             .admissions
-            .admit(self.rates.estimate(workload), clock.deadline())?)
+            .admit(clock.caller(), estimate, clock.deadline())?)
     }
 
     /// Reads the catalogue for a request, whose whole work this is.

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::error::ServiceError;
-use crate::admission::Stopped;
+use crate::admission::{CallerId, Stopped};
 
 /// The clock of a request. It starts when the request's head has been read; reported times count from there.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
     limit: Duration,
+    caller: CallerId,
 }
 
 impl Clock {
@@ -21,13 +22,26 @@ impl Clock {
         Self {
             start: Instant::now(),
             limit,
+            caller: CallerId::default(),
         }
+    }
+
+    /// The clock of a request whose caller is known.
+    #[must_use]
+    pub fn of(self, caller: CallerId) -> Self {
+        Self { caller, ..self }
+    }
+
+    /// Whose request it is.
+    #[must_use]
+    pub fn caller(self) -> CallerId {
+        self.caller
     }
 
     /// A clock that starts now, for the next piece of a stream.
     #[must_use]
     pub fn restarted(self) -> Self {
-        Self::start(self.limit)
+        Self::start(self.limit).of(self.caller)
     }
 
     /// When the time limit ends.

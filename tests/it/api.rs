@@ -425,6 +425,37 @@ fn a_filter_holds_for_every_match_and_leaves_as_many() {
 }
 
 #[test]
+fn long_work_is_refused_before_it_keeps_short_work_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--chips", "1"]).ready();
+    let png = test_png(0);
+    let plain = || server.post("/v1/search", "image/png", &png);
+    // Rates are learned from what is measured here.
+    (0..20).for_each(|_| assert_eq!(plain().status, 200));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (long, short) = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut statuses = Vec::new();
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let answer = server.post("/v1/search?time_steps=1024&trace=true", "image/png", &png);
+                        statuses.push(answer.status);
+                    }
+                    statuses
+                })
+            })
+            .collect();
+        let short: Vec<u16> = (0..50).map(|_| plain().status).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let long = clients.into_iter().map(|client| client.join().unwrap());
+        (long.collect::<Vec<_>>().concat(), short)
+    });
+    assert_eq!(short, [200; 50]);
+    assert!(long.contains(&200) && long.contains(&503), "{long:?}");
+}
+
+#[test]
 fn a_full_queue_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &["--chips", "1", "--queue-ms", "1"]).ready();
