@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use engine::embedding::stopping::Length;
+use engine::picture::cost;
 use parking_lot::Mutex;
 
 use super::options::RunOptions;
@@ -12,8 +13,8 @@ use super::options::RunOptions;
 /// The work of one request, in amounts that time follows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Workload {
-    /// Of its image file.
-    pub bytes: u64,
+    /// Pixels of its picture, as its header says, and bytes of its file.
+    pub decoded: u64,
     pub time_steps: u64,
     /// Walks through the graph.
     pub searches: u64,
@@ -30,7 +31,7 @@ const AUTO_STEPS: u64 = 80;
 impl Workload {
     /// Looking something up.
     pub const LOOK_UP: Self = Self {
-        bytes: 0,
+        decoded: 0,
         time_steps: 0,
         searches: 0,
         scanned: 0,
@@ -40,8 +41,10 @@ impl Workload {
     /// Running an image file.
     #[must_use]
     pub fn of_picture(bytes: &[u8], options: RunOptions) -> Self {
+        // A file whose header cannot be read is refused by it.
+        let pixels = cost(bytes).map_or(0, |cost| cost.pixels());
         Self {
-            bytes: bytes.len() as u64,
+            decoded: pixels.saturating_add(bytes.len() as u64),
             time_steps: match options.time_steps {
                 Length::Fixed(time_steps) => time_steps.get().into(),
                 Length::Auto(_) => AUTO_STEPS,
@@ -53,12 +56,12 @@ impl Workload {
     /// Both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let [bytes, time_steps, searches, scanned, products] = {
+        let [decoded, time_steps, searches, scanned, products] = {
             let (one, other) = (self.amounts(), other.amounts());
             std::array::from_fn(|kind| one[kind].saturating_add(other[kind]))
         };
         Self {
-            bytes,
+            decoded,
             time_steps,
             searches,
             scanned,
@@ -68,7 +71,7 @@ impl Workload {
 
     fn amounts(self) -> [u64; 5] {
         [
-            self.bytes,
+            self.decoded,
             self.time_steps,
             self.searches,
             self.scanned,
@@ -84,7 +87,7 @@ pub struct Rates(Mutex<[f64; 5]>);
 impl Default for Rates {
     /// Guesses for a slow host, until work has been measured.
     fn default() -> Self {
-        Self(Mutex::new([100e-9, 50e-6, 1e-3, 50e-9, 100e-6]))
+        Self(Mutex::new([20e-9, 50e-6, 1e-3, 50e-9, 100e-6]))
     }
 }
 
@@ -136,7 +139,7 @@ mod tests {
     fn estimates_follow_what_was_measured() {
         let rates = Rates::default();
         let picture = Workload {
-            bytes: 1_000,
+            decoded: 1_000,
             ..Workload::default()
         };
         let run = Workload {
@@ -178,7 +181,7 @@ mod tests {
         );
         close(
             Workload {
-                bytes: 100_000,
+                decoded: 100_000,
                 ..picture
             },
             10_000.0,

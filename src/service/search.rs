@@ -179,10 +179,10 @@ impl Service {
 /// Learns how long the parts of a run took.
 pub(super) fn learn_run(rates: &Rates, run: Workload, embedded: &Embedded) {
     let Workload {
-        bytes, time_steps, ..
+        decoded, time_steps, ..
     } = run;
     let (decoding, emulation) = (Workload::default(), Workload::default());
-    rates.learn(Workload { bytes, ..decoding }, embedded.decode_time);
+    rates.learn(Workload { decoded, ..decoding }, embedded.decode_time);
     rates.learn(
         Workload {
             time_steps,
