@@ -13,7 +13,7 @@ use engine::model::built_in::BuiltIn;
 use engine::neighbours::Neighbours;
 use engine::picture::{DecodeLimits, Picture};
 use serde::Serialize;
-use spikelens::catalogue::sqlite::Sqlite;
+use spikelens::catalogue::sqlite::{Room, Sqlite};
 use spikelens::chips::{Embedder, RunOptions};
 use spikelens::progress::Progress;
 use tokio::runtime::Runtime;
@@ -57,7 +57,7 @@ impl Opened {
     /// Opens the index of a data directory on all CPUs.
     pub fn load(data: &Path, model: &Model) -> Result<Self> {
         let runtime = Runtime::new()?;
-        let catalogue = Sqlite::open(data, 1)?;
+        let catalogue = Sqlite::open(data, Room::ONE)?;
         let origin = runtime
             .block_on(catalogue.origin())?
             .with_context(|| format!("{} is empty; leave `indexing` in, it fills it", data.display()))?;

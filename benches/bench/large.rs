@@ -17,7 +17,7 @@ use engine::picture::{DecodeLimits, Mode, Picture};
 use ndarray::Array3;
 use serde::Serialize;
 use serde_json::json;
-use spikelens::catalogue::sqlite::Sqlite;
+use spikelens::catalogue::sqlite::{Room, Sqlite};
 use spikelens::catalogue::{Attributes, NewPicture, NewProduct, Origin, ProductId, Title};
 use spikelens::chips::{Embedder, Maker, RunOptions};
 use tokio::runtime::Runtime;
@@ -152,7 +152,7 @@ fn holds(data: &Path, model: &Arc<Model>, products: usize) -> Result<bool> {
     if !Sqlite::exists(data) {
         return Ok(false);
     }
-    let catalogue = Sqlite::open(data, 1)?;
+    let catalogue = Sqlite::open(data, Room::ONE)?;
     let origin = Maker::new(Arc::clone(model), None, None, None).origin;
     Runtime::new()?.block_on(async {
         let found = (catalogue.origin().await?, catalogue.count().await?);
@@ -169,7 +169,7 @@ fn make(
     threads: usize,
 ) -> Result<()> {
     let runtime = Runtime::new()?;
-    let catalogue = Sqlite::open(data, 1)?;
+    let catalogue = Sqlite::open(data, Room::ONE)?;
     let origin = Maker::new(Arc::clone(model), None, None, None).origin;
     runtime.block_on(catalogue.set_origin((*origin).clone(), model.file.clone()))?;
     let numbers: Vec<usize> = (0..products).collect();

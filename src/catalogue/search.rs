@@ -1,7 +1,12 @@
 //! What a search may choose, and what it finds.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::error::CatalogueError;
 use super::filter::Filter;
 use super::origin::Origin;
 use super::product::Product;
@@ -49,10 +54,66 @@ pub struct Nearest {
     pub with_embeddings: bool,
 }
 
+/// A product as answers show it, with its JSON.
+#[derive(Debug)]
+pub struct Shown {
+    product: Product,
+    json: Box<RawValue>,
+}
+
+impl Shown {
+    /// Makes the JSON.
+    ///
+    /// # Errors
+    /// If the product has none, which would be a damaged one.
+    pub fn new(product: Product) -> Result<Self, CatalogueError> {
+        let json = serde_json::value::to_raw_value(&product);
+        let json = json.map_err(|error| CatalogueError::Damaged {
+            what: format!("product {:?}: {error}", product.id),
+        })?;
+        Ok(Self { product, json })
+    }
+
+    /// Its JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.json.get()
+    }
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.product == other.product
+    }
+}
+
+impl Deref for Shown {
+    type Target = Product;
+
+    fn deref(&self) -> &Product {
+        &self.product
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+/// How many products of answers were in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownStats {
+    pub hits: u64,
+    pub misses: u64,
+    /// What is in memory now.
+    pub bytes: u64,
+}
+
 /// A product that was found, with the picture of it that is nearest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Match {
-    pub product: Product,
+    pub product: Arc<Shown>,
     pub picture_id: String,
     /// Cosine similarity, -1 to 1.
     pub score: f64,
@@ -68,6 +129,7 @@ pub struct CatalogueStats {
     pub index: IndexStats,
     /// What made the embeddings.
     pub origin: Arc<Origin>,
+    pub shown: ShownStats,
 }
 
 /// The state of the index.

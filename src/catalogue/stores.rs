@@ -12,7 +12,7 @@ use super::import::{Import, Lease, OpenImport};
 use super::origin::Origin;
 use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
 use super::search::{CatalogueStats, Match, Nearest, Recall};
-use super::sqlite::{Background, EmbedLast, Sqlite};
+use super::sqlite::{Background, EmbedLast, Room, Sqlite};
 use super::write::{Write, Written};
 use crate::admission::Work;
 use crate::progress::Progress;
@@ -25,12 +25,12 @@ pub enum Catalogue {
 }
 
 impl Catalogue {
-    /// Opens or creates a data directory; `connections` is how many reads may run at a time.
+    /// Opens or creates a data directory.
     ///
     /// # Errors
     /// If it is in use, damaged, of a newer version or cannot be written to.
-    pub fn open(data_dir: &Path, connections: usize) -> Result<Self, CatalogueError> {
-        Sqlite::open(data_dir, connections).map(Self::Sqlite)
+    pub fn open(data_dir: &Path, room: Room) -> Result<Self, CatalogueError> {
+        Sqlite::open(data_dir, room).map(Self::Sqlite)
     }
 
     /// What made the embeddings that are searched; none before they are loaded.

@@ -19,6 +19,7 @@ use super::runtime::runtime;
 use super::{files, network, progress};
 use crate::catalogue::Catalogue;
 use crate::catalogue::manifest::Refusal;
+use crate::catalogue::sqlite::Room;
 use crate::chips::Maker;
 use crate::progress::Progress;
 use crate::service::ingest::{IngestOptions, Ingested, ingest};
@@ -145,7 +146,7 @@ impl Import {
             None => None,
         };
         let runtime = runtime()?;
-        let catalogue = Catalogue::open(&data_dir, 1)?;
+        let catalogue = Catalogue::open(&data_dir, Room::ONE)?;
         let before = runtime.block_on(catalogue.origin())?;
         let model = match given {
             Some(given) => given,

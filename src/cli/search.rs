@@ -14,6 +14,7 @@ use crate::admission::Work;
 use crate::catalogue::Catalogue;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::search::{Nearest, SearchOptions};
+use crate::catalogue::sqlite::Room;
 use crate::chips::{Embedder, RunOptions};
 use crate::progress::Progress;
 use crate::service::model_of;
@@ -80,7 +81,7 @@ impl Search {
             );
         }
         let runtime = runtime()?;
-        let catalogue = Catalogue::open(&self.data_dir, 1)?;
+        let catalogue = Catalogue::open(&self.data_dir, Room::ONE)?;
         let origin = runtime.block_on(catalogue.origin())?;
         let origin = origin.context("the catalogue is empty; fill it with `spikelens import`")?;
         let model = match &self.model {

@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{files, network};
 use crate::catalogue::Catalogue;
-use crate::catalogue::sqlite::Sqlite;
+use crate::catalogue::sqlite::{Room, Sqlite};
 use crate::http::App;
 use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;
@@ -59,11 +59,11 @@ pub struct Serve {
         env = "SPIKELENS_LISTEN"
     )]
     listen: SocketAddr,
-    /// Emulated chips, one OS thread each [default: one per CPU]
+    /// Emulated chips, one OS thread each for short work and one for long work [default: one per CPU]
     #[arg(long, value_name = "N", env = "SPIKELENS_CHIPS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     chips: Option<usize>,
-    /// Longest queue of each chip, in milliseconds of estimated work
+    /// Longest queue of each chip, in milliseconds of estimated work, for short work and for long work each
     #[arg(long, value_name = "MS", default_value_t = 100, env = "SPIKELENS_QUEUE_MS",
           value_parser = clap::value_parser!(u64).range(1..=60_000))]
     queue_ms: u64,
@@ -87,6 +87,14 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = 1024, env = "SPIKELENS_MAX_CONNECTIONS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_connections: usize,
+    /// Memory for products that were found lately, in MiB
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 64,
+        env = "SPIKELENS_PRODUCT_CACHE_MIB"
+    )]
+    product_cache_mib: u64,
     /// Requests per second for each key name, or for each client address if there are no keys [default: unlimited]
     #[arg(long, value_name = "N", env = "SPIKELENS_RATE_LIMIT")]
     rate_limit: Option<NonZeroU32>,
@@ -156,7 +164,10 @@ impl Serve {
             None => None,
         };
         let options = self.service_options();
-        let catalogue = self.catalogue(options.chips)?;
+        let catalogue = self.catalogue(Room {
+            connections: options.chips,
+            shown_bytes: self.product_cache_mib.saturating_mul(1 << 20),
+        })?;
         let limits = self.limits();
         tracing::info!(
             data_dir = %self.data_dir.display(),
@@ -205,9 +216,9 @@ impl Serve {
     }
 
     /// Opens the catalogue, restored from the backup if one is given.
-    fn catalogue(&self, connections: usize) -> Result<Catalogue> {
+    fn catalogue(&self, room: Room) -> Result<Catalogue> {
         let Some(backup) = &self.restore else {
-            return Ok(Catalogue::open(&self.data_dir, connections)?);
+            return Ok(Catalogue::open(&self.data_dir, room)?);
         };
         if Sqlite::exists(&self.data_dir) {
             bail!(
@@ -219,7 +230,7 @@ impl Serve {
         // an earlier restore is used again.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).context("the system clock is out of range")?;
-        let restored = Sqlite::restore(&self.data_dir, backup, now, connections);
+        let restored = Sqlite::restore(&self.data_dir, backup, now, room);
         let restored = restored.with_context(|| format!("{} cannot be restored", backup.display()))?;
         Ok(Catalogue::Sqlite(restored))
     }

@@ -10,7 +10,7 @@ use spikelens::admission::Work;
 use spikelens::catalogue::filter::Filter;
 use spikelens::catalogue::import::{ImportState, ImportStep};
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
-use spikelens::catalogue::sqlite::Background;
+use spikelens::catalogue::sqlite::{Background, Room};
 use spikelens::catalogue::write::Write;
 use spikelens::catalogue::{
     AttributeChanges, Attributes, Catalogue, CatalogueError, NewPicture, NewProduct, Origin, ProductId, Title,
@@ -23,7 +23,7 @@ const DIMENSIONS: usize = 3;
 /// Opens a store in an empty directory, or one that exists.
 type Open = fn(&Path) -> Catalogue;
 
-const STORES: [(&str, Open); 1] = [("sqlite", |folder| Catalogue::open(folder, 2).unwrap())];
+const STORES: [(&str, Open); 1] = [("sqlite", |folder| Catalogue::open(folder, Room::ONE).unwrap())];
 
 /// Runs a test on every store, each in its own directory.
 fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {

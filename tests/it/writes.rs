@@ -1,5 +1,7 @@
 //! Writing products and pictures over HTTP: searchable and durable once answered, and in no answer once deleted.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -262,4 +264,57 @@ fn what_cannot_be_written_is_refused_and_leaves_nothing() {
     let long = format!("/v1/products/{}", "x".repeat(201));
     assert_eq!(server.ask("PUT", &long, &[PNG], &png).problem().0, 400);
     assert_eq!(server.get("/v1/products").json()["products"], json!([]));
+}
+
+#[test]
+fn no_answer_shows_what_an_answered_write_has_replaced() {
+    const WRITES: usize = 100;
+    let folder = catalogue(30, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    assert_eq!(put(&server, "changing", 0, &json!({"version": 0})).status, 201);
+    let answered = AtomicUsize::new(0);
+    // A loaded machine refuses some of them.
+    let search = || {
+        let before = answered.load(Ordering::SeqCst);
+        let answer = server.post("/v1/search?k=5", "image/png", &test_png(0));
+        if answer.status == 503 {
+            return;
+        }
+        let answer = answer.json();
+        let matches = answer["matches"].as_array().unwrap();
+        let found = matches.iter().find(|found| found["product_id"] == "changing");
+        let product = &found.unwrap()["product"];
+        let version = product["attributes"]["version"].as_u64().unwrap();
+        assert!(version >= before as u64, "{version} after {before}");
+    };
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::SeqCst) {
+                    search();
+                }
+            });
+        }
+        for version in 1..=WRITES {
+            let written = match version % 3 {
+                0 => put(&server, "changing", 0, &json!({"version": version})),
+                _ => {
+                    let body = json!({"attributes": {"version": version}}).to_string();
+                    server.ask("PATCH", "/v1/products/changing", &[JSON], body.as_bytes())
+                }
+            };
+            if written.status == 200 {
+                answered.store(version, Ordering::SeqCst);
+            }
+        }
+        ended.store(true, Ordering::SeqCst);
+    });
+    assert!(answered.load(Ordering::SeqCst) > WRITES / 2);
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    let value = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(value("spikelens_product_cache_hits_total ") > value("spikelens_product_cache_misses_total "));
 }

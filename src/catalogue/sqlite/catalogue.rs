@@ -14,6 +14,7 @@ use super::keys::ProductKey;
 use super::queue::WriteQueue;
 use super::reader::Reader;
 use super::readers::Readers;
+use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
 use super::writer::{self, Loaded, SharedIndex};
@@ -36,6 +37,7 @@ pub struct Sqlite(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) data_dir: PathBuf,
     pub(super) readers: Readers,
+    pub(super) shown: Arc<ShownProducts>,
     pub(super) writes: WriteQueue,
     pub(super) loaded: SharedIndex,
     /// The graph over the next embeddings, while it waits for the last of them.
@@ -44,13 +46,30 @@ pub(super) struct Inner {
     pub(super) writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What a catalogue may use while it is open.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// How many short and how many long reads may run at a time.
+    pub connections: usize,
+    /// Bytes of products in memory, for answers.
+    pub shown_bytes: u64,
+}
+
+impl Room {
+    /// Enough for one user.
+    pub const ONE: Self = Self {
+        connections: 1,
+        shown_bytes: 1 << 20,
+    };
+}
+
 impl Sqlite {
-    /// Opens or creates a data directory; `connections` is how many reads may run at a time.
+    /// Opens or creates a data directory.
     ///
     /// # Errors
     /// If it is in use, damaged, of a newer version or cannot be written to.
-    pub fn open(data_dir: &Path, connections: usize) -> Result<Self, CatalogueError> {
-        Self::over(Store::open(data_dir)?, connections)
+    pub fn open(data_dir: &Path, room: Room) -> Result<Self, CatalogueError> {
+        Self::over(Store::open(data_dir)?, room)
     }
 
     /// Opens a new data directory with the contents of a backup. Pictures get numbers above `least_number`, which must be
@@ -62,9 +81,9 @@ impl Sqlite {
         data_dir: &Path,
         backup: &Path,
         least_number: i64,
-        connections: usize,
+        room: Room,
     ) -> Result<Self, CatalogueError> {
-        Self::over(Store::restore(data_dir, backup, least_number)?, connections)
+        Self::over(Store::restore(data_dir, backup, least_number)?, room)
     }
 
     /// Whether a folder holds a catalogue.
@@ -73,14 +92,16 @@ impl Sqlite {
         Store::exists(data_dir)
     }
 
-    fn over(store: Store, connections: usize) -> Result<Self, CatalogueError> {
+    fn over(store: Store, room: Room) -> Result<Self, CatalogueError> {
         let data_dir = store.folder().to_owned();
         let loaded = SharedIndex::default();
         let (writes, tasks) = WriteQueue::queue();
-        let thread = writer::start(store, Arc::clone(&loaded), tasks);
+        let shown = Arc::new(ShownProducts::new(room.shown_bytes));
+        let thread = writer::start(store, Arc::clone(&loaded), Arc::clone(&shown), tasks);
         let thread = thread.map_err(|source| refused(&data_dir, OpenError::Store(Box::new(source))))?;
         Ok(Self(Arc::new(Inner {
-            readers: Readers::new(&data_dir, connections),
+            readers: Readers::new(&data_dir, room.connections),
+            shown,
             data_dir,
             writes,
             loaded,
@@ -255,7 +276,7 @@ impl Sqlite {
         if *loaded.origin != *search.origin {
             return Err(CatalogueError::OtherOrigin);
         }
-        nearest::nearest(&loaded.index, reader, search, work)
+        nearest::nearest(&loaded.index, reader, &self.0.shown, search, work)
     }
 
     /// What made them, and for each product of `ids` the embeddings of its pictures.
@@ -331,6 +352,7 @@ impl Sqlite {
     /// Counts, and the state of the index.
     pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         let loaded = self.loaded()?;
+        let shown = self.0.shown.stats();
         let count = move |_: &Reader, _: &Work| {
             let index = loaded.index.read();
             let neighbours = &index.neighbours;
@@ -345,6 +367,7 @@ impl Sqlite {
                     kept: index.kept,
                 },
                 origin: Arc::clone(&loaded.origin),
+                shown,
             })
         };
         self.0.readers.read(work, count).await

@@ -50,3 +50,17 @@ pub enum Change {
         picture: PictureKey,
     },
 }
+
+impl Change {
+    /// The product that was changed.
+    pub fn product(&self) -> Option<ProductKey> {
+        match self {
+            Self::Nothing => None,
+            Self::Put { product, .. }
+            | Self::Attributes { product, .. }
+            | Self::Deleted { product }
+            | Self::PictureAdded { product, .. }
+            | Self::PictureDeleted { product, .. } => Some(*product),
+        }
+    }
+}

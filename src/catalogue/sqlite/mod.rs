@@ -28,13 +28,14 @@ mod restore;
 mod rows;
 mod schema;
 mod settings;
+mod shown;
 mod store;
 mod successor;
 mod survey;
 mod terms;
 mod writer;
 
-pub use catalogue::Sqlite;
+pub use catalogue::{Room, Sqlite};
 pub use check::Checked;
 pub use queue::EmbedLast;
 pub use reader::Moment;

@@ -13,6 +13,7 @@ use super::index::{Index, Version};
 use super::keys::ProductKey;
 use super::listing::{Listing, Passing};
 use super::reader::Reader;
+use super::shown::{Listed, ShownProducts};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
@@ -31,6 +32,7 @@ const ROWS_AT_ONCE: usize = 16_384;
 pub fn nearest(
     index: &RwLock<Index>,
     reader: &Reader,
+    shown: &ShownProducts,
     search: &Nearest,
     work: &Work,
 ) -> Result<Vec<Match>, CatalogueError> {
@@ -42,6 +44,7 @@ pub fn nearest(
     let round = Round {
         index,
         reader,
+        shown,
         search,
         work,
         without,
@@ -150,6 +153,7 @@ struct Rows {
 struct Round<'a> {
     index: &'a RwLock<Index>,
     reader: &'a Reader,
+    shown: &'a ShownProducts,
     search: &'a Nearest,
     work: &'a Work,
     without: Vec<ProductKey>,
@@ -310,6 +314,7 @@ impl Round<'_> {
     /// The first `k` products of `found`, each with its best picture.
     fn products(&self, found: impl Iterator<Item = Found>) -> Result<Vec<Match>, CatalogueError> {
         let options = &self.search.options;
+        let before = self.shown.before();
         let _moment = self.reader.moment()?;
         let mut matches: Vec<Match> = Vec::with_capacity(options.k);
         let mut seen = Vec::with_capacity(options.k);
@@ -321,7 +326,8 @@ impl Round<'_> {
                 continue;
             }
             self.work.check()?;
-            let Some((product, pictures)) = self.reader.product(found.product)? else {
+            let read = || self.reader.product(found.product);
+            let Some(Listed { product, pictures }) = self.shown.get(found.product, before, read)? else {
                 continue;
             };
             // A write may be committed that the index does not have yet: the answer is as the database has it now.

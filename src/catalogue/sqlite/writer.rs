@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::index::{Index, Rebuilt};
 use super::kept;
 use super::queue::{Adopted, Adoption, EmbedLast, Job, Task, WAITING};
+use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
 use crate::catalogue::error::CatalogueError;
@@ -57,6 +58,7 @@ pub type SharedIndex = Arc<RwLock<Option<Loaded>>>;
 struct Writer {
     store: Store,
     loaded: SharedIndex,
+    shown: Arc<ShownProducts>,
     tasks: Receiver<Task>,
     /// Where a rebuilt index arrives.
     rebuilding: Option<Receiver<Rebuilt>>,
@@ -68,10 +70,16 @@ struct Writer {
 ///
 /// # Errors
 /// If the system starts no thread.
-pub fn start(store: Store, loaded: SharedIndex, tasks: Receiver<Task>) -> std::io::Result<JoinHandle<()>> {
+pub fn start(
+    store: Store,
+    loaded: SharedIndex,
+    shown: Arc<ShownProducts>,
+    tasks: Receiver<Task>,
+) -> std::io::Result<JoinHandle<()>> {
     let writer = Writer {
         store,
         loaded,
+        shown,
         tasks,
         rebuilding: None,
         changed: false,
@@ -180,6 +188,11 @@ impl Writer {
             }
         };
         drop(shares);
+        let changed = applied
+            .iter()
+            .flatten()
+            .filter_map(|applied| applied.change.product());
+        self.shown.forget(changed);
         let mut answers = Vec::with_capacity(applied.len());
         {
             let loaded = self.in_use();

@@ -1,10 +1,11 @@
 //! Parts that several answers share.
 
+use std::sync::Arc;
+
 use axum::http::HeaderValue;
 use serde::Serialize;
 
-use crate::catalogue::Product;
-use crate::catalogue::search::Match;
+use crate::catalogue::search::{Match, Shown};
 use crate::progress::Stage;
 use crate::service::Reembedding;
 use engine::model::Model;
@@ -32,7 +33,7 @@ pub struct MatchAnswer {
     product_id: String,
     picture_id: String,
     score: f64,
-    product: Product,
+    product: Arc<Shown>,
 }
 
 impl From<Match> for MatchAnswer {

@@ -116,6 +116,27 @@ fn catalogue(out: &mut String, stats: &Stats) {
     ] {
         gauge(out, name, help, value as f64);
     }
+    let shown = stats.catalogue.shown;
+    for (name, help, value) in [
+        (
+            "spikelens_product_cache_hits_total",
+            "Products of answers that were in memory.",
+            shown.hits,
+        ),
+        (
+            "spikelens_product_cache_misses_total",
+            "Products of answers that were read from the store.",
+            shown.misses,
+        ),
+    ] {
+        counter(out, name, help, value as f64);
+    }
+    gauge(
+        out,
+        "spikelens_product_cache_bytes",
+        "Memory for products that were found lately.",
+        shown.bytes as f64,
+    );
 }
 
 fn recall(out: &mut String, stats: &Stats) {
