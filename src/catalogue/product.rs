@@ -113,11 +113,19 @@ impl fmt::Display for PictureKey {
     }
 }
 
-/// The file of a stored picture.
+/// The file of a stored picture, and its first piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFile {
+    pub key: PictureKey,
     pub content_type: String,
-    pub bytes: Vec<u8>,
+    pub length: u64,
+    pub sha256: [u8; 32],
+    pub first: Vec<u8>,
+}
+
+impl PictureFile {
+    /// Bytes of a piece; the last one may have fewer.
+    pub const PIECE: usize = 64 << 10;
 }
 
 /// The end of a page of products. Opaque: only the store that made it can read it.

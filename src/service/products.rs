@@ -3,7 +3,7 @@
 use super::error::ServiceError;
 use super::state::Service;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::{Cursor, Page, PictureFile, Product};
+use crate::catalogue::{Cursor, Page, PictureFile, PictureKey, Product};
 
 impl Service {
     /// The product with this id.
@@ -36,5 +36,13 @@ impl Service {
     pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, ServiceError> {
         self.ready()?;
         Ok(self.catalogue.picture(product, picture).await?)
+    }
+
+    /// The piece of a picture's file that begins at `offset`; it holds no connection of the store once it is read.
+    ///
+    /// # Errors
+    /// If the picture was removed, or the catalogue cannot be read.
+    pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, ServiceError> {
+        Ok(self.catalogue.picture_piece(key, offset).await?)
     }
 }

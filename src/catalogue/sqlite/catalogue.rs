@@ -21,7 +21,7 @@ use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::import::{Import, Lease, OpenImport};
 use crate::catalogue::origin::Origin;
-use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, Product};
+use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest, Recall};
 use crate::catalogue::write::{Write, Written};
 use crate::progress::Progress;
@@ -203,10 +203,16 @@ impl Sqlite {
     /// The file of one of a product's pictures.
     pub async fn picture(&self, product: String, picture: String) -> Result<PictureFile, CatalogueError> {
         let read = move |reader: &Reader| match reader.picture(&product, &picture)? {
-            Some((content_type, bytes)) => Ok(PictureFile { content_type, bytes }),
+            Some(file) => Ok(file),
             None if reader.key(&product)?.is_none() => Err(CatalogueError::NoProduct { id: product }),
             None => Err(CatalogueError::NoPicture { product, picture }),
         };
+        self.0.readers.read(read).await
+    }
+
+    /// The piece of a picture's file that begins at `offset`.
+    pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, CatalogueError> {
+        let read = move |reader: &Reader| reader.picture_piece(key, offset);
         self.0.readers.read(read).await
     }
 
