@@ -17,9 +17,13 @@ fn started(arguments: &[&str]) -> (tempfile::TempDir, Server) {
     (folder, server)
 }
 
-/// A bitmap of about ten million bytes, which no pattern repeats.
+/// A picture of about ten million bytes.
 fn large_picture() -> Vec<u8> {
-    let side = 1800_u32;
+    bitmap(1800)
+}
+
+/// A bitmap of `side` x `side` pixels, a multiple of four, which no pattern repeats.
+fn bitmap(side: u32) -> Vec<u8> {
     let mut file = b"BM".to_vec();
     for field in [54 + side * side * 3, 0, 54, 40, side, side, 1 | 24 << 16] {
         file.extend(field.to_le_bytes());
@@ -211,6 +215,32 @@ fn an_unread_picture_holds_one_piece() {
             "their bytes are not given back"
         );
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn beyond_64_mib_of_unread_answers_connections_are_closed_and_others_are_answered() {
+    let (_folder, server) = started(&[]);
+    let path = stored(&server, "a", &bitmap(180));
+    let mut unread: Vec<Http2> = (0..10).map(|_| Http2::connect(server.address(), 0)).collect();
+    let (mut open, start) = (10, Instant::now());
+    for connection in &mut unread {
+        for _ in 0..128 {
+            connection.get(&path, false);
+        }
+    }
+    // 1,024 pieces fit: those of eight connections.
+    while open > 8 {
+        assert!(start.elapsed() < Duration::from_secs(20), "{open} are open");
+        unread.retain_mut(|connection| connection.pump(Duration::from_millis(20)));
+        open = unread.len();
+        assert!(metric(&server, "spikelens_unread_bytes") <= 65.0 * 1_048_576.0);
+    }
+    for connection in &mut unread {
+        assert!(
+            connection.pump(Duration::from_millis(100)),
+            "fewer than eight are open"
+        );
     }
 }
 
