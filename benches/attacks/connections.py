@@ -6,6 +6,10 @@ import time
 from raw import Health, arguments, ask, connect, is_open, report, send
 
 
+# Opened between two questions for the server's health.
+PER_ROUND = 400
+
+
 def main():
     given = arguments(__doc__, connections=1600, path="/v1/model")
     health, answers = Health(given), {}
@@ -15,7 +19,7 @@ def main():
         left = [raw for raw in open_now if is_open(raw)]
         closed += len(open_now) - len(left)
         open_now = left
-        while len(open_now) < given.connections:
+        for _ in range(min(given.connections - len(open_now), PER_ROUND)):
             raw = connect(given)
             if raw is None:
                 break

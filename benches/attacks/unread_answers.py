@@ -2,13 +2,13 @@
 
 import time
 
-from raw import Health, arguments, connect, get, is_open, report, send
+from raw import Health, arguments, ask, connect, get, is_open, report, send
 
 
 def main():
     given = arguments(__doc__, connections=1024, path="/openapi.yaml", pipelined=50)
     requests = get(given.path, given.key) * given.pipelined
-    health = Health(given)
+    health, answers = Health(given), {}
     open_now, opened, failed, closed, longest = {}, 0, 0, 0, 0.0
     end = time.monotonic() + given.seconds
     while time.monotonic() < end:
@@ -26,6 +26,8 @@ def main():
         for raw in open_now:
             send(raw, requests)
         health.check()
+        status, _ = ask(given, "GET", "/v1/model", timeout=10)
+        answers[str(status)] = answers.get(str(status), 0) + 1
         time.sleep(0.2)
     longest = max([longest] + [time.monotonic() - since for since in open_now.values()])
     report(
@@ -35,6 +37,7 @@ def main():
         closed_by_server=closed,
         open_at_the_end=len(open_now),
         longest_s=round(longest, 1),
+        plain=answers,
         **health.seen(),
     )
 
