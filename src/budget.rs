@@ -54,6 +54,17 @@ impl Share {
             None => false,
         }
     }
+
+    /// Takes a part of `amount` out, or all there is.
+    #[must_use]
+    pub fn split(&mut self, amount: u64) -> Self {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Self {
+            budget: self.budget.clone(),
+            amount,
+        }
+    }
 }
 
 impl Drop for Share {

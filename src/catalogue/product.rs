@@ -113,11 +113,20 @@ impl fmt::Display for PictureKey {
     }
 }
 
-/// The file of a stored picture.
+/// The file of a stored picture, and its first piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFile {
+    pub key: PictureKey,
     pub content_type: String,
-    pub bytes: Vec<u8>,
+    pub length: u64,
+    /// A hash of the whole file.
+    pub sum: Vec<u8>,
+    pub first: Vec<u8>,
+}
+
+impl PictureFile {
+    /// Bytes of a piece; the last one may have fewer.
+    pub const PIECE: usize = 64 << 10;
 }
 
 /// The end of a page of products. Opaque: only the store that made it can read it.

@@ -182,6 +182,16 @@ impl Catalogue {
         }
     }
 
+    /// The piece of a picture's file that begins at `offset`.
+    ///
+    /// # Errors
+    /// If the picture was removed, or the database cannot be read.
+    pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.picture_piece(key, offset).await,
+        }
+    }
+
     /// The products whose pictures are nearest to the embeddings of a search.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `serve`: options, logging, and opening the catalogue and the model.
 
+mod open_files;
 mod run;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -27,6 +29,9 @@ use engine::chip::cost::CostModel;
 use engine::model::built_in::Asked;
 use engine::network::{Probe, TimeSteps};
 use engine::picture::DecodeLimits;
+
+/// Lines of the log that wait to be written.
+const LOG_LINES: usize = 8192;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -114,6 +119,10 @@ pub struct Serve {
     #[arg(long, value_name = "MS", default_value_t = 10_000, env = "SPIKELENS_REQUEST_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     request_timeout_ms: u64,
+    /// Time in which a client must read some of an answer that waits, in milliseconds; else its connection is closed
+    #[arg(long, value_name = "MS", default_value_t = 30_000, env = "SPIKELENS_WRITE_TIMEOUT_MS",
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    write_timeout_ms: u64,
     /// File of API keys, one per line: `read KEY name` or `write KEY name`; reloaded on SIGHUP
     #[arg(
         long,
@@ -142,7 +151,7 @@ impl Serve {
     /// # Errors
     /// If an option is invalid, the model, the keys or the catalogue cannot be read, or the address cannot be used.
     pub fn run(self) -> Result<()> {
-        self.start_logging();
+        let _logs = self.start_logging();
         let keys = match &self.api_keys {
             Some(path) => Some(Arc::new(Keys::read(path)?)),
             None if self.listen.ip().is_loopback() || self.no_auth => None,
@@ -169,6 +178,7 @@ impl Serve {
             shown_bytes: self.product_cache_mib.saturating_mul(1 << 20),
         })?;
         let limits = self.limits();
+        open_files::allow(limits.connections);
         tracing::info!(
             data_dir = %self.data_dir.display(),
             chips = options.chips,
@@ -181,6 +191,7 @@ impl Serve {
             rate_limit = limits.rate,
             cors_origins = self.cors_origin.len(),
             request_timeout_ms = limits.time.as_millis(),
+            write_timeout_ms = limits.unread.as_millis(),
             keys = keys.is_some(),
             "configuration"
         );
@@ -241,6 +252,7 @@ impl Serve {
             bodies: self.max_bodies_bytes,
             head: self.max_header_bytes,
             time: Duration::from_millis(self.request_timeout_ms),
+            unread: Duration::from_millis(self.write_timeout_ms),
             connections: self.max_connections,
             rate: self.rate_limit,
         }
@@ -258,12 +270,17 @@ impl Serve {
         }
     }
 
-    fn start_logging(&self) {
+    /// Logs from now on, until the answer is dropped. A thread writes the lines; some are lost where nobody reads them, and
+    /// nothing else waits for that.
+    fn start_logging(&self) -> WorkerGuard {
+        let (lines, writing) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LOG_LINES)
+            .finish(std::io::stderr());
         // The graph library logs every layer it allocates.
         let filter = Targets::new()
             .with_default(self.log_level)
             .with_target("hnsw_rs", self.log_level.min(tracing::Level::WARN));
-        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let logs = tracing_subscriber::fmt::layer().with_writer(lines);
         let logs = match self.log_format {
             LogFormat::Text => logs.boxed(),
             LogFormat::Json => logs.json().boxed(),
@@ -271,5 +288,6 @@ impl Serve {
         tracing_subscriber::registry()
             .with(logs.with_filter(filter))
             .init();
+        writing
     }
 }

@@ -36,25 +36,40 @@ impl Access {
 #[derive(Debug, Clone)]
 pub struct KeyName(pub Arc<str>);
 
+/// Who sends a request: its key's name, or its address where there are no keys.
+#[must_use]
+pub fn caller(key: Option<&KeyName>, request: &Request) -> Option<Caller> {
+    match key {
+        Some(KeyName(name)) => Some(Caller::Key(Arc::clone(name))),
+        None => address(request),
+    }
+}
+
+fn address(request: &Request) -> Option<Caller> {
+    let peer = request.extensions().get::<Peer>();
+    peer.map(|Peer(address)| Caller::at(address.ip()))
+}
+
 /// Admits a request, and names its key if it has one.
 ///
 /// # Errors
-/// Refuses requests without a key, with an unknown one or one of a lower role, and those beyond the caller's rate.
+/// Refuses requests without a key, with an unknown one or one of a lower role, and those beyond the rate of the caller or, for
+/// refused ones, of its address.
 pub fn admit(app: &App, access: Access, request: &Request) -> Result<Option<KeyName>, Problem> {
     let Access::Key(role) = access else {
         return Ok(None);
     };
-    let key = match &app.keys {
-        None => None,
-        Some(keys) => Some(keys.admit(role, request.headers())?),
+    let at = address(request);
+    let count = |caller: Option<Caller>| match (&app.rates, caller) {
+        (Some(rates), Some(caller)) => rates.admit(&caller),
+        _ => Ok(()),
     };
-    if let Some(rates) = &app.rates {
-        let caller = match (&key, request.extensions().get::<Peer>()) {
-            (Some(key), _) => Caller::Key(Arc::clone(key)),
-            (None, Some(Peer(address))) => Caller::at(address.ip()),
-            (None, None) => return Ok(None),
-        };
-        rates.admit(&caller)?;
+    let Some(keys) = &app.keys else {
+        return count(at).map(|()| None);
+    };
+    match keys.admit(role, request.headers()) {
+        Ok(key) => count(Some(Caller::Key(Arc::clone(&key)))).map(|()| Some(KeyName(key))),
+        // A right key is admitted whatever its address has tried: behind a proxy all clients have the same one.
+        Err(refusal) => count(at).and(Err(refusal)),
     }
-    Ok(key.map(KeyName))
 }

@@ -6,6 +6,7 @@ use super::cors::WebOrigin;
 use super::keys::Keys;
 use super::limits::{Bodies, CallerRates, Limits};
 use super::metrics::Requests;
+use super::unread::{self, Unread};
 use crate::service::Service;
 
 /// What handlers share.
@@ -14,6 +15,8 @@ pub struct App {
     pub service: Arc<Service>,
     pub limits: Limits,
     pub bodies: Bodies,
+    /// Answers that clients have not read.
+    pub unread: Arc<Unread>,
     /// `None` where callers are not limited in how often they ask.
     pub rates: Option<CallerRates>,
     /// `None` where requests need no key.
@@ -36,6 +39,7 @@ impl App {
         Self {
             service,
             bodies: Bodies::new(&limits),
+            unread: Unread::new(unread::HELD),
             rates: limits.rate.map(CallerRates::new),
             limits,
             keys,

@@ -66,15 +66,20 @@ impl Keys {
         })
     }
 
-    /// Reads the file again and returns the number of keys.
+    /// Reads the file again, and changes nothing.
     ///
     /// # Errors
-    /// As [`Keys::read`]; the keys then stay as they were.
-    pub fn reread(&self) -> Result<usize, KeysError> {
-        let keys = parse(&self.path)?;
+    /// As [`Keys::read`].
+    pub fn read_again(&self) -> Result<Self, KeysError> {
+        Self::read(&self.path)
+    }
+
+    /// Takes over the keys of `fresh`, and returns their number.
+    pub fn replace(&self, fresh: Self) -> usize {
+        let keys = fresh.keys.into_inner();
         let count = keys.len();
         *self.keys.write() = keys;
-        Ok(count)
+        count
     }
 
     /// The name of the key in the headers of a request that needs `role`.
@@ -251,8 +256,8 @@ mod tests {
         let keys = keys.unwrap();
         let path = folder.path().join("keys");
         std::fs::write(&path, "nonsense").unwrap();
-        assert!(keys.reread().is_err());
+        assert!(keys.read_again().is_err());
         std::fs::write(&path, "read 0123456789abcdef a\nwrite fedcba9876543210 b").unwrap();
-        assert_eq!(keys.reread().unwrap(), 2);
+        assert_eq!(keys.replace(keys.read_again().unwrap()), 2);
     }
 }

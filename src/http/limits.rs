@@ -25,6 +25,8 @@ pub struct Limits {
     pub head: usize,
     /// From a request's head to its answer.
     pub time: Duration,
+    /// Within which a client takes some of an answer that waits for it.
+    pub unread: Duration,
     /// Open connections.
     pub connections: usize,
     /// Requests a second of one caller, who may send as many at once.
@@ -75,7 +77,7 @@ impl AsRef<[u8]> for Held {
 
 /// A body over the limit is read and discarded up to this many times the limit: most clients read the refusal only after
 /// they have sent all of it.
-const DRAINED: usize = 8;
+pub const DRAINED: usize = 8;
 
 impl Bodies {
     /// The budget that `limits` names.
@@ -265,6 +267,7 @@ mod tests {
             bodies,
             head: 0,
             time: Duration::ZERO,
+            unread: Duration::ZERO,
             connections: 0,
             rate: None,
         })

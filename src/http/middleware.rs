@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use super::access::{Access, KeyName, admit};
+use super::access::{Access, KeyName, admit, caller};
 use super::app::App;
+use super::drain;
+use super::limits::DRAINED;
 use super::listen::OverConnectionLimit;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::request::fields::Fields;
 use super::request_id::{REQUEST_ID, request_id};
-use crate::admission::Stopped;
+use super::unread::Connection;
+use crate::admission::{CallerId, Stopped};
 use crate::service::Clock;
 use crate::service::ServiceError;
 
@@ -56,13 +59,25 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let refused = request.extensions().get::<OverConnectionLimit>().is_some();
-    let response = if refused {
-        Problem::overloaded().into_response()
+    let connection = request.extensions().get::<Arc<Connection>>().cloned();
+    let over_limit = request.extensions().get::<OverConnectionLimit>().is_some();
+    let refusal = if over_limit && !asks_for_state(&request) {
+        Some(Problem::overloaded())
     } else {
-        request.extensions_mut().insert(clock);
-        next.run(request).await
+        check_host(&request).err()
     };
+    request.extensions_mut().insert(clock);
+    let (request, lent) = drain::lend(request);
+    let response = match refusal {
+        Some(refusal) => {
+            drop(request);
+            refusal.into_response()
+        }
+        None => next.run(request).await,
+    };
+    if response.status().is_client_error() || response.status().is_server_error() {
+        lent.drain(app.limits.body.saturating_mul(DRAINED), clock.deadline());
+    }
     if response.extensions().get::<Panicked>().is_some() {
         tracing::error!(request_id = id, %method, path, "a handler panicked");
     }
@@ -71,7 +86,7 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    if refused {
+    if over_limit {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -87,7 +102,28 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
         elapsed_ms = took.as_secs_f64() * 1e3,
         "answered"
     );
-    response
+    match connection {
+        Some(connection) => response.map(|body| connection.counted(body)),
+        None => response,
+    }
+}
+
+/// Whether a request only asks how the server is: that is told whatever is full.
+fn asks_for_state(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && ["/healthz", "/readyz"].contains(&request.uri().path())
+}
+
+/// Refuses a request of HTTP/1.1 that does not name one host (RFC 9112, section 3.2).
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() != Version::HTTP_11 || hosts == 1 {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::InvalidRequest,
+        format!("the request has {hosts} Host headers; HTTP/1.1 needs exactly one"),
+    ))
 }
 
 /// Around a route: admits the request by the route's policy, reads its query string, holds its answer to the time limit,
@@ -98,6 +134,11 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
         Ok(key) => key,
         Err(refusal) => return refusal.into_response(),
     };
+    if let Some(caller) = caller(key.as_ref(), &request)
+        && let Some(clock) = request.extensions_mut().get_mut::<Clock>()
+    {
+        *clock = clock.of(CallerId::of(&caller));
+    }
     match Fields::of_query(options, request.uri().query()) {
         Ok(fields) => request.extensions_mut().insert(fields),
         Err(refusal) => return (key.map(Extension), refusal).into_response(),

@@ -6,6 +6,7 @@ mod access;
 pub mod app;
 mod compression;
 pub mod cors;
+mod drain;
 mod entity_tag;
 mod handlers;
 pub mod keys;
@@ -18,6 +19,8 @@ pub mod problem;
 mod request;
 mod request_id;
 pub mod routes;
+mod socket;
+mod unread;
 
 pub use app::App;
 pub use routes::router;

@@ -4,7 +4,7 @@ use super::error::ServiceError;
 use super::state::Service;
 use super::times::Clock;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::{Cursor, Page, PictureFile, Product};
+use crate::catalogue::{Cursor, Page, PictureFile, PictureKey, Product};
 use crate::chips::Workload;
 
 impl Service {
@@ -48,7 +48,16 @@ impl Service {
         picture: String,
         clock: Clock,
     ) -> Result<PictureFile, ServiceError> {
+        // The first piece of it.
         let read = async |work| self.catalogue.picture(product, picture, work).await;
         self.read(Workload::LOOK_UP, clock, read).await
+    }
+
+    /// The piece of a picture's file that begins at `offset`; it holds no connection of the store once it is read.
+    ///
+    /// # Errors
+    /// If the picture was removed, or the catalogue cannot be read.
+    pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, ServiceError> {
+        Ok(self.catalogue.picture_piece(key, offset).await?)
     }
 }

@@ -166,7 +166,7 @@ fn what_was_written_is_found_read_and_found_again_after_a_restart() {
             .await
             .unwrap();
         assert_eq!(
-            (file.content_type.as_str(), file.bytes.as_slice()),
+            (file.content_type.as_str(), file.first.as_slice()),
             ("image/png", &[8, 2, 0][..])
         );
         let (of, embeddings) = catalogue

@@ -93,35 +93,6 @@ fn invalid_origins_and_body_limits_are_refused_at_the_start() {
 }
 
 #[test]
-fn connections_beyond_their_number_are_refused_and_those_in_place_are_served() {
-    let (_folder, server) = empty(&["--max-connections", "3"]);
-    // The connections of the readiness checks may still be closing.
-    std::thread::sleep(Duration::from_millis(200));
-    let mut held: Vec<TcpStream> = (0..3)
-        .map(|_| TcpStream::connect(server.address()).unwrap())
-        .collect();
-    std::thread::sleep(Duration::from_millis(200));
-    let refused = server.get("/v1/model");
-    assert_eq!(refused.problem(), (503, "overloaded".to_owned()));
-    assert!(refused.header("retry-after").is_some());
-    let stream = &mut held[0];
-    stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let start = Instant::now();
-    while server.get("/v1/model").status != 200 {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "the connection is not released"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-#[test]
 fn a_head_beyond_its_size_is_refused_and_the_server_lives() {
     let (_folder, server) = empty(&["--max-header-bytes", "8192"]);
     let mut stream = TcpStream::connect(server.address()).unwrap();

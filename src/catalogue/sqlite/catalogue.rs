@@ -24,7 +24,7 @@ use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::import::{Import, Lease, OpenImport};
 use crate::catalogue::origin::Origin;
-use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, Product};
+use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest, Recall};
 use crate::catalogue::write::{Write, Written};
 use crate::progress::Progress;
@@ -238,11 +238,18 @@ impl Sqlite {
         work: Work,
     ) -> Result<PictureFile, CatalogueError> {
         let read = move |reader: &Reader, _: &Work| match reader.picture(&product, &picture)? {
-            Some((content_type, bytes)) => Ok(PictureFile { content_type, bytes }),
+            Some(file) => Ok(file),
             None if reader.key(&product)?.is_none() => Err(CatalogueError::NoProduct { id: product }),
             None => Err(CatalogueError::NoPicture { product, picture }),
         };
         self.0.readers.read(work, read).await
+    }
+
+    /// The piece of a picture's file that begins at `offset`.
+    pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, CatalogueError> {
+        let read = move |reader: &Reader, _: &Work| reader.picture_piece(key, offset);
+        // The request was admitted with the first piece; how many read at a time is bounded by the readers.
+        self.0.readers.read(Work::OWN, read).await
     }
 
     /// The products whose pictures are nearest to the embeddings of a search.

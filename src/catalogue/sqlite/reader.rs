@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
+use rusqlite::blob::Blob;
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Row, Transaction};
 
 use super::embeddings::{Table, each_embedding};
 use super::error::damaged;
@@ -12,7 +13,7 @@ use super::{rows, settings};
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
-use crate::catalogue::product::{PictureKey, Product};
+use crate::catalogue::product::{PictureFile, PictureKey, Product};
 
 /// The database's file in a data directory.
 pub const DATABASE: &str = "catalogue.sqlite3";
@@ -88,14 +89,39 @@ impl Reader {
         rows::product(&self.connection, key)
     }
 
-    /// The file of one of a product's pictures, and its content type.
-    pub fn picture(&self, product: &str, picture: &str) -> Result<Option<(String, Vec<u8>)>, CatalogueError> {
+    /// The file of one of a product's pictures.
+    pub fn picture(&self, product: &str, picture: &str) -> Result<Option<PictureFile>, CatalogueError> {
+        let _moment = self.moment()?;
         let mut statement = self.connection.prepare_cached(
-            "SELECT pictures.content_type, pictures.bytes FROM pictures
+            "SELECT pictures.seq, pictures.content_type, coalesce(pictures.sum, '') FROM pictures
              JOIN products ON products.seq = pictures.product WHERE products.id = ?1 AND pictures.id = ?2",
         )?;
-        let row = statement.query_row([product, picture], |row| Ok((row.get(0)?, row.get(1)?)));
-        Ok(row.optional()?)
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get_ref(2)?.as_bytes()?.to_vec()));
+        let row = statement.query_row([product, picture], read);
+        let Some((number, content_type, sum)) = row.optional()? else {
+            return Ok(None);
+        };
+        let blob = self.picture_bytes(number)?;
+        let first = piece(&blob, 0)?;
+        Ok(Some(PictureFile {
+            key: PictureKey(number),
+            content_type,
+            length: blob.len() as u64,
+            sum,
+            first,
+        }))
+    }
+
+    /// The piece of a picture's file that begins at `offset`; empty at its end.
+    pub fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, CatalogueError> {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        piece(&self.picture_bytes(key.0)?, offset)
+    }
+
+    fn picture_bytes(&self, number: i64) -> Result<Blob<'_>, CatalogueError> {
+        Ok(self
+            .connection
+            .blob_open(MAIN_DB, "pictures", "bytes", number, true)?)
     }
 
     /// How many products there are.
@@ -139,4 +165,11 @@ impl Reader {
     ) -> Result<(), CatalogueError> {
         each_embedding(&self.connection, table, dimensions, each)
     }
+}
+
+fn piece(blob: &Blob<'_>, offset: usize) -> Result<Vec<u8>, CatalogueError> {
+    let length = blob.len().saturating_sub(offset).min(PictureFile::PIECE);
+    let mut bytes = vec![0; length];
+    blob.read_at_exact(&mut bytes, offset)?;
+    Ok(bytes)
 }

@@ -14,6 +14,8 @@ use crate::service::Service;
 
 /// How long open requests may continue after a signal.
 const DRAIN: Duration = Duration::from_secs(9);
+/// How long reading the keys again may take.
+const KEYS: Duration = Duration::from_secs(10);
 /// The minimum time for saving the index.
 const KEEP: Duration = Duration::from_millis(500);
 
@@ -32,13 +34,13 @@ pub async fn listen(listen: SocketAddr, app: Arc<App>) -> Result<()> {
     }
     let service = Arc::clone(&app.service);
     let (stop, stopped) = oneshot::channel::<()>();
-    let limits = app.limits;
+    let (limits, unread) = (app.limits, Arc::clone(&app.unread));
     let server = tokio::spawn(async move {
         let stopped = async {
             // A dropped sender also means stop.
             let _ = stopped.await;
         };
-        listen::serve(listener, router(app), &limits, stopped).await;
+        listen::serve(listener, router(app), &limits, &unread, stopped).await;
     });
     let loading = tokio::spawn(load(Arc::clone(&service)));
     let mut loading = std::pin::pin!(async {
@@ -86,12 +88,30 @@ fn reload_at_hangup(keys: Arc<Keys>) -> Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            match keys.reread() {
-                Ok(count) => tracing::info!(count, "the keys were reloaded"),
-                Err(error) => tracing::error!(%error, "the keys could not be reloaded and are unchanged"),
+            match tokio::time::timeout(KEYS, reread(Arc::clone(&keys))).await {
+                Ok(Ok(count)) => tracing::info!(count, "the keys were reloaded"),
+                Ok(Err(error)) => {
+                    tracing::error!(error, "the keys could not be reloaded and are unchanged");
+                }
+                Err(_) => tracing::error!(
+                    seconds = KEYS.as_secs(),
+                    "the file of keys was not read in time; the keys are unchanged"
+                ),
             }
         }
     })
+}
+
+/// Reads the keys again on a thread of its own, which may hang with the file's disk: the server stops without it, and what it
+/// reads after this future was dropped changes nothing.
+async fn reread(keys: Arc<Keys>) -> Result<usize, String> {
+    let (send, read) = oneshot::channel();
+    let reading = Arc::clone(&keys);
+    let thread = std::thread::Builder::new().name("keys".to_owned());
+    let spawned = thread.spawn(move || send.send(reading.read_again()));
+    spawned.map_err(|error| format!("no thread can be started: {error}"))?;
+    let fresh = read.await.map_err(|_| "reading them panicked".to_owned())?;
+    Ok(keys.replace(fresh.map_err(|error| error.to_string())?))
 }
 
 /// Resolves at SIGTERM or SIGINT.

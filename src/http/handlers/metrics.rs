@@ -11,6 +11,7 @@ use crate::admission::Stopped;
 use crate::http::app::App;
 use crate::http::metrics::{counter, gauge};
 use crate::http::problem::Problem;
+use crate::http::unread::Unread;
 use crate::service::imports::OpenImportStatus;
 use crate::service::stats::Stats;
 use crate::service::{Clock, Service, ServiceError};
@@ -26,6 +27,7 @@ pub async fn metrics(
     app.requests.render(&mut out);
     emulation(&mut out, service);
     load(&mut out, service, ready);
+    connections(&mut out, &app.unread);
     if ready {
         let read = async || {
             let stats = service.sampled_stats(clock).await?;
@@ -93,6 +95,23 @@ fn load(out: &mut String, service: &Service, ready: bool) {
             "spikelens_reembedding",
             "1 while the stored pictures are re-embedded and the old embeddings answer.",
             flag(service.reembedding().is_some()),
+        ),
+    ] {
+        gauge(out, name, help, value);
+    }
+}
+
+fn connections(out: &mut String, unread: &Unread) {
+    for (name, help, value) in [
+        (
+            "spikelens_connections",
+            "Open connections.",
+            unread.connections() as f64,
+        ),
+        (
+            "spikelens_unread_bytes",
+            "Bytes of answers that their clients have not read.",
+            unread.held() as f64,
         ),
     ] {
         gauge(out, name, help, value);

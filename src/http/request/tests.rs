@@ -32,6 +32,7 @@ fn bodies() -> Bodies {
         bodies: 1 << 20,
         head: 0,
         time: Duration::ZERO,
+        unread: Duration::ZERO,
         connections: 0,
         rate: None,
     })
