@@ -42,7 +42,7 @@ impl Embedded {
 }
 
 /// No limit on the size of a picture: stored ones were checked when they were uploaded.
-pub const STORED: DecodeLimits = DecodeLimits { max_pixels: u64::MAX };
+pub const STORED: DecodeLimits = DecodeLimits::NONE;
 
 /// One emulated chip, and the preparation of pictures for it.
 #[derive(Debug)]

@@ -242,6 +242,7 @@ impl Serve {
             threads: files::threads(),
             limits: DecodeLimits {
                 max_pixels: self.max_megapixels * 1_000_000,
+                ..DecodeLimits::default()
             },
         }
     }

@@ -364,7 +364,9 @@ impl From<CatalogueError> for Problem {
 impl From<PictureError> for Problem {
     fn from(error: PictureError) -> Self {
         let code = match error {
-            PictureError::TooManyPixels { .. } | PictureError::TooLarge { .. } => Code::TooLarge,
+            PictureError::TooManyPixels { .. }
+            | PictureError::TooLong { .. }
+            | PictureError::TooLarge { .. } => Code::TooLarge,
             _ => Code::UndecodableImage,
         };
         Self::new(code, error.to_string())

@@ -1,6 +1,7 @@
 //! Decodes PNG, JPEG, WebP, GIF and BMP files. In: bytes. Out: upright pixels without alpha; limits are checked before
 //! pixels are decoded.
 
+mod header;
 mod jpeg;
 mod opaque;
 mod orientation;
@@ -21,6 +22,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::error::PictureError;
 use super::format::Format;
+pub use header::{Coding, Cost, cost};
 use jpeg::{Layout, UncommonJpeg};
 use opaque::{fill_unused_alpha, opaque, opaque_gray};
 use orientation::{of_png, orientation};
@@ -31,13 +33,83 @@ pub use signature::sniff;
 pub struct DecodeLimits {
     /// The largest number of pixels (width x height).
     pub max_pixels: u64,
+    /// The longest side in pixels.
+    pub max_side: u32,
+    /// How many times longer than the shorter side the longer one may be.
+    pub max_ratio: u32,
+}
+
+impl DecodeLimits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        max_pixels: u64::MAX,
+        max_side: u32::MAX,
+        max_ratio: u32::MAX,
+    };
+
+    /// Compares what a header says with the limits; returns what a decoder may allocate.
+    fn allow(&self, cost: &Cost) -> Result<Limits, PictureError> {
+        // The largest pixel has four samples of 16 bits.
+        const BYTES_PER_PIXEL: u64 = 8;
+        // For metadata, palettes and row buffers; profiles are below a megabyte in practice.
+        const BESIDE_THE_PIXELS: u64 = 16 << 20;
+
+        let (format, size) = (cost.format, (cost.width, cost.height));
+        for (width, height) in [size, cost.frame] {
+            if width == 0 || height == 0 {
+                return Err(PictureError::NoPixels {
+                    format,
+                    width,
+                    height,
+                });
+            }
+            let limit_pixels = self.max_pixels;
+            if u64::from(width) * u64::from(height) > limit_pixels {
+                return Err(PictureError::TooManyPixels {
+                    width,
+                    height,
+                    limit_pixels,
+                });
+            }
+        }
+        let (width, height) = size;
+        let (shorter, longer) = (width.min(height), width.max(height));
+        if longer > self.max_side {
+            let limit_side = self.max_side;
+            return Err(PictureError::TooLong {
+                width,
+                height,
+                limit_side,
+            });
+        }
+        if longer.div_ceil(shorter) > self.max_ratio {
+            let limit_ratio = self.max_ratio;
+            return Err(PictureError::TooNarrow {
+                width,
+                height,
+                limit_ratio,
+            });
+        }
+        let mut allowed = Limits::no_limits();
+        allowed.max_image_width = Some(width);
+        allowed.max_image_height = Some(height);
+        allowed.max_alloc = Some(
+            cost.pixels()
+                .saturating_mul(BYTES_PER_PIXEL)
+                .saturating_add(BESIDE_THE_PIXELS),
+        );
+        Ok(allowed)
+    }
 }
 
 impl Default for DecodeLimits {
-    /// 40 megapixels.
+    /// 40 megapixels, sides of 32,768 pixels, and 100 times as long as wide: panoramas of phones and scans have sides of up
+    /// to 20,000, and of a picture that is narrower, the shorter side is less than a pixel or two of any network's input.
     fn default() -> Self {
         Self {
             max_pixels: 40_000_000,
+            max_side: 32_768,
+            max_ratio: 100,
         }
     }
 }
@@ -117,33 +189,28 @@ impl Decoded {
 /// [`PictureError::TooLarge`], [`PictureError::NoPixels`], [`PictureError::Truncated`], [`PictureError::Damaged`] or
 /// [`PictureError::UnsupportedCoding`].
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureError> {
-    let format = sniff(bytes)?;
-    let reader = Cursor::new(bytes);
+    let cost = cost(bytes)?;
+    let format = cost.format;
     let file = File {
-        bytes,
-        format,
-        limits,
+        refused: Refused { bytes, format },
+        allowed: limits.allow(&cost)?,
     };
+    let refused = &file.refused;
+    let reader = Cursor::new(bytes);
     match format {
         Format::Png => {
-            // The decoder reads every chunk before the pixels when it is made, and those can
-            // unpack to much; the size stands at a fixed place in front of them.
-            let (width, height) = file.png_size()?;
-            let allowed = file.allow(width, height)?;
-            let decoder = PngDecoder::with_limits(reader, allowed.clone());
-            let decoder = decoder.map_err(|e| file.refusal(e, &allowed))?;
+            // The decoder reads every chunk before the pixels when it is made, and those can unpack to much.
+            let decoder = PngDecoder::with_limits(reader, file.allowed.clone());
+            let decoder = decoder.map_err(|e| file.refusal(e))?;
             file.read(decoder, Source::Channels, orientation(of_png(bytes).as_deref()))
         }
         Format::Jpeg => {
-            let refusal = |refusal| file.jpeg_refusal(refusal);
-            let frame = jpeg::frame(bytes).map_err(refusal)?;
-            let allowed = file.allow(frame.width, frame.height)?;
-            let (layout, exif) = jpeg::check(bytes, &frame).map_err(refusal)?;
+            let frame = jpeg::frame(bytes).map_err(|e| refused.jpeg(e))?;
+            let (layout, exif) = jpeg::check(bytes, &frame).map_err(|e| refused.jpeg(e))?;
             let orientation = orientation(exif);
             match layout {
                 Layout::Common => {
-                    let decoder = JpegDecoder::new(reader);
-                    let decoder = decoder.map_err(|e| file.refusal(e, &allowed))?;
+                    let decoder = JpegDecoder::new(reader).map_err(|e| file.refusal(e))?;
                     file.read(decoder, Source::Channels, orientation)
                 }
                 Layout::Uncommon => {
@@ -153,26 +220,17 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
             }
         }
         Format::WebP => {
-            let webp::Chunks::Whole { largest_frame } = webp::chunks(bytes) else {
-                return Err(file.truncated());
-            };
-            if largest_frame != (0, 0) {
-                file.allow(largest_frame.0, largest_frame.1)?;
-            }
-            let decoder = WebPDecoder::new(reader);
-            let mut decoder = decoder.map_err(|e| file.refusal(e, &Limits::no_limits()))?;
+            let mut decoder = WebPDecoder::new(reader).map_err(|e| refused.header(e))?;
             // Metadata that cannot be read leaves the picture as it is.
             let exif = decoder.exif_metadata().ok().flatten();
             file.read(decoder, Source::Channels, orientation(exif.as_deref()))
         }
         Format::Gif => {
-            let decoder = GifDecoder::new(reader);
-            let decoder = decoder.map_err(|e| file.refusal(e, &Limits::no_limits()))?;
+            let decoder = GifDecoder::new(reader).map_err(|e| refused.header(e))?;
             file.read(decoder, Source::Palette, Orientation::NoTransforms)
         }
         Format::Bmp => {
-            let decoder = BmpDecoder::new(reader);
-            let decoder = decoder.map_err(|e| file.refusal(e, &Limits::no_limits()))?;
+            let decoder = BmpDecoder::new(reader).map_err(|e| refused.header(e))?;
             let source = if decoder.get_palette().is_some() {
                 Source::Palette
             } else {
@@ -192,76 +250,14 @@ enum Source {
     Palette,
 }
 
-/// The format and length of the file, for error messages.
+/// A file whose header is within the limits.
 struct File<'a> {
-    bytes: &'a [u8],
-    format: Format,
-    limits: &'a DecodeLimits,
+    refused: Refused<'a>,
+    /// What its decoder may allocate.
+    allowed: Limits,
 }
 
 impl File<'_> {
-    fn truncated(&self) -> PictureError {
-        PictureError::Truncated {
-            format: self.format,
-            bytes: self.bytes.len(),
-        }
-    }
-
-    fn jpeg_refusal(&self, refusal: jpeg::Refusal) -> PictureError {
-        match refusal {
-            jpeg::Refusal::Truncated => self.truncated(),
-            jpeg::Refusal::Damaged { at, fault } => PictureError::DamagedJpeg { at, fault },
-            jpeg::Refusal::Unread(coding) => PictureError::UnreadJpeg { coding },
-        }
-    }
-
-    /// Width and height from the header chunk (PNG specification, section 11.2.2).
-    fn png_size(&self) -> Result<(u32, u32), PictureError> {
-        let field = |at: usize| {
-            let bytes = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
-            bytes.map(|field| u32::from_be_bytes(*field))
-        };
-        match (field(16), field(20)) {
-            (Some(width), Some(height)) => Ok((width, height)),
-            _ => Err(self.truncated()),
-        }
-    }
-
-    /// Compares the size in the header with the limits; returns what a decoder may allocate.
-    fn allow(&self, width: u32, height: u32) -> Result<Limits, PictureError> {
-        // The largest pixel has four samples of 16 bits.
-        const BYTES_PER_PIXEL: u64 = 8;
-        // For metadata, palettes and row buffers; profiles are below a megabyte in practice.
-        const BESIDE_THE_PIXELS: u64 = 16 << 20;
-
-        if width == 0 || height == 0 {
-            let format = self.format;
-            return Err(PictureError::NoPixels {
-                format,
-                width,
-                height,
-            });
-        }
-        let pixels = u64::from(width) * u64::from(height);
-        let limit_pixels = self.limits.max_pixels;
-        if pixels > limit_pixels {
-            return Err(PictureError::TooManyPixels {
-                width,
-                height,
-                limit_pixels,
-            });
-        }
-        let mut allowed = Limits::no_limits();
-        allowed.max_image_width = Some(width);
-        allowed.max_image_height = Some(height);
-        allowed.max_alloc = Some(
-            pixels
-                .saturating_mul(BYTES_PER_PIXEL)
-                .saturating_add(BESIDE_THE_PIXELS),
-        );
-        Ok(allowed)
-    }
-
     /// Reads the pixels of a decoder that has read the header alone.
     fn read(
         &self,
@@ -269,19 +265,19 @@ impl File<'_> {
         source: Source,
         orientation: Orientation,
     ) -> Result<Decoded, PictureError> {
+        let format = self.refused.format;
         let (width, height) = decoder.dimensions();
-        let allowed = self.allow(width, height)?;
-        let refusal = |error| self.refusal(error, &allowed);
-        decoder.set_limits(allowed.clone()).map_err(refusal)?;
+        let refusal = |error| self.refusal(error);
+        // Where the decoder reads another size than was allowed, it refuses the picture here.
+        decoder.set_limits(self.allowed.clone()).map_err(refusal)?;
         let mut colour = decoder.color_type();
         let length = usize::try_from(decoder.total_bytes()).map_err(|_| {
-            let limit_bytes = allowed.max_alloc.unwrap_or(u64::MAX);
-            let format = self.format;
+            let limit_bytes = self.allowed.max_alloc.unwrap_or(u64::MAX);
             PictureError::TooLarge { format, limit_bytes }
         })?;
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(refusal)?;
-        if self.format == Format::Bmp {
+        if format == Format::Bmp {
             fill_unused_alpha(&mut samples, colour);
         }
         if source == Source::Palette
@@ -298,10 +294,42 @@ impl File<'_> {
                 ),
             ))
         })?;
-        Ok(Decoded::upright(self.format, image, orientation))
+        Ok(Decoded::upright(format, image, orientation))
     }
 
-    fn refusal(&self, source: ImageError, allowed: &Limits) -> PictureError {
+    fn refusal(&self, source: ImageError) -> PictureError {
+        self.refused.by_decoder(source, &self.allowed)
+    }
+}
+
+/// The format and bytes of a file, for error messages.
+struct Refused<'a> {
+    bytes: &'a [u8],
+    format: Format,
+}
+
+impl Refused<'_> {
+    fn truncated(&self) -> PictureError {
+        PictureError::Truncated {
+            format: self.format,
+            bytes: self.bytes.len(),
+        }
+    }
+
+    fn jpeg(&self, refusal: jpeg::Refusal) -> PictureError {
+        match refusal {
+            jpeg::Refusal::Truncated => self.truncated(),
+            jpeg::Refusal::Damaged { at, fault } => PictureError::DamagedJpeg { at, fault },
+            jpeg::Refusal::Unread(coding) => PictureError::UnreadJpeg { coding },
+        }
+    }
+
+    /// Where a decoder could not read the header.
+    fn header(&self, source: ImageError) -> PictureError {
+        self.by_decoder(source, &Limits::no_limits())
+    }
+
+    fn by_decoder(&self, source: ImageError, allowed: &Limits) -> PictureError {
         let format = self.format;
         match source {
             ImageError::Limits(_) => PictureError::TooLarge {

@@ -15,8 +15,8 @@ pub use jpeg::{JpegCoding, JpegFault};
 /// Why bytes are not a valid [`Picture`](super::Picture).
 ///
 /// Callers distinguish three groups: bytes of an unsupported format ([`UnsupportedFormat`](Self::UnsupportedFormat)),
-/// pictures that are too large ([`TooManyPixels`](Self::TooManyPixels), [`TooLarge`](Self::TooLarge)), and bytes that
-/// cannot be decoded (the others up to [`NoPixels`](Self::NoPixels)).
+/// pictures that are too large ([`TooManyPixels`](Self::TooManyPixels), [`TooLong`](Self::TooLong),
+/// [`TooLarge`](Self::TooLarge)), and bytes that cannot be decoded (the others up to [`NoPixels`](Self::NoPixels)).
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The bytes begin like a file of another kind.
@@ -37,6 +37,32 @@ pub enum PictureError {
         height: u32,
         /// The largest product of the two.
         limit_pixels: u64,
+    },
+    /// A side in the header is longer than the limit; nothing was decoded.
+    #[error(
+        "the picture has {width} x {height} pixels, the limit is {limit_side} pixels on a side; \
+         send a smaller one"
+    )]
+    TooLong {
+        /// The width in the header.
+        width: u32,
+        /// The height in the header.
+        height: u32,
+        /// The longest side.
+        limit_side: u32,
+    },
+    /// One side in the header is too many times as long as the other; nothing was decoded.
+    #[error(
+        "the picture has {width} x {height} pixels, and one side may be {limit_ratio} times as long as \
+         the other; cut it to what it shows"
+    )]
+    TooNarrow {
+        /// The width in the header.
+        width: u32,
+        /// The height in the header.
+        height: u32,
+        /// How many times as long a side may be.
+        limit_ratio: u32,
     },
     /// The decoder needs more memory than is allowed for a picture of this size.
     #[error(

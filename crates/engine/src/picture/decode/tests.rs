@@ -28,6 +28,13 @@ fn decode_all(bytes: &[u8]) -> Result<Decoded, PictureError> {
     decode(bytes, &DecodeLimits::default())
 }
 
+fn pixels(max_pixels: u64) -> DecodeLimits {
+    DecodeLimits {
+        max_pixels,
+        ..DecodeLimits::default()
+    }
+}
+
 /// Colours that change slowly, which JPEG keeps well, none of them gray.
 fn colours(width: u32, height: u32) -> DynamicImage {
     let byte = |n: u32| u8::try_from(n % 256).unwrap();
@@ -331,7 +338,7 @@ fn too_many_pixels_are_refused_from_the_header_alone() {
         error.to_string(),
         "the picture has 30000 x 30000 pixels, the limit is 40000000 pixels; send a smaller one"
     );
-    let limits = DecodeLimits { max_pixels: 19 * 13 };
+    let limits = pixels(19 * 13);
     for format in FORMATS {
         let bytes = encode(&colours(20, 13), format);
         // The pixels are cut off, and still the size is what is refused.
@@ -384,6 +391,45 @@ fn bytes_of_other_kinds_are_named() {
     assert!(matches!(text, PictureError::UnsupportedCoding { .. }), "{text}");
 }
 
+#[test]
+fn long_and_narrow_pictures_are_refused_from_the_header_alone() {
+    for (width, height, expected) in [
+        (
+            32_769,
+            400,
+            "the picture has 32769 x 400 pixels, the limit is 32768 pixels on a side; send a smaller one",
+        ),
+        (
+            3,
+            301,
+            "the picture has 3 x 301 pixels, and one side may be 100 times as long as the other; \
+             cut it to what it shows",
+        ),
+    ] {
+        assert_eq!(
+            decode_all(&png_header(width, height)).unwrap_err().to_string(),
+            expected
+        );
+    }
+    for format in FORMATS {
+        let narrow = decode_all(&encode(&grays(202, 2), format)).unwrap_err();
+        assert!(
+            matches!(
+                narrow,
+                PictureError::TooNarrow {
+                    width: 202,
+                    height: 2,
+                    ..
+                }
+            ),
+            "{format:?}: {narrow}"
+        );
+        assert!(decode_all(&encode(&grays(200, 2), format)).is_ok(), "{format:?}");
+        let free = decode(&encode(&grays(202, 2), format), &DecodeLimits::NONE);
+        assert!(free.is_ok(), "{format:?}");
+    }
+}
+
 fn valid_files() -> Vec<Vec<u8>> {
     let mut files: Vec<_> = FORMATS
         .into_iter()
@@ -409,12 +455,12 @@ fn valid_files() -> Vec<Vec<u8>> {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = decode(&bytes, &DecodeLimits { max_pixels: 100_000 });
+        let _ = decode(&bytes, &pixels(100_000));
         for signature in [
             &b"\x89PNG\r\n\x1a\n"[..], b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF\x80\0\0\0WEBPVP8 ",
         ] {
             let bytes = [signature, &bytes].concat();
-            let _ = decode(&bytes, &DecodeLimits { max_pixels: 100_000 });
+            let _ = decode(&bytes, &pixels(100_000));
         }
     }
 
@@ -428,6 +474,6 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let _ = decode(&bytes, &DecodeLimits { max_pixels: 100_000 });
+        let _ = decode(&bytes, &pixels(100_000));
     }
 }

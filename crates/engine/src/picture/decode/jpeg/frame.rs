@@ -21,6 +21,11 @@ pub(super) struct Component {
 }
 
 impl Frame {
+    /// Whether its scans refine the whole picture.
+    pub(crate) fn is_progressive(&self) -> bool {
+        self.progressive
+    }
+
     /// The largest sampling factors.
     pub(super) fn largest(&self) -> (u32, u32) {
         let across = self.components.iter().map(|c| c.across).max();
