@@ -54,6 +54,13 @@ impl Share {
             None => false,
         }
     }
+
+    /// Returns so much of it, or all of it.
+    pub fn shrink(&mut self, amount: u64) {
+        let returned = amount.min(self.amount);
+        self.amount -= returned;
+        self.budget.0.fetch_sub(returned, Ordering::AcqRel);
+    }
 }
 
 impl Drop for Share {

@@ -2,13 +2,14 @@
 //!
 //! Packages and modules import only from those to their left:
 //!
-//! engine, lab ← budget, progress ← catalogue ← chips ← service ← http ← cli
+//! engine, lab ← budget, json, progress ← catalogue ← chips ← service ← http ← cli
 //!
 //! The engine (`crates/engine`) is pure: from pictures to embeddings and their neighbours. The laboratory (`crates/lab`) makes
 //! and evaluates networks; only `cli` uses it. This package has products, threads, time, files and HTTP.
 #![warn(missing_debug_implementations)]
 
 pub mod budget;
+pub mod json;
 pub mod progress;
 pub mod catalogue;
 pub mod chips;

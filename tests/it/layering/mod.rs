@@ -24,7 +24,7 @@ const ENGINE: &[&[&str]] = &[
     &["neighbours"],
 ];
 const SERVER: &[&[&str]] = &[
-    &["budget", "progress"],
+    &["budget", "json", "progress"],
     &["catalogue"],
     &["chips"],
     &["service"],
