@@ -29,6 +29,15 @@ impl Budget {
         })
     }
 
+    /// A share of nothing, to grow.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            budget: self.clone(),
+            amount: 0,
+        }
+    }
+
     /// The sum of all shares.
     #[must_use]
     pub fn spent(&self) -> u64 {

@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Code, Problem};
 use crate::budget::{Budget, Share};
@@ -43,6 +43,31 @@ pub struct Bodies {
     budget: Budget,
     /// Places for reading a large body: what that takes beside the body is not counted.
     reading: Arc<Semaphore>,
+    /// Places for bodies of any length.
+    streams: Arc<Semaphore>,
+}
+
+/// A body of any length that is being received, and what is held of it at the moment.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    bodies: &'a Bodies,
+    held: Share,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Stream<'_> {
+    /// Counts so many bytes, and no longer those that were counted before.
+    ///
+    /// # Errors
+    /// Where they are more than before and the bodies' budget is used up.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+        let (before, now) = (self.held.amount(), bytes as u64);
+        self.held.shrink(before.saturating_sub(now));
+        match now <= before || self.held.grow(now - before, self.bodies.all) {
+            true => Ok(()),
+            false => Err(Problem::overloaded()),
+        }
+    }
 }
 
 /// A body that is being read, with its share of the budget.
@@ -110,6 +135,9 @@ impl From<Counted> for Bytes {
 /// they have sent all of it.
 const DRAINED: usize = 8;
 
+/// Bodies of any length that are received at a time.
+pub const STREAMS: usize = 16;
+
 /// A body beyond this many bytes is not read on a thread that other requests wait for.
 const LARGE: usize = 256 << 10;
 
@@ -122,7 +150,25 @@ impl Bodies {
             all: limits.bodies as u64,
             budget: Budget::default(),
             reading: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+            streams: Arc::new(Semaphore::new(STREAMS)),
         }
+    }
+
+    /// A place for a body of any length.
+    ///
+    /// # Errors
+    /// Where [`STREAMS`] such bodies are being received.
+    pub fn stream(&self) -> Result<Stream<'_>, Problem> {
+        let place = Arc::clone(&self.streams).try_acquire_owned();
+        let place = place.map_err(|_| Problem {
+            detail: format!("{STREAMS} imports are being received; send this one when one of them has ended"),
+            ..Problem::overloaded()
+        })?;
+        Ok(Stream {
+            bodies: self,
+            held: self.budget.share(),
+            _place: place,
+        })
     }
 
     /// The bytes that bodies take now.
@@ -367,6 +413,28 @@ mod tests {
         assert!(other.add(&[2; 10]) && other.is_refused());
         drop(other);
         assert_eq!(bodies.spent(), 90);
+    }
+
+    #[test]
+    fn streams_have_places_and_count_what_they_hold() {
+        let bodies = bodies(100, 100);
+        let mut streams: Vec<Stream<'_>> = (0..STREAMS).map(|_| bodies.stream().unwrap()).collect();
+        let refused = bodies.stream().unwrap_err();
+        assert_eq!((refused.code, refused.retry_after_s), (Code::Overloaded, Some(1)));
+        assert!(
+            refused.detail.starts_with("16 imports are being received"),
+            "{}",
+            refused.detail
+        );
+        streams[0].hold(60).unwrap();
+        streams[1].hold(60).unwrap();
+        assert_eq!(streams[2].hold(1).unwrap_err().code, Code::Overloaded);
+        streams[0].hold(30).unwrap();
+        streams[2].hold(1).unwrap();
+        assert_eq!(bodies.spent(), 91);
+        streams.truncate(1);
+        assert_eq!(bodies.spent(), 30);
+        bodies.stream().unwrap();
     }
 
     #[test]
