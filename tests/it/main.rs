@@ -7,6 +7,7 @@ mod chip;
 mod cli;
 mod clients;
 mod crash;
+mod decoding;
 mod documents;
 mod drawing;
 mod emulator;

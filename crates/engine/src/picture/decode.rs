@@ -8,12 +8,11 @@ mod opaque;
 mod orientation;
 mod refused;
 mod signature;
+mod watched;
 mod webp;
 
 #[cfg(test)]
 mod tests;
-
-use std::io::Cursor;
 
 use image::codecs::{
     bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder,
@@ -30,6 +29,7 @@ use opaque::{fill_unused_alpha, opaque, opaque_gray};
 use orientation::{of_png, orientation};
 use refused::Refused;
 pub use signature::sniff;
+use watched::{Stop, Watched};
 
 /// A decoded picture: upright and opaque, at least one pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,14 +106,39 @@ impl Decoded {
 /// [`PictureError::TooLarge`], [`PictureError::NoPixels`], [`PictureError::Truncated`], [`PictureError::Damaged`] or
 /// [`PictureError::UnsupportedCoding`].
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureError> {
+    decode_until(bytes, limits, &|| false)
+}
+
+/// As [`decode`], and stops where `stop` says so.
+///
+/// It is asked for every 4 KiB of a PNG, GIF or BMP, which stand for 5 million pixels at most; for every row of blocks of each
+/// scan of a JPEG while it is checked; and between the steps. The pixels of a JPEG or WebP are decoded in one step.
+///
+/// # Errors
+/// Those of [`decode`]; [`PictureError::Stopped`].
+pub fn decode_until(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    stop: &dyn Fn() -> bool,
+) -> Result<Decoded, PictureError> {
+    let stop = Stop::new(stop);
+    let decoded = decode_watched(bytes, limits, &stop);
+    match stop.was_asked_for() {
+        true => Err(PictureError::Stopped),
+        false => decoded,
+    }
+}
+
+fn decode_watched(bytes: &[u8], limits: &DecodeLimits, stop: &Stop<'_>) -> Result<Decoded, PictureError> {
     let cost = cost(bytes)?;
     let format = cost.format;
     let file = File {
         refused: Refused { bytes, format },
         allowed: limits.allow(&cost)?,
+        stop,
     };
     let refused = &file.refused;
-    let reader = Cursor::new(bytes);
+    let reader = Watched::new(bytes, stop);
     match format {
         Format::Png => {
             // The decoder reads every chunk before the pixels when it is made, and those can unpack to much.
@@ -123,7 +148,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
         }
         Format::Jpeg => {
             let frame = jpeg::frame(bytes).map_err(|e| refused.jpeg(e))?;
-            let (layout, exif) = jpeg::check(bytes, &frame).map_err(|e| refused.jpeg(e))?;
+            let (layout, exif) = jpeg::check(bytes, &frame, &|| stop.now()).map_err(|e| refused.jpeg(e))?;
             let orientation = orientation(exif);
             match layout {
                 Layout::Common => {
@@ -172,6 +197,7 @@ struct File<'a> {
     refused: Refused<'a>,
     /// What its decoder may allocate.
     allowed: Limits,
+    stop: &'a Stop<'a>,
 }
 
 impl File<'_> {
@@ -192,8 +218,14 @@ impl File<'_> {
             let limit_bytes = self.allowed.max_alloc.unwrap_or(u64::MAX);
             PictureError::TooLarge { format, limit_bytes }
         })?;
+        if self.stop.now() {
+            return Err(PictureError::Stopped);
+        }
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(refusal)?;
+        if self.stop.now() {
+            return Err(PictureError::Stopped);
+        }
         if format == Format::Bmp {
             fill_unused_alpha(&mut samples, colour);
         }

@@ -27,6 +27,7 @@ impl Refused<'_> {
         match refusal {
             jpeg::Refusal::Truncated => self.truncated(),
             jpeg::Refusal::Damaged { at, fault } => PictureError::DamagedJpeg { at, fault },
+            jpeg::Refusal::Stopped => PictureError::Stopped,
             jpeg::Refusal::Unread(coding) => PictureError::UnreadJpeg { coding },
         }
     }
