@@ -29,6 +29,15 @@ impl Budget {
         })
     }
 
+    /// A share of nothing, to grow.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            budget: self.clone(),
+            amount: 0,
+        }
+    }
+
     /// The sum of all shares.
     #[must_use]
     pub fn spent(&self) -> u64 {
@@ -64,6 +73,11 @@ impl Share {
             budget: self.budget.clone(),
             amount,
         }
+    }
+
+    /// Returns so much of it, or all of it.
+    pub fn shrink(&mut self, amount: u64) {
+        drop(self.split(amount));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Packages and modules import only from those to their left:
 //!
-//! engine, lab ← budget ← admission, progress ← catalogue ← chips ← service ← http ← cli
+//! engine, lab ← budget, json ← admission, progress ← catalogue ← chips ← service ← http ← cli
 //!
 //! The engine (`crates/engine`) is pure: from pictures to embeddings and their neighbours. The laboratory (`crates/lab`) makes
 //! and evaluates networks; only `cli` uses it. This package has products, threads, time, files and HTTP.
@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod budget;
+pub mod json;
 pub mod progress;
 pub mod catalogue;
 pub mod chips;

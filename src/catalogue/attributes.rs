@@ -15,6 +15,8 @@ impl Attributes {
     pub const MOST: usize = 100;
     /// The most bytes of a product's attributes, names and values together.
     pub const MOST_BYTES: usize = 64 << 10;
+    /// The most bytes of their text as JSON, where each byte may be written as six.
+    pub const MOST_TEXT: usize = 8 * Self::MOST_BYTES;
 
     /// Checks attributes as a client sends them. Those that are `null` are left out.
     ///

@@ -1,5 +1,6 @@
 //! Lines of an NDJSON manifest: one product each, its pictures in base64, as `data:` URLs or, from a file, as paths.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::attributes::Attributes;
@@ -7,6 +8,7 @@ use super::error::CatalogueError;
 use super::picture_text::{is_meant, picture};
 use super::product::{Product, ProductId};
 use super::title::Title;
+use crate::json;
 use engine::picture::Mode;
 use engine::text::unmarked;
 
@@ -84,78 +86,90 @@ pub fn product_with<I>(
 ) -> Result<ManifestProduct<I>, Refusal> {
     let nameless = |detail: String| Refusal { id: None, detail };
     let line = unmarked(line).map_err(|other| nameless(format!("the line {other}")))?;
-    let value: Value =
-        serde_json::from_slice(line).map_err(|error| nameless(format!("the line is not JSON: {error}")))?;
-    let Value::Object(mut fields) = value else {
-        return Err(nameless("the line must be a JSON object".to_owned()));
+    let members = json::members(line).map_err(|error| nameless(format!("the line {error}")))?;
+    // Fields by their place in `FIELDS`; `null` is the same as no field.
+    let mut fields: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
+    let mut wrong = None;
+    for (name, value) in members {
+        match FIELDS.iter().position(|known| *known == name) {
+            Some(place) if fields[place].is_none() => fields[place] = Some(value.get()),
+            Some(_) => wrong = wrong.or(Some(format!("{name}: is given twice"))),
+            None => wrong = wrong.or_else(|| Some(unknown(&name))),
+        }
+    }
+    let [id, title, attributes, image, images, mode] = fields.map(|text| text.filter(|text| *text != "null"));
+    let read = |name: &str, text: Option<&str>, most: usize| {
+        let value = text.map(|text| json::value(text, most));
+        value.transpose().map_err(|error| format!("{name}: {error}"))
     };
-    let id = match given(&mut fields, "id") {
+    let id = match read("id", id, json::LONGEST).map_err(nameless)? {
         Some(Value::String(id)) => id,
         Some(_) => return Err(nameless("id: must be a string".to_owned())),
         None => return Err(nameless("id: is missing".to_owned())),
     };
     let refuse = |detail: String| Refusal::of(&id, detail);
-    if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-        let shown: String = unknown.chars().take(100).collect();
-        let hint = if is_meant(unknown) {
-            "did you mean image? The"
-        } else {
-            "the"
-        };
-        return Err(refuse(format!(
-            "{shown}: is unknown; {hint} fields are {}",
-            FIELDS.join(", ")
-        )));
+    if let Some(detail) = wrong {
+        return Err(refuse(detail));
     }
-    let title = match given(&mut fields, "title") {
+    let title = match read("title", title, json::LONGEST).map_err(refuse)? {
         None => String::new(),
         Some(Value::String(title)) => title,
         Some(_) => return Err(refuse("title: must be a string".to_owned())),
     };
-    let attributes = match given(&mut fields, "attributes") {
+    let attributes = match read("attributes", attributes, Attributes::MOST_TEXT).map_err(refuse)? {
         None => Map::new(),
         Some(Value::Object(attributes)) => attributes,
         Some(_) => return Err(refuse("attributes: must be an object".to_owned())),
     };
-    let mode = match given(&mut fields, "prepare") {
+    let mode = match read("prepare", mode, json::LONGEST).map_err(refuse)? {
         None => Mode::default(),
         Some(Value::String(name)) => name
             .parse()
             .map_err(|_| refuse(format!("prepare: is {name:?}; it is auto or as_is")))?,
         Some(_) => return Err(refuse("prepare: is auto or as_is".to_owned())),
     };
-    let images = match (given(&mut fields, "image"), given(&mut fields, "images")) {
+    let list =
+        |text| json::list(text, Product::MOST_PICTURES).map_err(|error| refuse(format!("image: {error}")));
+    let (images, count) = match (image, images) {
         (Some(_), Some(_)) => return Err(refuse("images: cannot be given together with image".to_owned())),
-        (Some(image), None) => image,
-        (None, Some(images @ Value::Array(_))) => images,
-        (None, Some(_)) => return Err(refuse("images: must be a list".to_owned())),
+        (Some(image), None) => match list(image)? {
+            Some((images, count)) => (images.into_iter().map(RawValue::get).collect(), count),
+            None if image.starts_with('"') => (vec![image], 1),
+            None => return Err(refuse("image: must be a string, or a list of such".to_owned())),
+        },
+        (None, Some(images)) => match list(images)? {
+            Some((images, count)) => (images.into_iter().map(RawValue::get).collect(), count),
+            None => return Err(refuse("images: must be a list".to_owned())),
+        },
         (None, None) => return Err(refuse("image: is missing".to_owned())),
     };
-    let images = match images {
-        image @ Value::String(_) => vec![image],
-        Value::Array(images) if (1..=Product::MOST_PICTURES).contains(&images.len()) => images,
-        Value::Array(images) => {
-            let (given, most) = (images.len(), Product::MOST_PICTURES);
-            return Err(refuse(format!(
-                "image: lists {given} pictures; a product has 1 to {most}"
-            )));
-        }
-        _ => return Err(refuse("image: must be a string, or a list of such".to_owned())),
-    };
+    if !(1..=Product::MOST_PICTURES).contains(&count) {
+        let most = Product::MOST_PICTURES;
+        return Err(refuse(format!(
+            "image: lists {count} pictures; a product has 1 to {most}"
+        )));
+    }
     let pictures = images
-        .iter()
-        .map(|image| {
-            let text = image.as_str().ok_or("must be a string: base64 or a data: URL");
-            text.map_err(str::to_owned).and_then(&picture)
+        .into_iter()
+        .map(|image| match json::string(image) {
+            Ok(Some(text)) => picture(&text),
+            Ok(None) => Err("must be a string: base64 or a data: URL".to_owned()),
+            Err(error) => Err(error.to_string()),
         })
         .collect::<Result<_, _>>()
         .map_err(|detail| refuse(format!("image: {detail}")))?;
     ManifestProduct::new(&id, title, attributes, pictures, mode)
 }
 
-/// Takes a field out; `null` is the same as no field.
-fn given(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
-    fields.remove(name).filter(|value| !value.is_null())
+/// The refusal of a field that is none of [`FIELDS`].
+fn unknown(name: &str) -> String {
+    let shown: String = name.chars().take(100).collect();
+    let hint = if is_meant(name) {
+        "did you mean image? The"
+    } else {
+        "the"
+    };
+    format!("{shown}: is unknown; {hint} fields are {}", FIELDS.join(", "))
 }
 
 #[cfg(test)]
@@ -210,6 +224,16 @@ mod tests {
                 "images: cannot be given",
             ),
             ("nonsense", None, "the line is not JSON"),
+            (
+                r#"{"title": "A", "id": "a", "image": "AA==", "title": "A"}"#,
+                Some("a"),
+                "title: is given twice",
+            ),
+            (
+                r#"{"id": "a", "image": "AA==", "attributes": {"x": 1, "y": 2, "x": 1}}"#,
+                Some("a"),
+                "attributes: gives \"x\" twice",
+            ),
             ("[]", None, "the line must be a JSON object"),
             (r#"{"image": "AA=="}"#, None, "id: is missing"),
             (r#"{"id": "a"}"#, Some("a"), "image: is missing"),

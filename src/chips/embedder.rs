@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use super::error::ChipError;
 use super::maker::Maker;
 use super::options::RunOptions;
+use crate::admission::Work;
 use crate::catalogue::{NewPicture, StoredPicture};
 use engine::chip::report::Emulation;
 use engine::embedding::{Embedding, Prediction, is_zero};
 use engine::emulator::Emulator;
 use engine::model::Model;
 use engine::model::trace::Trace;
-use engine::picture::{DecodeLimits, Decoded, Mode, Picture, decode, prepare};
+use engine::picture::{DecodeLimits, Decoded, Mode, Picture, decode_until, prepare};
 
 /// The result of running one picture, and the time it took on this host.
 #[derive(Debug, Clone)]
@@ -64,12 +65,12 @@ impl Embedder {
         }
     }
 
-    /// Decodes an image file and prepares it for the network.
+    /// Decodes an image file, unless its work stops first, and prepares it for the network.
     ///
     /// # Errors
     /// If the file cannot be decoded.
-    pub fn prepare(&self, bytes: &[u8], mode: Mode) -> Result<(Decoded, Picture), ChipError> {
-        let decoded = decode(bytes, &self.limits)?;
+    pub fn prepare(&self, bytes: &[u8], mode: Mode, work: &Work) -> Result<(Decoded, Picture), ChipError> {
+        let decoded = decode_until(bytes, &self.limits, &|| work.check().is_err())?;
         let network = &self.model.snn.network;
         let picture = prepare(&decoded, network.input, network.recipe, mode)?;
         Ok((decoded, picture))
@@ -79,10 +80,11 @@ impl Embedder {
     ///
     /// # Errors
     /// If the picture cannot be decoded or run.
-    pub fn embed(&mut self, bytes: &[u8], options: RunOptions) -> Result<Embedded, ChipError> {
+    pub fn embed(&mut self, bytes: &[u8], options: RunOptions, work: &Work) -> Result<Embedded, ChipError> {
         let start = Instant::now();
-        let (_, picture) = self.prepare(bytes, options.mode)?;
+        let (_, picture) = self.prepare(bytes, options.mode, work)?;
         let decode_time = start.elapsed();
+        work.check()?;
         let mut embedded = self.embed_picture(&picture, options)?;
         embedded.decode_time = decode_time;
         Ok(embedded)
@@ -127,6 +129,7 @@ impl Embedder {
         bytes: &[u8],
         maker: &Maker,
         mode: Mode,
+        work: &Work,
     ) -> Result<(NewPicture, Embedded), ChipError> {
         let options = RunOptions {
             mode,
@@ -134,7 +137,7 @@ impl Embedder {
         };
         self.use_model(&maker.model);
         let start = Instant::now();
-        let (decoded, picture) = self.prepare(bytes, mode)?;
+        let (decoded, picture) = self.prepare(bytes, mode, work)?;
         let decode_time = start.elapsed();
         let mut embedded = self.embed_picture(&picture, options)?;
         embedded.decode_time = decode_time;
@@ -163,7 +166,7 @@ impl Embedder {
             mode: picture.prepare,
             ..maker.options()
         };
-        let run = AssertUnwindSafe(|| self.embed(&picture.bytes, options));
+        let run = AssertUnwindSafe(|| self.embed(&picture.bytes, options, &Work::OWN));
         match std::panic::catch_unwind(run) {
             Ok(embedded) => Ok(embedded?.embedding.values),
             Err(_) => {

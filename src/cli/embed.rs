@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{files, network, progress};
+use crate::admission::Work;
 use crate::chips::{Embedder, RunOptions};
 use engine::chip::cost::CostModel;
 use engine::embedding::stopping::Length;
@@ -231,7 +232,9 @@ pub fn pictures(embedder: &Embedder, path: &Path, mode: Mode) -> Result<Vec<(Str
     let name = path.display().to_string();
     let bytes = files::read(path)?;
     if !npy::is_npy(&bytes) {
-        let (_, picture) = embedder.prepare(&bytes, mode).with_context(|| name.clone())?;
+        let (_, picture) = embedder
+            .prepare(&bytes, mode, &Work::OWN)
+            .with_context(|| name.clone())?;
         return Ok(vec![(name, picture)]);
     }
     let wanted = embedder.model().snn.network.input;

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Code, Problem};
 use crate::budget::{Budget, Share};
@@ -41,12 +43,41 @@ pub struct Bodies {
     /// Bytes that all bodies may have together.
     all: u64,
     budget: Budget,
+    /// Places for reading a large body: what that takes beside the body is not counted.
+    reading: Arc<Semaphore>,
+    /// Places for bodies of any length.
+    streams: Arc<Semaphore>,
+}
+
+/// A body of any length that is being received, and what is held of it at the moment.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    bodies: &'a Bodies,
+    held: Share,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Stream<'_> {
+    /// Counts so many bytes, and no longer those that were counted before.
+    ///
+    /// # Errors
+    /// Where they are more than before and the bodies' budget is used up.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+        let (before, now) = (self.held.amount(), bytes as u64);
+        self.held.shrink(before.saturating_sub(now));
+        match now <= before || self.held.grow(now - before, self.bodies.all) {
+            true => Ok(()),
+            false => Err(Problem::overloaded()),
+        }
+    }
 }
 
 /// A body that is being read, with its share of the budget.
 #[derive(Debug)]
 pub struct BodyBuffer<'a> {
     bodies: &'a Bodies,
+    /// Bytes that this body may have.
+    most: usize,
     bytes: Vec<u8>,
     share: Option<Share>,
     /// The share of what decodes the body, if it is compressed.
@@ -62,22 +93,55 @@ enum State {
     OverBudget,
 }
 
-/// Bytes whose share of the budget is returned when the last reference to them is dropped.
-#[derive(Debug)]
-struct Held {
-    bytes: Vec<u8>,
-    _share: Option<Share>,
+/// A body, or a part of one. Its share of the budget is returned when the last of its parts, and of what was made from
+/// them, is dropped.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    bytes: Bytes,
+    share: Arc<Option<Share>>,
 }
 
-impl AsRef<[u8]> for Held {
+impl Counted {
+    /// A part of these bytes.
+    #[must_use]
+    pub fn part(&self, part: &[u8]) -> Self {
+        Self {
+            bytes: self.bytes.slice_ref(part),
+            share: Arc::clone(&self.share),
+        }
+    }
+
+    /// What was made from these bytes and takes no more than they do: it takes their place in the budget.
+    #[must_use]
+    pub fn made(&self, bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            share: Arc::clone(&self.share),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Counted {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl From<Counted> for Bytes {
+    fn from(counted: Counted) -> Self {
+        Self::from_owner(counted)
     }
 }
 
 /// A body over the limit is read and discarded up to this many times the limit: most clients read the refusal only after
 /// they have sent all of it.
 pub const DRAINED: usize = 8;
+
+/// Bodies of any length that are received at a time.
+pub const STREAMS: usize = 16;
+
+/// A body beyond this many bytes is not read on a thread that other requests wait for.
+const LARGE: usize = 256 << 10;
 
 impl Bodies {
     /// The budget that `limits` names.
@@ -87,7 +151,26 @@ impl Bodies {
             most: limits.body,
             all: limits.bodies as u64,
             budget: Budget::default(),
+            reading: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
+            streams: Arc::new(Semaphore::new(STREAMS)),
         }
+    }
+
+    /// A place for a body of any length.
+    ///
+    /// # Errors
+    /// Where [`STREAMS`] such bodies are being received.
+    pub fn stream(&self) -> Result<Stream<'_>, Problem> {
+        let place = Arc::clone(&self.streams).try_acquire_owned();
+        let place = place.map_err(|_| Problem {
+            detail: format!("{STREAMS} imports are being received; send this one when one of them has ended"),
+            ..Problem::overloaded()
+        })?;
+        Ok(Stream {
+            bodies: self,
+            held: self.budget.share(),
+            _place: place,
+        })
     }
 
     /// The bytes that bodies take now.
@@ -96,11 +179,12 @@ impl Bodies {
         self.budget.spent()
     }
 
-    /// An empty buffer for one body.
+    /// An empty buffer for one body of at most `most` bytes, where the limit of all bodies is not lower.
     #[must_use]
-    pub fn buffer(&self) -> BodyBuffer<'_> {
+    pub fn buffer(&self, most: usize) -> BodyBuffer<'_> {
         BodyBuffer {
             bodies: self,
+            most: most.min(self.most),
             bytes: Vec::new(),
             share: self.budget.spend(0, u64::MAX),
             decoder: None,
@@ -112,10 +196,35 @@ impl Bodies {
     /// An empty buffer for a body that is decoded as it comes. A decoder keeps at most as much as it has decoded: that
     /// is counted until the body is whole.
     #[must_use]
-    pub fn decoded_buffer(&self) -> BodyBuffer<'_> {
+    pub fn decoded_buffer(&self, most: usize) -> BodyBuffer<'_> {
         BodyBuffer {
             decoder: self.budget.spend(0, u64::MAX),
-            ..self.buffer()
+            ..self.buffer(most)
+        }
+    }
+
+    /// Reads a body of so many bytes: a large one on another thread, as many at a time as there are CPUs.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        if bytes <= LARGE {
+            return read();
+        }
+        let place = Arc::clone(&self.reading).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        let read = tokio::task::spawn_blocking(move || {
+            let result = read();
+            drop(place);
+            result
+        });
+        match read.await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 }
@@ -124,7 +233,7 @@ impl BodyBuffer<'_> {
     /// Appends a piece, or discards it once the body is refused. Returns `false` when the rest should not be read.
     pub fn add(&mut self, piece: &[u8]) -> bool {
         self.length = self.length.saturating_add(piece.len());
-        if self.length > self.bodies.most {
+        if self.length > self.most {
             self.refuse(State::TooLarge);
             return self.length <= self.bodies.most.saturating_mul(DRAINED);
         }
@@ -165,15 +274,15 @@ impl BodyBuffer<'_> {
     ///
     /// # Errors
     /// Refuses a body that was too large, or that came while the budget was used up.
-    pub fn finish(self) -> Result<Bytes, Problem> {
+    pub fn finish(self) -> Result<Counted, Problem> {
         match self.state {
-            State::Kept => Ok(Bytes::from_owner(Held {
-                bytes: self.bytes,
-                _share: self.share,
-            })),
+            State::Kept => Ok(Counted {
+                bytes: self.bytes.into(),
+                share: Arc::new(self.share),
+            }),
             State::TooLarge => Err(Problem::new(
                 Code::TooLarge,
-                format!("the body is larger than {} bytes", self.bodies.most),
+                format!("the body is larger than {} bytes", self.most),
             )),
             State::OverBudget => Err(Problem::overloaded()),
         }
@@ -277,7 +386,7 @@ mod tests {
     fn bodies_share_a_budget_and_return_their_shares() {
         let bodies = bodies(100, 80);
         let read = |piece: &[u8]| {
-            let mut buffer = bodies.buffer();
+            let mut buffer = bodies.buffer(usize::MAX);
             assert!(buffer.add(piece));
             buffer.finish()
         };
@@ -288,21 +397,21 @@ mod tests {
         drop(first);
         assert!(read(&[2; 90]).is_err(), "the copy still holds its share");
         drop(again);
-        assert_eq!(read(&[2; 90]).unwrap(), vec![2; 90]);
+        assert_eq!(read(&[2; 90]).unwrap().as_ref(), [2; 90]);
         assert_eq!(bodies.budget.spent(), 0);
     }
 
     #[test]
     fn a_body_that_is_decoded_counts_twice_until_it_is_whole_and_fits_alone() {
         let bodies = bodies(100, 100);
-        let mut buffer = bodies.decoded_buffer();
+        let mut buffer = bodies.decoded_buffer(usize::MAX);
         assert!((0..9).all(|_| buffer.add(&[1; 10])));
         assert_eq!((bodies.spent(), buffer.is_refused()), (180, false));
-        let mut other = bodies.buffer();
+        let mut other = bodies.buffer(usize::MAX);
         assert!(other.add(&[2; 10]) && other.is_refused());
         let whole = buffer.finish().unwrap();
-        assert_eq!((whole.len(), bodies.spent()), (90, 90));
-        let mut other = bodies.decoded_buffer();
+        assert_eq!((whole.as_ref().len(), bodies.spent()), (90, 90));
+        let mut other = bodies.decoded_buffer(usize::MAX);
         assert!(other.add(&[2; 10]) && !other.is_refused());
         assert!(other.add(&[2; 10]) && other.is_refused());
         drop(other);
@@ -310,9 +419,31 @@ mod tests {
     }
 
     #[test]
+    fn streams_have_places_and_count_what_they_hold() {
+        let bodies = bodies(100, 100);
+        let mut streams: Vec<Stream<'_>> = (0..STREAMS).map(|_| bodies.stream().unwrap()).collect();
+        let refused = bodies.stream().unwrap_err();
+        assert_eq!((refused.code, refused.retry_after_s), (Code::Overloaded, Some(1)));
+        assert!(
+            refused.detail.starts_with("16 imports are being received"),
+            "{}",
+            refused.detail
+        );
+        streams[0].hold(60).unwrap();
+        streams[1].hold(60).unwrap();
+        assert_eq!(streams[2].hold(1).unwrap_err().code, Code::Overloaded);
+        streams[0].hold(30).unwrap();
+        streams[2].hold(1).unwrap();
+        assert_eq!(bodies.spent(), 91);
+        streams.truncate(1);
+        assert_eq!(bodies.spent(), 30);
+        bodies.stream().unwrap();
+    }
+
+    #[test]
     fn a_body_over_its_limit_holds_no_memory_and_is_not_read_for_ever() {
         let bodies = bodies(100, 150);
-        let mut buffer = bodies.buffer();
+        let mut buffer = bodies.buffer(usize::MAX);
         assert!(buffer.add(&[0; 60]));
         assert_eq!(bodies.budget.spent(), 60);
         assert!(buffer.add(&[0; 60]));

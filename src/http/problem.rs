@@ -378,6 +378,7 @@ impl From<PictureError> for Problem {
             PictureError::TooManyPixels { .. }
             | PictureError::TooLong { .. }
             | PictureError::TooLarge { .. } => Code::TooLarge,
+            PictureError::Stopped => Code::DeadlineExceeded,
             _ => Code::UndecodableImage,
         };
         Self::new(code, error.to_string())

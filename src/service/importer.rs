@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::counters::Counters;
 use super::makers::Makers;
+use crate::admission::Work;
 use crate::catalogue::import::ImportStep;
 use crate::catalogue::write::{Write, Written};
 use crate::catalogue::{Catalogue, CatalogueError, NewProduct, manifest};
@@ -226,7 +227,7 @@ impl Job {
         let maker = self.makers.present();
         let mut pictures = Vec::with_capacity(given.pictures.len());
         for bytes in &given.pictures {
-            match self.embedder.new_picture(bytes, &maker, given.mode) {
+            match self.embedder.new_picture(bytes, &maker, given.mode, &Work::OWN) {
                 Ok((picture, embedded)) => {
                     self.counters.add(&embedded.emulation);
                     pictures.push(picture);

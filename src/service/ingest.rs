@@ -252,7 +252,7 @@ fn new_product(
     let refuse = |reason: String| Refusal::of(product.id.as_str(), format!("image: {reason}"));
     let picture = |image: &Image| {
         let bytes = image.read().map_err(refuse)?;
-        let new = embedder.new_picture(&bytes, maker, product.mode);
+        let new = embedder.new_picture(&bytes, maker, product.mode, &Work::OWN);
         new.map(|(picture, _)| picture)
             .map_err(|error| refuse(error.to_string()))
     };

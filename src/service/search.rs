@@ -50,15 +50,16 @@ impl Service {
     ) -> Result<EmbeddedBy, ServiceError> {
         let maker = self.maker();
         let options = choice.or(crate::chips::RunOptions::of(&maker.model));
-        let work = Workload::of_picture(picture.as_ref(), options);
-        let admission = self.admit(work, clock)?;
+        let workload = Workload::of_picture(picture.as_ref(), options);
+        let admission = self.admit(workload, clock)?;
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let model = Arc::clone(&maker.model);
+        let work = admission.work();
         let run = move |embedder: &mut Embedder, queued: Duration| {
             embedder.use_model(&model);
-            let embedded = embedder.embed(picture.as_ref(), options)?;
+            let embedded = embedder.embed(picture.as_ref(), options, &work)?;
             counters.add(&embedded.emulation);
-            learn_run(&rates, work, &embedded);
+            learn_run(&rates, workload, &embedded);
             Ok((embedded, queued))
         };
         let (embedded, queue) = self.pool.run(&admission, run).await?;
@@ -123,7 +124,7 @@ impl Service {
                 let mut search = search(Vec::new());
                 let job = move |embedder: &mut Embedder, queued: Duration| {
                     embedder.use_model(&model);
-                    let embedded = embedder.embed(picture.as_ref(), run)?;
+                    let embedded = embedder.embed(picture.as_ref(), run, &work)?;
                     counters.add(&embedded.emulation);
                     learn_run(&rates, running, &embedded);
                     work.check()?;

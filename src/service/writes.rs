@@ -159,13 +159,14 @@ impl Service {
         clock: Clock,
     ) -> Result<NewPicture, ServiceError> {
         let maker = self.maker();
-        let work = Workload::of_picture((*picture).as_ref(), maker.options());
-        let admission = self.admit(work, clock)?;
+        let workload = Workload::of_picture((*picture).as_ref(), maker.options());
+        let admission = self.admit(workload, clock)?;
+        let work = admission.work();
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let run = move |embedder: &mut Embedder, _| {
-            let (new, embedded) = embedder.new_picture((*picture).as_ref(), &maker, mode)?;
+            let (new, embedded) = embedder.new_picture((*picture).as_ref(), &maker, mode, &work)?;
             counters.add(&embedded.emulation);
-            learn_run(&rates, work, &embedded);
+            learn_run(&rates, workload, &embedded);
             Ok(new)
         };
         Ok(self.pool.run(&admission, run).await?)

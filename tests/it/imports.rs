@@ -160,3 +160,96 @@ fn a_stream_that_breaks_off_imports_nothing() {
     assert!(refusal.json()["detail"].as_str().unwrap().contains("line 2"));
     assert_eq!(server.get("/v1/products").json()["products"], json!([]));
 }
+
+/// An import whose stream stays open: its head, and what `body` has so far.
+fn open(server: &Server, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    write!(
+        stream,
+        "POST /v1/imports HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n"
+    )
+    .unwrap();
+    stream.write_all(body).unwrap();
+    stream
+}
+
+/// The head of an answer on a stream, with what came of its body.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = vec![0; 4096];
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let bytes = std::io::Read::read(stream, &mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..bytes]).into_owned()
+}
+
+#[test]
+fn a_stream_that_trickles_is_ended_in_a_line_or_between_blank_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--request-timeout-ms", "400"]).ready();
+    let whole = format!("{}\n", line("a", 0));
+    for (piece, number) in [(b"x", "line 2"), (b"\n", "line ")] {
+        let mut stream = open(&server, whole.as_bytes());
+        let start = Instant::now();
+        let mut writer = stream.try_clone().unwrap();
+        let trickle = std::thread::spawn(move || {
+            while writer.write_all(piece).is_ok() && start.elapsed() < Duration::from_secs(15) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let said = answer(&mut stream);
+        let took = start.elapsed();
+        drop(stream);
+        trickle.join().unwrap();
+        assert!(said.starts_with("HTTP/1.1 400"), "{said}");
+        // Six times the time limit of a request.
+        assert!(
+            (Duration::from_millis(2300)..Duration::from_secs(10)).contains(&took),
+            "{took:?}"
+        );
+        if let Some((_, body)) = said.split_once("\r\n\r\n") {
+            assert!(body.is_empty() || body.contains(number), "{said}");
+        }
+    }
+    assert_eq!(server.get("/v1/products").json()["products"], json!([]));
+}
+
+#[test]
+fn streams_have_places_and_count_in_the_bodies_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = ["--max-body-bytes", "1000000", "--max-bodies-bytes", "1000000"];
+    let server = Server::start(folder.path(), &limits).ready();
+    let until = |is: &dyn Fn() -> bool, what: &str| {
+        let start = Instant::now();
+        while !is() {
+            assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let post = || {
+        let body = format!("{}\n", line("a", 0));
+        server.post("/v1/imports", "application/x-ndjson", body.as_bytes())
+    };
+    let held = open(&server, &[b'x'; 700_000]);
+    // Until what was sent has been read.
+    until(
+        &|| answer(&mut open(&server, &[b'x'; 700_000])).starts_with("HTTP/1.1 503"),
+        "the line that is held is not counted",
+    );
+    drop(held);
+    until(&|| post().status == 202, "its bytes are not returned");
+    let mut alone = open(&server, &[b'x'; 999_999]);
+    alone.write_all(b"xx").unwrap();
+    assert!(answer(&mut alone).starts_with("HTTP/1.1 413"));
+
+    let streams: Vec<TcpStream> = (0..16).map(|_| open(&server, b"{")).collect();
+    until(&|| post().status == 503, "there are more than 16 places");
+    let refused = post();
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("16 imports are being received")
+    );
+    drop(streams);
+    until(&|| post().status == 202, "the places are not returned");
+}

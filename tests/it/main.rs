@@ -8,6 +8,7 @@ mod cli;
 mod connections;
 mod clients;
 mod crash;
+mod decoding;
 mod documents;
 mod drawing;
 mod emulator;

@@ -1,8 +1,9 @@
 //! `POST /v1/imports` and `GET /v1/imports/{id}`: many products in one stream, one on each line.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::answers::location;
+use crate::admission::Stopped;
 use crate::http::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::body::{content_type, essence};
@@ -39,6 +41,9 @@ const NDJSON: [&str; 10] = [
 /// Lines and bytes that are committed together while lines come in.
 const LINES: usize = 256;
 const BYTES: usize = 1 << 20;
+
+/// A line may take so many times the time limit of a request, from the end of the one before; blank ones are none.
+const LINE_TIMES: u32 = 6;
 
 /// The answer of `GET /v1/imports/{id}`.
 #[derive(Debug, Serialize)]
@@ -92,16 +97,27 @@ pub async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let has_type = has_type(&headers)?;
-    let mut pieces = Pieces::new(body, Coding::of(&headers)?);
+    let coding = Coding::of(&headers)?;
+    let mut stream = app.bodies.stream()?;
+    let mut pieces = Pieces::new(body, coding);
     let id = uuid::Uuid::new_v4().to_string();
     let mut import = app.service.begin_import(id.clone(), clock.restarted()).await?;
     let mut lines = Lines::new(app.limits.body);
-    // The stream may take any time, but its next piece must come within the time limit.
-    let next = async |pieces: &mut Pieces| Ok::<_, ServiceError>(pieces.next().await);
-    while let Some(piece) = clock.restarted().limit(next(&mut pieces)).await? {
-        lines.add(&piece?)?;
+    let mut received: usize = 0;
+    let mut line = Clock::start(app.limits.time * LINE_TIMES);
+    while let Some(piece) = next(&mut pieces, clock.restarted(), line, lines.ended + 1).await? {
+        let complete = lines.complete.len();
+        lines.add(&piece)?;
+        if lines.complete.len() > complete {
+            line = line.restarted();
+        }
+        received = received.saturating_add(piece.len());
+        let decoder = received.min(coding.window());
+        stream.hold(lines.held() + decoder)?;
         if lines.complete.len() >= LINES || lines.bytes >= BYTES {
             import.lines(lines.take(), clock.restarted()).await?;
+            stream.hold(lines.held() + decoder)?;
+            line = line.restarted();
         }
     }
     lines.end()?;
@@ -120,6 +136,19 @@ pub async fn create(
     app.service.wake_importer();
     let location = [(header::LOCATION, location(&["v1", "imports", &id]))];
     Ok((StatusCode::ACCEPTED, location, Json(json!({ "id": id }))).into_response())
+}
+
+/// The next piece of a stream, which must come within the time limit of a request, and before a line has taken too long.
+async fn next(pieces: &mut Pieces, piece: Clock, line: Clock, number: u64) -> Result<Option<Bytes>, Problem> {
+    let end = piece.deadline().min(line.deadline());
+    match tokio::time::timeout_at(end.into(), pieces.next()).await {
+        Ok(next) if Instant::now() < line.deadline() => next.transpose(),
+        Err(_) if piece.deadline() < line.deadline() => Err(ServiceError::from(Stopped::Late).into()),
+        _ => Err(Problem::new(
+            Code::InvalidRequest,
+            format!("line {number} took too long to arrive; nothing was imported"),
+        )),
+    }
 }
 
 /// Whether there is a content type, which must be one of [`NDJSON`].
@@ -204,6 +233,11 @@ impl Lines {
             self.complete.push((self.ended, line));
         }
         Ok(())
+    }
+
+    /// Bytes of the lines that are here, and of the one of which more may follow.
+    fn held(&self) -> usize {
+        self.open.len() + self.bytes
     }
 
     /// Takes the complete lines out.

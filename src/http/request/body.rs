@@ -1,17 +1,14 @@
 //! The three ways to send a body, each made into the same fields.
 
-use std::fmt::{self, Formatter};
-
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
-use serde_json::error::Category;
+use futures_util::FutureExt;
 
 use super::coding::{Coding, Pieces};
 use super::fields::{Field, Fields};
-use crate::http::limits::Bodies;
+use crate::http::limits::{Bodies, Counted};
 use crate::http::problem::{Code, Problem};
+use crate::json;
 use engine::text::unmarked;
 
 /// What an endpoint reads; JSON and forms are read by all.
@@ -36,32 +33,79 @@ const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 /// Types of clients that do not say what they send.
 const UNSAID: [&str; 4] = ["", "application/octet-stream", "binary/octet-stream", URL_ENCODED];
 
-/// Reads a body within the limits of `bodies` and adds its fields.
+/// What a body is, by its content type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Json,
+    /// A form, with the content type that has its boundary.
+    Form(String),
+    Picture,
+    /// Of a type that says nothing.
+    Unsaid(String),
+}
+
+/// A whole body that is not parsed yet.
+#[derive(Debug)]
+pub struct Sent {
+    accepts: Accepts,
+    kind: Kind,
+    body: Counted,
+}
+
+/// Bytes of a body without a picture.
+const WITHOUT_PICTURE: usize = 1 << 20;
+
+/// Receives a body within the limits of `bodies`.
 ///
 /// # Errors
-/// Refuses a coding that is not known, and a content type that the endpoint does not read, before the body is read; then
-/// what is malformed, too large, unknown or given twice.
-pub async fn read(
-    fields: &mut Fields,
+/// Refuses a coding that is not known, and a content type that the endpoint does not read, before the body is received;
+/// then what is too large.
+pub async fn receive(
     accepts: Accepts,
     headers: &HeaderMap,
     body: Body,
     bodies: &Bodies,
-) -> Result<(), Problem> {
+) -> Result<Sent, Problem> {
     let pieces = Pieces::new(body, Coding::of(headers)?);
     let content_type = content_type(headers);
     let essence = essence(content_type);
-    match essence.as_str() {
-        JSON => add_json(fields, &whole(pieces, bodies).await?),
-        MERGE_PATCH if accepts == Accepts::MergePatch => add_json(fields, &whole(pieces, bodies).await?),
-        FORM => add_form(fields, content_type, whole(pieces, bodies).await?).await,
-        picture if accepts == Accepts::Picture && picture.starts_with("image/") => {
-            fields.add("image", Field::File(whole(pieces, bodies).await?))
+    let kind = match essence.as_str() {
+        JSON => Kind::Json,
+        MERGE_PATCH if accepts == Accepts::MergePatch => Kind::Json,
+        FORM => Kind::Form(content_type.to_owned()),
+        picture if accepts == Accepts::Picture && picture.starts_with("image/") => Kind::Picture,
+        unsaid if UNSAID.contains(&unsaid) => Kind::Unsaid(essence),
+        other => return Err(unsupported(accepts, other)),
+    };
+    let most = match accepts {
+        Accepts::Picture => usize::MAX,
+        Accepts::MergePatch | Accepts::Json => WITHOUT_PICTURE,
+    };
+    let body = whole(pieces, bodies, most).await?;
+    Ok(Sent { accepts, kind, body })
+}
+
+impl Sent {
+    /// How many bytes there are to parse; a picture alone is not parsed.
+    #[must_use]
+    pub fn bytes_to_parse(&self) -> usize {
+        match self.kind {
+            Kind::Picture => 0,
+            _ => self.body.as_ref().len(),
         }
-        unsaid if UNSAID.contains(&unsaid) => {
-            add_unsaid(fields, accepts, unsaid, whole(pieces, bodies).await?)
+    }
+
+    /// Adds the fields of the body.
+    ///
+    /// # Errors
+    /// Refuses what is malformed, unknown or given twice.
+    pub fn add_to(self, fields: &mut Fields) -> Result<(), Problem> {
+        match self.kind {
+            Kind::Json => add_json(fields, &self.body),
+            Kind::Form(content_type) => add_form(fields, &content_type, &self.body),
+            Kind::Picture => fields.add("image", Field::File(self.body.into())),
+            Kind::Unsaid(essence) => add_unsaid(fields, self.accepts, &essence, self.body),
         }
-        other => Err(unsupported(accepts, other)),
     }
 }
 
@@ -83,20 +127,21 @@ pub fn essence(content_type: &str) -> String {
 
 /// Adds a body whose type the client does not know: JSON by its first character, else a picture. No picture's file begins
 /// like JSON.
-fn add_unsaid(fields: &mut Fields, accepts: Accepts, essence: &str, body: Bytes) -> Result<(), Problem> {
+fn add_unsaid(fields: &mut Fields, accepts: Accepts, essence: &str, body: Counted) -> Result<(), Problem> {
+    let bytes = body.as_ref();
     // The query alone may say everything.
-    if body.is_empty() {
+    if bytes.is_empty() {
         return Ok(());
     }
-    let is_json = match unmarked(&body) {
+    let is_json = match unmarked(bytes) {
         Ok(text) => text.trim_ascii_start().starts_with(b"{"),
         Err(_) => true,
     };
-    let is_plain = || body.iter().all(|byte| byte.is_ascii_graphic());
+    let is_plain = || bytes.iter().all(|byte| byte.is_ascii_graphic());
     if is_json {
         add_json(fields, &body)
     } else if accepts == Accepts::Picture && !(essence == URL_ENCODED && is_plain()) {
-        fields.add("image", Field::File(body))
+        fields.add("image", Field::File(body.into()))
     } else {
         Err(unsupported(accepts, essence))
     }
@@ -121,10 +166,10 @@ fn unsupported(accepts: Accepts, essence: &str) -> Problem {
     Problem::new(Code::UnsupportedMediaType, format!("{given}; send {right}"))
 }
 
-async fn whole(mut pieces: Pieces, bodies: &Bodies) -> Result<Bytes, Problem> {
+async fn whole(mut pieces: Pieces, bodies: &Bodies, most: usize) -> Result<Counted, Problem> {
     let mut buffer = match pieces.are_decoded() {
-        true => bodies.decoded_buffer(),
-        false => bodies.buffer(),
+        true => bodies.decoded_buffer(most),
+        false => bodies.buffer(most),
     };
     while let Some(piece) = pieces.next().await {
         if !buffer.add(&piece?) {
@@ -137,60 +182,35 @@ async fn whole(mut pieces: Pieces, bodies: &Bodies) -> Result<Bytes, Problem> {
     buffer.finish()
 }
 
-fn add_json(fields: &mut Fields, body: &[u8]) -> Result<(), Problem> {
+fn add_json(fields: &mut Fields, body: &Counted) -> Result<(), Problem> {
     let refuse = |detail: String| Problem::new(Code::InvalidRequest, detail);
-    let text = unmarked(body).map_err(|other| refuse(format!("the body {other}")))?;
-    let Members(members) = serde_json::from_slice(text).map_err(|error| match error.classify() {
-        Category::Data => refuse("the body must be a JSON object".to_owned()),
-        _ => refuse(format!("the body is not JSON: {error}")),
-    })?;
+    let text = unmarked(body.as_ref()).map_err(|other| refuse(format!("the body {other}")))?;
+    let members = json::members(text).map_err(|error| refuse(format!("the body {error}")))?;
     members
         .into_iter()
-        .try_for_each(|(name, value)| fields.add(&name, Field::Json(value)))
+        .try_for_each(|(name, value)| fields.add(&name, Field::Json(body.part(value.get().as_bytes()))))
 }
 
-/// The members of a JSON object in their order, repeated ones included: a map would keep only the last of those.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members;
-
-            fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
-                out.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
-async fn add_form(fields: &mut Fields, content_type: &str, body: Bytes) -> Result<(), Problem> {
+fn add_form(fields: &mut Fields, content_type: &str, body: &Counted) -> Result<(), Problem> {
     let malformed =
         |error: multer::Error| Problem::new(Code::InvalidRequest, format!("the form is malformed: {error}"));
     let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
-    let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(body) });
+    let whole = Bytes::from(body.clone());
+    let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(whole) });
     let mut form = multer::Multipart::new(stream, boundary);
-    while let Some(field) = form.next_field().await.map_err(malformed)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let is_file = field.file_name().is_some();
-        let bytes = field.bytes().await.map_err(malformed)?;
-        let value = match is_file {
-            true => Field::File(bytes),
-            false => Field::Plain(bytes),
-        };
-        fields.add(&name, value)?;
-    }
-    Ok(())
+    let added = async {
+        while let Some(field) = form.next_field().await.map_err(malformed)? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let is_file = field.file_name().is_some();
+            let bytes = field.bytes().await.map_err(malformed)?;
+            let value = match is_file {
+                true => Field::File(body.made(bytes).into()),
+                false => Field::Plain(body.made(bytes)),
+            };
+            fields.add(&name, value)?;
+        }
+        Ok(())
+    };
+    // The whole body is there, so nothing waits.
+    added.now_or_never().unwrap_or_else(|| Err(Problem::internal()))
 }

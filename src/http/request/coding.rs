@@ -70,6 +70,18 @@ impl Coding {
         Ok(found)
     }
 
+    /// Bytes that its decoder keeps of what it has decoded, at most.
+    #[must_use]
+    pub fn window(self) -> usize {
+        match self {
+            Self::Identity => 0,
+            Self::Gzip | Self::Deflate => 32 << 10,
+            // RFC 7932, section 9.1.
+            Self::Brotli => 1 << 24,
+            Self::Zstd => 1 << ZSTD_WINDOW_LOG,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",

@@ -34,14 +34,19 @@ fn of_query(parts: &mut Parts) -> Fields {
 #[derive(Debug)]
 pub struct Payload<T>(pub T);
 
-impl<T: FromBody> FromRequest<Arc<App>> for Payload<T> {
+impl<T: FromBody + Send + 'static> FromRequest<Arc<App>> for Payload<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let mut fields = of_query(&mut parts);
-        body::read(&mut fields, T::ACCEPTS, &parts.headers, body, &app.bodies).await?;
-        T::from_fields(&mut fields).map(Self)
+        let sent = body::receive(T::ACCEPTS, &parts.headers, body, &app.bodies).await?;
+        let bytes = sent.bytes_to_parse();
+        let read = move || {
+            sent.add_to(&mut fields)?;
+            T::from_fields(&mut fields).map(Self)
+        };
+        app.bodies.read(bytes, read).await
     }
 }
 

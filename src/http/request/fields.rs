@@ -6,22 +6,30 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use serde_json::Value;
 
 use crate::catalogue::picture_text::is_meant;
+use crate::http::limits::Counted;
 use crate::http::problem::Problem;
 
 /// A field's value as it came.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Field {
     /// A parameter of the query string.
     Text(String),
-    /// A field of a JSON body.
-    Json(Value),
+    /// The text of a field of a JSON body: one value, which its type parses as far as it needs.
+    Json(Counted),
     /// A file of a form, or a raw body.
     File(Bytes),
     /// A field of a form that is not a file.
-    Plain(Bytes),
+    Plain(Counted),
+}
+
+impl Field {
+    /// Whether it is the value `null` of a JSON body.
+    #[must_use]
+    pub fn is_json_null(&self) -> bool {
+        matches!(self, Self::Json(text) if text.as_ref() == b"null")
+    }
 }
 
 /// Why a value is invalid.
@@ -55,7 +63,7 @@ pub trait FromField: Sized {
 
     /// Whether a field is `null`, which is the same as not sending it.
     fn is_null(field: &Field) -> bool {
-        *field == Field::Json(Value::Null)
+        field.is_json_null()
     }
 
     /// The value of a field that was not sent.

@@ -1,5 +1,6 @@
 //! The three ways to send a request, and what is refused in each, without a server.
 
+mod bounds;
 mod clients;
 mod codings;
 
@@ -26,8 +27,8 @@ use crate::service::Query;
 use engine::network::Probe;
 use engine::picture::Mode;
 
-fn bodies() -> Bodies {
-    Bodies::new(&Limits {
+fn limits() -> Limits {
+    Limits {
         body: 1 << 20,
         bodies: 1 << 20,
         head: 0,
@@ -35,7 +36,11 @@ fn bodies() -> Bodies {
         unread: Duration::ZERO,
         connections: 0,
         rate: None,
-    })
+    }
+}
+
+fn bodies() -> Bodies {
+    Bodies::new(&limits())
 }
 
 fn headers(content_type: &str) -> HeaderMap {
@@ -56,7 +61,8 @@ fn query<T: FromFields>(query: &str) -> Result<T, Problem> {
 async fn send<T: FromBody>(query: &str, content_type: &str, body: impl Into<Bytes>) -> Result<T, Problem> {
     let mut fields = of_query::<T>(query)?;
     let body = Body::from(body.into());
-    body::read(&mut fields, T::ACCEPTS, &headers(content_type), body, &bodies()).await?;
+    let sent = body::receive(T::ACCEPTS, &headers(content_type), body, &bodies()).await?;
+    sent.add_to(&mut fields)?;
     T::from_fields(&mut fields)
 }
 

@@ -13,7 +13,9 @@ use crate::catalogue::picture_text::picture;
 use crate::catalogue::search::SearchOptions;
 use crate::catalogue::{self, CatalogueError};
 use crate::catalogue::{AttributeChanges, Attributes};
+use crate::http::limits::Counted;
 use crate::http::problem::Problem;
+use crate::json;
 use crate::service::recommend::Taste;
 use engine::embedding::stopping::{Length, LengthError};
 use engine::network::{Probe, UnknownProbe};
@@ -118,8 +120,8 @@ impl Ids {
 
 impl FromField for Ids {
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        let ids: Option<Vec<String>> = match field {
-            Field::Json(Value::Array(ids)) => ids.into_iter().map(string).collect(),
+        let ids: Option<Vec<String>> = match in_body(&field)? {
+            Some(Value::Array(ids)) => ids.into_iter().map(string).collect(),
             _ => None,
         };
         let ids = ids.ok_or("must be a list of product ids, in a JSON body")?;
@@ -182,26 +184,35 @@ impl Image {
             .map_or_else(Self::missing, Ok)
             .map_err(|invalid| Problem::field("image", invalid.reason))
     }
+
+    /// A picture that was decoded from a text of the body, in whose place it counts.
+    fn decoded(picture: Vec<u8>, text: &Counted) -> Self {
+        Self(text.made(picture.into()).into())
+    }
 }
 
 impl FromField for Image {
     /// A form's field that is not a file is base64 or a `data:` URL if it is text: no picture's file is ASCII alone.
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        let decoded = match field {
-            Field::File(bytes) => return Ok(Self(bytes)),
-            Field::Plain(bytes) => match str::from_utf8(unmarked(&bytes).unwrap_or(&bytes)) {
-                Ok(text) if text.is_ascii() => picture(text)?,
-                _ => return Ok(Self(bytes)),
+        match &field {
+            Field::File(bytes) => Ok(Self(bytes.clone())),
+            Field::Plain(sent) => match str::from_utf8(unmarked(sent.as_ref()).unwrap_or(sent.as_ref())) {
+                Ok(text) if text.is_ascii() => Ok(Self::decoded(picture(text)?, sent)),
+                _ => Ok(Self(sent.clone().into())),
             },
-            Field::Text(text) | Field::Json(Value::String(text)) => picture(&text)?,
-            Field::Json(_) => return Err("must be a string: base64 or a data: URL".into()),
-        };
-        Ok(Self(Bytes::from(decoded)))
+            Field::Json(sent) => {
+                match json::string(utf8(sent.as_ref())?).map_err(|error| error.to_string())? {
+                    Some(text) => Ok(Self::decoded(picture(&text)?, sent)),
+                    None => Err("must be a string: base64 or a data: URL".into()),
+                }
+            }
+            Field::Text(text) => Ok(Self(picture(text)?.into())),
+        }
     }
 
     /// A form without a picture has an empty field.
     fn is_null(field: &Field) -> bool {
-        matches!(field, Field::Json(Value::Null)) || matches!(field, Field::Plain(bytes) if bytes.is_empty())
+        field.is_json_null() || matches!(field, Field::Plain(sent) if sent.as_ref().is_empty())
     }
 
     fn missing() -> Result<Self, Invalid> {
@@ -223,7 +234,7 @@ impl Embedding {
 
 impl FromField for Embedding {
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        let Field::Json(Value::Array(values)) = field else {
+        let Some(Value::Array(values)) = in_body(&field)? else {
             return Err("must be a list of whole numbers, in a JSON body".into());
         };
         let whole = |(index, value): (usize, &Value)| {
@@ -287,7 +298,7 @@ impl FromField for bool {
 /// The path of a refusal leads to the place within the filter.
 impl FromField for Filter {
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        Self::from_json(&json(field)?).map_err(|error| Invalid {
+        Self::from_json(&value(&field, json::LONGEST)?).map_err(|error| Invalid {
             path: Some(error.path),
             reason: error.reason,
         })
@@ -300,9 +311,9 @@ impl FromField for Filter {
 
 impl FromField for Title {
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        let title = match field {
-            Field::Json(value) => string(value).ok_or("must be a string")?,
-            field => text(field)?,
+        let title = match in_body(&field)? {
+            Some(value) => string(value).ok_or("must be a string")?,
+            None => text(&field)?.to_owned(),
         };
         Self::new(title).map_err(|error| in_catalogue(&error))
     }
@@ -310,7 +321,7 @@ impl FromField for Title {
 
 impl FromField for Attributes {
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        Self::new(object(field)?).map_err(|error| in_catalogue(&error))
+        Self::new(object(&field)?).map_err(|error| in_catalogue(&error))
     }
 
     fn is_null(field: &Field) -> bool {
@@ -320,7 +331,7 @@ impl FromField for Attributes {
 
 impl FromField for AttributeChanges {
     fn from_field(field: Field) -> Result<Self, Invalid> {
-        Self::new(object(field)?).map_err(|error| in_catalogue(&error))
+        Self::new(object(&field)?).map_err(|error| in_catalogue(&error))
     }
 
     fn is_null(field: &Field) -> bool {
@@ -338,21 +349,34 @@ fn in_catalogue(error: &CatalogueError) -> Invalid {
     }
 }
 
-/// The text of a parameter or a form's field.
-fn text(field: Field) -> Result<String, Invalid> {
+/// The value of a field of a JSON body; `None` for any other field.
+fn in_body(field: &Field) -> Result<Option<Value>, Invalid> {
     match field {
-        Field::Text(text) => match text.strip_prefix('\u{feff}') {
-            Some(text) => Ok(text.to_owned()),
-            None => Ok(text),
-        },
-        Field::File(bytes) | Field::Plain(bytes) => {
-            let text = unmarked(&bytes).map_err(|other| other.to_string())?;
-            match str::from_utf8(text) {
-                Ok(text) => Ok(text.to_owned()),
-                Err(_) => Err("is not UTF-8 text".into()),
-            }
-        }
-        Field::Json(value) => string(value).ok_or_else(|| "must be one plain value".into()),
+        Field::Json(_) => value(field, json::LONGEST).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The text of a parameter or a form's field, or of a value of a JSON body.
+fn written(field: &Field) -> Result<&str, Invalid> {
+    match field {
+        Field::Text(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Field::File(bytes) => utf8(bytes),
+        Field::Plain(sent) | Field::Json(sent) => utf8(sent.as_ref()),
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Invalid> {
+    let text = unmarked(bytes).map_err(|other| other.to_string())?;
+    str::from_utf8(text).map_err(|_| "is not UTF-8 text".into())
+}
+
+/// The text of a parameter or a form's field that is not JSON.
+fn text(field: &Field) -> Result<&str, Invalid> {
+    let text = written(field)?;
+    match text.len() > json::LONGEST {
+        true => Err(format!("has {} bytes; at most {} are read", text.len(), json::LONGEST).into()),
+        false => Ok(text),
     }
 }
 
@@ -365,16 +389,20 @@ fn string(value: Value) -> Option<String> {
 
 /// A short value as text: strings, numbers and booleans of JSON are read as they are written.
 fn word(field: Field) -> Result<String, Invalid> {
-    if let Field::Json(value @ (Value::Number(_) | Value::Bool(_))) = &field {
+    let word = match in_body(&field)? {
         // 25.0 is the whole number 25 to JSON's schemas.
-        let written = value.to_string();
-        return Ok(written.strip_suffix(".0").map_or(written.clone(), str::to_owned));
+        Some(number @ Value::Number(_)) => {
+            let written = number.to_string();
+            written.strip_suffix(".0").map_or(written.clone(), str::to_owned)
+        }
+        Some(Value::Bool(boolean)) => boolean.to_string(),
+        Some(value) => string(value).ok_or("must be one plain value")?,
+        None => text(&field)?.to_owned(),
+    };
+    if word.len() > 200 {
+        return Err(format!("has {} bytes; its values are short", word.len()).into());
     }
-    let text = text(field)?;
-    if text.len() > 200 {
-        return Err(format!("has {} bytes; its values are short", text.len()).into());
-    }
-    Ok(text)
+    Ok(word)
 }
 
 /// A number within bounds.
@@ -385,26 +413,23 @@ fn number(field: Field, least: f64, most: f64) -> Result<f64, Invalid> {
     number.ok_or_else(|| format!("is {text}; it must be from {least} to {most}").into())
 }
 
-/// A JSON value, or the text of one in a parameter or a form's field.
-fn json(field: Field) -> Result<Value, Invalid> {
-    match field {
-        Field::Json(value) => Ok(value),
-        field => serde_json::from_str(&text(field)?).map_err(|error| format!("is not JSON: {error}").into()),
-    }
+/// A JSON value of at most `most` bytes, also as the text of a parameter or a form's field.
+fn value(field: &Field, most: usize) -> Result<Value, Invalid> {
+    json::value(written(field)?, most).map_err(|error| error.to_string().into())
 }
 
 /// Whether a field is JSON `null`, also as the text of a parameter or a form's field.
 fn is_null_text(field: &Field) -> bool {
     let null = |text: &[u8]| unmarked(text).is_ok_and(|text| text.trim_ascii() == b"null");
     match field {
-        Field::Json(value) => value.is_null(),
         Field::Text(text) => null(text.as_bytes()),
-        Field::File(bytes) | Field::Plain(bytes) => null(bytes),
+        Field::File(bytes) => null(bytes),
+        Field::Json(sent) | Field::Plain(sent) => null(sent.as_ref()),
     }
 }
 
-fn object(field: Field) -> Result<Map<String, Value>, Invalid> {
-    match json(field)? {
+fn object(field: &Field) -> Result<Map<String, Value>, Invalid> {
+    match value(field, Attributes::MOST_TEXT)? {
         Value::Object(object) => Ok(object),
         _ => Err("must be an object, like {\"category\": \"bag\"}".into()),
     }

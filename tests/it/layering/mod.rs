@@ -24,7 +24,7 @@ const ENGINE: &[&[&str]] = &[
     &["neighbours"],
 ];
 const SERVER: &[&[&str]] = &[
-    &["budget"],
+    &["budget", "json"],
     &["admission", "progress"],
     &["catalogue"],
     &["chips"],

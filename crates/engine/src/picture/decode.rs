@@ -3,16 +3,16 @@
 
 mod header;
 mod jpeg;
+mod limits;
 mod opaque;
 mod orientation;
+mod refused;
 mod signature;
+mod watched;
 mod webp;
 
 #[cfg(test)]
 mod tests;
-
-use std::error::Error as _;
-use std::io::{self, Cursor};
 
 use image::codecs::{
     bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder,
@@ -24,95 +24,12 @@ use super::error::PictureError;
 use super::format::Format;
 pub use header::{Coding, Cost, cost};
 use jpeg::{Layout, UncommonJpeg};
+pub use limits::DecodeLimits;
 use opaque::{fill_unused_alpha, opaque, opaque_gray};
 use orientation::{of_png, orientation};
+use refused::Refused;
 pub use signature::sniff;
-
-/// The limits of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeLimits {
-    /// The largest number of pixels (width x height).
-    pub max_pixels: u64,
-    /// The longest side in pixels.
-    pub max_side: u32,
-    /// How many times longer than the shorter side the longer one may be.
-    pub max_ratio: u32,
-}
-
-impl DecodeLimits {
-    /// No limits.
-    pub const NONE: Self = Self {
-        max_pixels: u64::MAX,
-        max_side: u32::MAX,
-        max_ratio: u32::MAX,
-    };
-
-    /// Compares what a header says with the limits; returns what a decoder may allocate.
-    fn allow(&self, cost: &Cost) -> Result<Limits, PictureError> {
-        // The largest pixel has four samples of 16 bits.
-        const BYTES_PER_PIXEL: u64 = 8;
-        // For metadata, palettes and row buffers; profiles are below a megabyte in practice.
-        const BESIDE_THE_PIXELS: u64 = 16 << 20;
-
-        let (format, size) = (cost.format, (cost.width, cost.height));
-        for (width, height) in [size, cost.frame] {
-            if width == 0 || height == 0 {
-                return Err(PictureError::NoPixels {
-                    format,
-                    width,
-                    height,
-                });
-            }
-            let limit_pixels = self.max_pixels;
-            if u64::from(width) * u64::from(height) > limit_pixels {
-                return Err(PictureError::TooManyPixels {
-                    width,
-                    height,
-                    limit_pixels,
-                });
-            }
-        }
-        let (width, height) = size;
-        let (shorter, longer) = (width.min(height), width.max(height));
-        if longer > self.max_side {
-            let limit_side = self.max_side;
-            return Err(PictureError::TooLong {
-                width,
-                height,
-                limit_side,
-            });
-        }
-        if longer.div_ceil(shorter) > self.max_ratio {
-            let limit_ratio = self.max_ratio;
-            return Err(PictureError::TooNarrow {
-                width,
-                height,
-                limit_ratio,
-            });
-        }
-        let mut allowed = Limits::no_limits();
-        allowed.max_image_width = Some(width);
-        allowed.max_image_height = Some(height);
-        allowed.max_alloc = Some(
-            cost.pixels()
-                .saturating_mul(BYTES_PER_PIXEL)
-                .saturating_add(BESIDE_THE_PIXELS),
-        );
-        Ok(allowed)
-    }
-}
-
-impl Default for DecodeLimits {
-    /// 40 megapixels, sides of 32,768 pixels, and 100 times as long as wide: panoramas of phones and scans have sides of up
-    /// to 20,000, and of a picture that is narrower, the shorter side is less than a pixel or two of any network's input.
-    fn default() -> Self {
-        Self {
-            max_pixels: 40_000_000,
-            max_side: 32_768,
-            max_ratio: 100,
-        }
-    }
-}
+use watched::{Stop, Watched};
 
 /// A decoded picture: upright and opaque, at least one pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,14 +106,39 @@ impl Decoded {
 /// [`PictureError::TooLarge`], [`PictureError::NoPixels`], [`PictureError::Truncated`], [`PictureError::Damaged`] or
 /// [`PictureError::UnsupportedCoding`].
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureError> {
+    decode_until(bytes, limits, &|| false)
+}
+
+/// As [`decode`], and stops where `stop` says so.
+///
+/// It is asked for every 4 KiB of a PNG, GIF or BMP, which stand for 5 million pixels at most; for every row of blocks of each
+/// scan of a JPEG while it is checked; and between the steps. The pixels of a JPEG or WebP are decoded in one step.
+///
+/// # Errors
+/// Those of [`decode`]; [`PictureError::Stopped`].
+pub fn decode_until(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    stop: &dyn Fn() -> bool,
+) -> Result<Decoded, PictureError> {
+    let stop = Stop::new(stop);
+    let decoded = decode_watched(bytes, limits, &stop);
+    match stop.was_asked_for() {
+        true => Err(PictureError::Stopped),
+        false => decoded,
+    }
+}
+
+fn decode_watched(bytes: &[u8], limits: &DecodeLimits, stop: &Stop<'_>) -> Result<Decoded, PictureError> {
     let cost = cost(bytes)?;
     let format = cost.format;
     let file = File {
         refused: Refused { bytes, format },
         allowed: limits.allow(&cost)?,
+        stop,
     };
     let refused = &file.refused;
-    let reader = Cursor::new(bytes);
+    let reader = Watched::new(bytes, stop);
     match format {
         Format::Png => {
             // The decoder reads every chunk before the pixels when it is made, and those can unpack to much.
@@ -206,7 +148,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
         }
         Format::Jpeg => {
             let frame = jpeg::frame(bytes).map_err(|e| refused.jpeg(e))?;
-            let (layout, exif) = jpeg::check(bytes, &frame).map_err(|e| refused.jpeg(e))?;
+            let (layout, exif) = jpeg::check(bytes, &frame, &|| stop.now()).map_err(|e| refused.jpeg(e))?;
             let orientation = orientation(exif);
             match layout {
                 Layout::Common => {
@@ -255,6 +197,7 @@ struct File<'a> {
     refused: Refused<'a>,
     /// What its decoder may allocate.
     allowed: Limits,
+    stop: &'a Stop<'a>,
 }
 
 impl File<'_> {
@@ -275,8 +218,14 @@ impl File<'_> {
             let limit_bytes = self.allowed.max_alloc.unwrap_or(u64::MAX);
             PictureError::TooLarge { format, limit_bytes }
         })?;
+        if self.stop.now() {
+            return Err(PictureError::Stopped);
+        }
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(refusal)?;
+        if self.stop.now() {
+            return Err(PictureError::Stopped);
+        }
         if format == Format::Bmp {
             fill_unused_alpha(&mut samples, colour);
         }
@@ -300,62 +249,6 @@ impl File<'_> {
     fn refusal(&self, source: ImageError) -> PictureError {
         self.refused.by_decoder(source, &self.allowed)
     }
-}
-
-/// The format and bytes of a file, for error messages.
-struct Refused<'a> {
-    bytes: &'a [u8],
-    format: Format,
-}
-
-impl Refused<'_> {
-    fn truncated(&self) -> PictureError {
-        PictureError::Truncated {
-            format: self.format,
-            bytes: self.bytes.len(),
-        }
-    }
-
-    fn jpeg(&self, refusal: jpeg::Refusal) -> PictureError {
-        match refusal {
-            jpeg::Refusal::Truncated => self.truncated(),
-            jpeg::Refusal::Damaged { at, fault } => PictureError::DamagedJpeg { at, fault },
-            jpeg::Refusal::Unread(coding) => PictureError::UnreadJpeg { coding },
-        }
-    }
-
-    /// Where a decoder could not read the header.
-    fn header(&self, source: ImageError) -> PictureError {
-        self.by_decoder(source, &Limits::no_limits())
-    }
-
-    fn by_decoder(&self, source: ImageError, allowed: &Limits) -> PictureError {
-        let format = self.format;
-        match source {
-            ImageError::Limits(_) => PictureError::TooLarge {
-                format,
-                limit_bytes: allowed.max_alloc.unwrap_or(u64::MAX),
-            },
-            ImageError::Unsupported(_) => PictureError::UnsupportedCoding { format, source },
-            source if ends_early(&source) => self.truncated(),
-            source => PictureError::Damaged { format, source },
-        }
-    }
-}
-
-/// Whether an error, or one of its sources, is an unexpected end of the bytes.
-fn ends_early(error: &ImageError) -> bool {
-    if let ImageError::IoError(error) = error {
-        return error.kind() == io::ErrorKind::UnexpectedEof;
-    }
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return error.kind() == io::ErrorKind::UnexpectedEof;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 impl Decoded {

@@ -16,7 +16,7 @@ pub use jpeg::{JpegCoding, JpegFault};
 ///
 /// Callers distinguish three groups: bytes of an unsupported format ([`UnsupportedFormat`](Self::UnsupportedFormat)),
 /// pictures that are too large ([`TooManyPixels`](Self::TooManyPixels), [`TooLong`](Self::TooLong),
-/// [`TooLarge`](Self::TooLarge)), and bytes that cannot be decoded (the others up to [`NoPixels`](Self::NoPixels)).
+/// [`TooLarge`](Self::TooLarge)), and bytes that cannot be decoded (the others up to [`NoPixels`](Self::NoPixels), but for [`Stopped`](Self::Stopped)).
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The bytes begin like a file of another kind.
@@ -122,6 +122,9 @@ pub enum PictureError {
         /// The coding found.
         coding: JpegCoding,
     },
+    /// The caller stopped it.
+    #[error("decoding was stopped before it was done")]
+    Stopped,
     /// The width or the height in the header is 0.
     #[error("the {format} has {width} x {height} pixels; a picture needs at least one")]
     NoPixels {

@@ -42,14 +42,8 @@ async fn send(bodies: &Bodies, codings: &[&'static str], sent: Vec<u8>) -> Resul
         .collect();
     let mut fields: Fields = of_query::<AddPicture>("")?;
     let stream = Body::from_stream(stream::iter(pieces));
-    body::read(
-        &mut fields,
-        AddPicture::ACCEPTS,
-        &headers(codings),
-        stream,
-        bodies,
-    )
-    .await?;
+    let sent = body::receive(AddPicture::ACCEPTS, &headers(codings), stream, bodies).await?;
+    sent.add_to(&mut fields)?;
     AddPicture::from_fields(&mut fields).map(|request| request.image.into_inner())
 }
 
@@ -177,10 +171,9 @@ async fn the_limits_hold_for_the_decoded_bytes() {
 async fn a_stream_that_breaks_off_is_not_called_damaged() {
     let gzip = encoded(GzipEncoder::new(&[7; 1000][..])).await;
     let pieces = [Ok(gzip[..10].to_vec()), Err(std::io::Error::other("gone"))];
-    let mut fields = of_query::<AddPicture>("").unwrap();
     let stream = Body::from_stream(stream::iter(pieces));
     let (headers, bodies) = (headers(&["gzip"]), bodies());
-    let refusal = body::read(&mut fields, AddPicture::ACCEPTS, &headers, stream, &bodies);
+    let refusal = body::receive(AddPicture::ACCEPTS, &headers, stream, &bodies);
     assert_eq!(
         refusal.await.unwrap_err().detail,
         "the body ended before it was complete"

@@ -5,7 +5,9 @@ use std::io::Cursor;
 use image::ImageDecoder;
 use image::codecs::{bmp::BmpDecoder, webp::WebPDecoder};
 
-use super::{Refused, jpeg, sniff, webp};
+use super::refused::Refused;
+use super::signature::sniff;
+use super::{jpeg, webp};
 use crate::picture::error::PictureError;
 use crate::picture::format::Format;
 

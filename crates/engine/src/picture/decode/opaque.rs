@@ -12,29 +12,15 @@ pub(super) fn opaque(samples: Vec<u8>, colour: ColorType, width: u32, height: u3
             return GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8);
         }
         ColorType::Rgb8 => samples,
-        ColorType::La8 => {
-            let pixel = |p: &[u8]| ([p[0]; 3], p[1]);
-            over_backdrop(samples.chunks_exact(2).map(pixel))
-        }
-        ColorType::Rgba8 => {
-            let pixel = |p: &[u8]| ([p[0], p[1], p[2]], p[3]);
-            over_backdrop(samples.chunks_exact(4).map(pixel))
-        }
-        ColorType::L16 => {
-            let pixel = |p: &[u8]| ([wide(p); 3], u16::MAX);
-            over_backdrop(samples.chunks_exact(2).map(pixel))
-        }
-        ColorType::La16 => {
-            let pixel = |p: &[u8]| ([wide(p); 3], wide(&p[2..]));
-            over_backdrop(samples.chunks_exact(4).map(pixel))
-        }
-        ColorType::Rgb16 => {
-            let pixel = |p: &[u8]| ([0, 2, 4].map(|c| wide(&p[c..])), u16::MAX);
-            over_backdrop(samples.chunks_exact(6).map(pixel))
-        }
+        ColorType::La8 => over_backdrop::<2, _>(samples, |p| ([p[0]; 3], p[1])),
+        ColorType::Rgba8 => over_backdrop::<4, _>(samples, |p| ([p[0], p[1], p[2]], p[3])),
+        ColorType::L16 => to_rgb::<2, u16>(samples, Backdrop::White, |p| ([wide(p); 3], u16::MAX)),
+        ColorType::La16 => over_backdrop::<4, _>(samples, |p| ([wide(p); 3], wide(&p[2..]))),
+        ColorType::Rgb16 => to_rgb::<6, u16>(samples, Backdrop::White, |p| {
+            ([0, 2, 4].map(|c| wide(&p[c..])), u16::MAX)
+        }),
         ColorType::Rgba16 => {
-            let pixel = |p: &[u8]| ([0, 2, 4].map(|c| wide(&p[c..])), wide(&p[6..]));
-            over_backdrop(samples.chunks_exact(8).map(pixel))
+            over_backdrop::<8, _>(samples, |p| ([0, 2, 4].map(|c| wide(&p[c..])), wide(&p[6..])))
         }
         _ => return None,
     };
@@ -114,12 +100,37 @@ impl Backdrop {
     }
 }
 
-/// The pixels, colours with alpha, over their backdrop.
-fn over_backdrop<S: Sample>(pixels: impl Iterator<Item = ([S; 3], S)> + Clone) -> Vec<u8> {
-    let backdrop = Backdrop::of(pixels.clone());
-    let mut rgb = Vec::with_capacity(3 * pixels.size_hint().0);
-    for (colour, alpha) in pixels {
-        rgb.extend(colour.map(|sample| backdrop.behind(sample, alpha)));
+/// Pixels of `N` bytes, colours with alpha, over their backdrop.
+fn over_backdrop<const N: usize, S: Sample>(
+    samples: Vec<u8>,
+    pixel: impl Fn(&[u8; N]) -> ([S; 3], S) + Copy,
+) -> Vec<u8> {
+    let backdrop = Backdrop::of(samples.as_chunks().0.iter().map(pixel));
+    to_rgb(samples, backdrop, pixel)
+}
+
+/// Pixels of `N` bytes as three samples of 8 bits: in their own memory, where they leave room for that.
+fn to_rgb<const N: usize, S: Sample>(
+    mut samples: Vec<u8>,
+    backdrop: Backdrop,
+    pixel: impl Fn(&[u8; N]) -> ([S; 3], S),
+) -> Vec<u8> {
+    let rgb = |p: &[u8; N]| {
+        let (colour, alpha) = pixel(p);
+        colour.map(|sample| backdrop.behind(sample, alpha))
+    };
+    if N < 3 {
+        return samples.as_chunks().0.iter().flat_map(rgb).collect();
     }
-    rgb
+    let pixels = samples.len() / N;
+    for at in 0..pixels {
+        let Some(from) = samples[at * N..].first_chunk() else {
+            break;
+        };
+        let rgb = rgb(from);
+        samples[at * 3..][..3].copy_from_slice(&rgb);
+    }
+    samples.truncate(pixels * 3);
+    samples.shrink_to_fit();
+    samples
 }

@@ -14,7 +14,7 @@ use crate::picture::Decoded;
 const CELLS: u32 = 128;
 
 /// A cell belongs to a piece if one in 8 of its pixels differs from the backdrop.
-const FILLED_DIVISOR: u32 = 8;
+const FILLED_DIVISOR: u64 = 8;
 
 /// Marks of a corner, a badge or ribbon, have at most a third of the pixels of the product, take at most 35 % of a side
 /// and begin within 8 % of both edges.
@@ -43,7 +43,7 @@ const SCRIPT_MARGIN_PERCENT: u32 = 12;
 /// square), or is one of 3 x 3 cells nine tenths of whose pixels differ, in a group of such cells that is at least a tenth
 /// of the largest group: two letters side by side are a small group.
 const STRONG: u64 = 4;
-const SOLID_TENTHS: u32 = 9;
+const SOLID_TENTHS: u64 = 9;
 const SOLID_SHARE: usize = 10;
 
 /// The marks on a photo, as cells of a grid over a part of it.
@@ -185,6 +185,11 @@ impl Grid {
         }
     }
 
+    /// Pixels of a cell.
+    fn area(&self) -> u64 {
+        u64::from(self.side).pow(2)
+    }
+
     fn len(&self) -> usize {
         self.index(0, self.rows)
     }
@@ -206,8 +211,11 @@ impl Grid {
     }
 
     fn pieces(&self, filled: &[(u32, u64)]) -> Vec<Piece> {
-        let enough = (self.side * self.side / FILLED_DIVISOR).max(1);
-        let mut open: Vec<bool> = filled.iter().map(|&(pixels, _)| pixels >= enough).collect();
+        let enough = (self.area() / FILLED_DIVISOR).max(1);
+        let mut open: Vec<bool> = filled
+            .iter()
+            .map(|&(pixels, _)| u64::from(pixels) >= enough)
+            .collect();
         self.connected(&mut open, filled)
     }
 
@@ -350,13 +358,15 @@ impl Grid {
     /// The box around the solid cells of the product, and beside a watermark of the given contrast around the strong ones;
     /// `None` if there are none.
     fn body(&self, product: &Piece, filled: &[(u32, u64)], watermark: Option<u64>) -> Option<Bounds> {
-        let of = |(column, row): (u32, u32)| filled[self.index(column, row)];
-        let whole = self.side * self.side;
+        let of = |(column, row): (u32, u32)| {
+            let (pixels, sum) = filled[self.index(column, row)];
+            (u64::from(pixels), sum)
+        };
+        let whole = self.area();
         let solid = |cell: (u32, u32)| of(cell).0 * 10 >= whole * SOLID_TENTHS;
         let strong = |cell: (u32, u32)| {
             let (pixels, sum) = of(cell);
-            watermark
-                .is_some_and(|contrast| pixels * 2 > whole && sum > STRONG * contrast * u64::from(pixels))
+            watermark.is_some_and(|contrast| pixels * 2 > whole && sum > STRONG * contrast * pixels)
         };
         let mut open = vec![false; filled.len()];
         for &cell in &product.cells {
@@ -408,5 +418,23 @@ impl Grid {
             }
         }
         distances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cells_of_a_very_long_picture_are_filled_by_their_area() {
+        let part = Part {
+            columns: 0..1,
+            rows: 0..40_000_000,
+        };
+        let grid = Grid::over(&part);
+        assert_eq!((grid.len(), grid.area()), (128, 312_500 * 312_500));
+        // All of its pixels differ, and still are few in a square of its height.
+        let filled = vec![(312_500, 1); grid.len()];
+        assert!(grid.pieces(&filled).is_empty());
     }
 }

@@ -9,6 +9,8 @@ pub(crate) enum Refusal {
     Truncated,
     /// The data contradicts itself at a byte of the file.
     Damaged { at: usize, fault: JpegFault },
+    /// The caller asked to stop.
+    Stopped,
     /// A coding that is not read.
     Unread(JpegCoding),
 }

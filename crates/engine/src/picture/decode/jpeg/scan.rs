@@ -132,6 +132,7 @@ impl<'a> Progress<'a> {
         tables: &Tables,
         interval: u32,
         bits: &mut Bits<'_>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<usize, Refusal> {
         self.enter(scan).map_err(|fault| bits.fault(fault))?;
         let steps = scan.parts.iter().map(|part| self.step(scan, part, tables));
@@ -149,6 +150,9 @@ impl<'a> Progress<'a> {
         };
         let mut ended = EndOfBands::default();
         for unit in 0..columns * rows {
+            if unit % columns == 0 && stop() {
+                return Err(Refusal::Stopped);
+            }
             if unit > 0 && unit.checked_rem(interval) == Some(0) {
                 let number = (unit / interval - 1) % 8;
                 bits.restart(u8::try_from(number).unwrap_or(0))?;

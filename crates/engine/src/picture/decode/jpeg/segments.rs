@@ -112,7 +112,13 @@ pub(crate) fn frame(bytes: &[u8]) -> Result<Frame, Refusal> {
 
 /// Accounts for every bit of a file up to its end marker; returns its EXIF block too. What follows the marker is not
 /// read.
-pub(crate) fn check<'a>(bytes: &'a [u8], frame: &Frame) -> Result<(Layout, Option<&'a [u8]>), Refusal> {
+///
+/// `stop` is asked for each row of blocks.
+pub(crate) fn check<'a>(
+    bytes: &'a [u8],
+    frame: &Frame,
+    stop: &dyn Fn() -> bool,
+) -> Result<(Layout, Option<&'a [u8]>), Refusal> {
     let mut segments = Segments::new(bytes);
     let mut tables = Tables::default();
     let mut progress = Progress::new(frame);
@@ -133,7 +139,7 @@ pub(crate) fn check<'a>(bytes: &'a [u8], frame: &Frame) -> Result<(Layout, Optio
                 }
                 let scan = Scan::parse(fields, frame).map_err(|fault| segments.fault(fault))?;
                 let mut bits = Bits::new(bytes, segments.at);
-                segments.at = progress.walk(&scan, &tables, interval, &mut bits)?;
+                segments.at = progress.walk(&scan, &tables, interval, &mut bits, stop)?;
                 scans += 1;
                 if scans == 1 {
                     first_scan = scan.components();

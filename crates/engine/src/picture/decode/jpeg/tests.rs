@@ -19,7 +19,7 @@ const UNCOMMON: [&[u8]; 5] = [
 ];
 
 fn walk(bytes: &[u8]) -> Result<Layout, Refusal> {
-    check(bytes, &frame(bytes)?).map(|(layout, _)| layout)
+    check(bytes, &frame(bytes)?, &|| false).map(|(layout, _)| layout)
 }
 
 fn fault(bytes: &[u8]) -> Option<JpegFault> {
