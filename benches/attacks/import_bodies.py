@@ -51,14 +51,15 @@ def import_slowly(given, first, trickle, more, end):
                 return answer
             try:
                 raw.settimeout(5)
-                raw.sendall(chunk(trickle))
+                if trickle:
+                    raw.sendall(chunk(trickle))
             except OSError:
                 return status(raw, 1) or "broken pipe"
         return "still open"
 
 
 def main():
-    given = arguments(__doc__, clients=64)
+    given = arguments(__doc__, clients=160)
     end = time.monotonic() + given.seconds
     line = b'{"id":"a","title":"' + b"x" * LONGEST
     packed = zlib.compressobj(wbits=31)
@@ -74,7 +75,7 @@ def main():
     def attack(client, _turn):
         name = names[client % len(names)]
         first, trickle, more = ways[name]
-        answer = import_slowly(given, first, trickle or b" ", more, end)
+        answer = import_slowly(given, first, trickle, more, end)
         # A refused client comes again, and not at once.
         time.sleep(random.uniform(0.2, 0.6))
         return name, answer

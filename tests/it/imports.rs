@@ -241,7 +241,14 @@ fn streams_have_places_and_count_in_the_bodies_budget() {
     assert!(answer(&mut alone).starts_with("HTTP/1.1 413"));
 
     let streams: Vec<TcpStream> = (0..16).map(|_| open(&server, b"{")).collect();
-    until(&|| post().status == 503, "there are more than 16 places");
+    let receiving = || {
+        let stats = server.get("/v1/stats").json();
+        let open = stats["imports"].as_array().unwrap().clone();
+        open.iter()
+            .filter(|import| import["state"] == "receiving")
+            .count()
+    };
+    until(&|| receiving() == 16, "the streams are not received");
     let refused = post();
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(

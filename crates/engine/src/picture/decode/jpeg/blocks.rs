@@ -59,6 +59,13 @@ impl EndOfBands {
         self.0 = 0;
     }
 
+    /// Passes over at most `most` blocks that have ended; returns how many.
+    pub(super) fn pass_over(&mut self, most: u32) -> u32 {
+        let blocks = self.0.min(most);
+        self.0 -= blocks;
+        blocks
+    }
+
     fn begin(&mut self, bits: &mut Bits<'_>, run: u32) -> Result<(), Refusal> {
         self.0 = (1 << run) + bits.take(run)?;
         Ok(())

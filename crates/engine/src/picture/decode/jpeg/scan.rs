@@ -149,14 +149,27 @@ impl<'a> Progress<'a> {
             (blocks.collect(), (columns, self.frame.height.div_ceil(8 * down)))
         };
         let mut ended = EndOfBands::default();
-        for unit in 0..columns * rows {
-            if unit % columns == 0 && stop() {
-                return Err(Refusal::Stopped);
+        let units = columns * rows;
+        let (mut unit, mut next_question) = (0, 0);
+        while unit < units {
+            if unit >= next_question {
+                if stop() {
+                    return Err(Refusal::Stopped);
+                }
+                next_question = unit + columns;
             }
             if unit > 0 && unit.checked_rem(interval) == Some(0) {
                 let number = (unit / interval - 1) % 8;
                 bits.restart(u8::try_from(number).unwrap_or(0))?;
                 ended.reset();
+            }
+            if let [Step::BeginAc(..)] = &*steps {
+                let restart = unit.checked_div(interval).map(|before| (before + 1) * interval);
+                let ended = ended.pass_over(restart.unwrap_or(units).min(units) - unit);
+                if ended > 0 {
+                    unit += ended;
+                    continue;
+                }
             }
             for ((part, step), &count) in scan.parts.iter().zip(&steps).zip(&blocks) {
                 for _ in 0..count {
@@ -165,6 +178,7 @@ impl<'a> Progress<'a> {
                     block(bits, *step, &mut ended, nonzero)?;
                 }
             }
+            unit += 1;
         }
         bits.end()
     }
