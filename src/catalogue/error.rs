@@ -17,6 +17,8 @@ pub enum OpenError {
         "its schema {found} is newer than this version of spikelens knows ({known}); use a newer version"
     )]
     NewerSchema { found: u32, known: u32 },
+    #[error("it cannot be written to, and {why}; copy it to where it can, and use the copy")]
+    ReadOnly { why: String },
     #[error("{0}")]
     Store(Box<dyn Error + Send + Sync>),
     #[error("{path} is not a backup of a catalogue")]
@@ -54,6 +56,11 @@ pub enum CatalogueError {
     EmptyEmbedding,
     #[error("there is no room for the write: {reason}; nothing of it was stored")]
     Full { reason: String },
+    #[error("another program holds a lock on the database; nothing of the write was stored")]
+    Locked,
+    /// What is no longer where it was opened.
+    #[error("{what}")]
+    Lost { what: String },
     #[error("the write was not stored: {reason}")]
     NotStored { reason: String },
     #[error("there is no product {id:?}")]
@@ -74,4 +81,12 @@ pub enum CatalogueError {
     Damaged { what: String },
     #[error("{field} {reason}")]
     Invalid { field: String, reason: String },
+}
+
+impl CatalogueError {
+    /// Whether the same write may succeed later, without a change of the catalogue.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Locked)
+    }
 }

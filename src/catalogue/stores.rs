@@ -33,6 +33,14 @@ impl Catalogue {
         Sqlite::open(data_dir, room).map(Self::Sqlite)
     }
 
+    /// What of the store was lost while it was open, as a sentence; none while all is there.
+    #[must_use]
+    pub fn lost(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(store) => store.lost(),
+        }
+    }
+
     /// What made the embeddings that are searched; none before they are loaded.
     #[must_use]
     pub fn current_origin(&self) -> Option<Arc<Origin>> {

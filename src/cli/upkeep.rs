@@ -12,6 +12,7 @@ use crate::catalogue::Origin;
 use crate::catalogue::sqlite::{Sqlite, Survey};
 use crate::chips::Maker;
 use crate::progress::Progress;
+use crate::service::ServiceError;
 use crate::service::check::check;
 use engine::chip::cost::CostModel;
 use engine::model::Model;
@@ -81,11 +82,15 @@ impl Check {
         }
         let checkup = match checkup {
             Ok(checkup) => checkup,
-            Err(error) => bail!(
-                "{} is damaged: {error} ({} findings before that)",
-                self.data_dir.display(),
-                findings.len()
-            ),
+            Err(error) => {
+                let damage = matches!(&error, ServiceError::Catalogue(error) if error.is_damage());
+                bail!(
+                    "{} {}: {error} ({} findings before that)",
+                    self.data_dir.display(),
+                    if damage { "is damaged" } else { "cannot be checked" },
+                    findings.len()
+                )
+            }
         };
         if !findings.is_empty() {
             bail!(
@@ -178,5 +183,8 @@ fn survey(data_dir: &Path) -> Result<Survey> {
             data_dir.display()
         );
     }
-    Survey::open(data_dir).with_context(|| format!("{} is damaged", data_dir.display()))
+    Survey::open(data_dir).map_err(|error| match error.is_damage() {
+        true => anyhow::Error::new(error).context(format!("{} is damaged", data_dir.display())),
+        false => error.into(),
+    })
 }

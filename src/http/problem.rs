@@ -361,7 +361,10 @@ impl From<CatalogueError> for Problem {
             CatalogueError::Busy => Self::overloaded(),
             CatalogueError::Stopped(stopped) => Self::from(stopped),
             CatalogueError::Closed => Self::from(ServiceError::ShuttingDown),
-            CatalogueError::NotLoaded => Self::retry_after(5, Code::NotReady, detail),
+            CatalogueError::Locked => Self::retry_after(1, Code::Overloaded, detail),
+            CatalogueError::NotLoaded | CatalogueError::Lost { .. } => {
+                Self::retry_after(5, Code::NotReady, detail)
+            }
             CatalogueError::Open { .. }
             | CatalogueError::Store(_)
             | CatalogueError::NotStored { .. }

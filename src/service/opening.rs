@@ -99,16 +99,19 @@ impl Service {
         .await?;
         let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
         if self.catalogue.origin().await?.as_ref() == Some(&*maker.origin) {
-            self.catalogue.keep_model(origin.clone(), file).await?;
+            let kept = self.catalogue.keep_model(origin.clone(), file).await;
+            go_on(kept, "the model is not stored in the catalogue yet")?;
         } else {
             embed_all(&self.catalogue, &maker, self.options.threads, &self.progress).await?;
         }
         match self.reembedding() {
             Some(next) => {
                 let (origin, file) = (&next.maker.origin, &next.maker.model.file);
-                self.catalogue
+                let begun = self
+                    .catalogue
                     .begin_reembedding((**origin).clone(), file.clone())
-                    .await?;
+                    .await;
+                go_on(begun, "re-embedding cannot begin yet")?;
                 let (done, total) = self.catalogue.reembedded().await?;
                 next.progress.resume(Stage::Embedding, done, total);
             }
@@ -121,7 +124,11 @@ impl Service {
                         "the new embeddings that were begun are dropped: this server was not started for them"
                     );
                 }
-                self.catalogue.cancel_reembedding().await?;
+                let cancelled = self.catalogue.cancel_reembedding().await;
+                go_on(
+                    cancelled,
+                    "the new embeddings that were begun are not dropped yet",
+                )?;
             }
         }
         self.catalogue
@@ -263,6 +270,17 @@ async fn embed_all(
         .await?;
     unembedded.log_count();
     Ok(())
+}
+
+/// Leaves what the disk has no room for, or another program keeps from being written, for later: searches do not need it.
+fn go_on(written: Result<(), CatalogueError>, consequence: &str) -> Result<(), CatalogueError> {
+    match written {
+        Err(error) if error.passes() => {
+            tracing::warn!(%error, "{consequence}");
+            Ok(())
+        }
+        written => written,
+    }
 }
 
 /// Runs long work on a thread that may block.

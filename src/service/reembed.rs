@@ -104,6 +104,11 @@ impl Reembedder {
             embedder: Embedder::new(Arc::clone(&maker.model), STORED),
             unembedded: Unembedded::default(),
         }));
+        // On a full disk it could not begin when the service was opened.
+        let begun = self
+            .catalogue
+            .begin_reembedding((*maker.origin).clone(), maker.model.file.clone());
+        runtime.block_on(begun)?;
         let (done, total) = runtime.block_on(self.catalogue.reembedded())?;
         progress.resume(Stage::Embedding, done, total);
         loop {

@@ -107,7 +107,10 @@ impl Service {
     /// The reason why they are not.
     pub fn ready(&self) -> Result<(), ServiceError> {
         match &*self.phase.read() {
-            Phase::Ready => Ok(()),
+            Phase::Ready => match self.catalogue.lost() {
+                None => Ok(()),
+                Some(why) => Err(ServiceError::NotReady { why }),
+            },
             Phase::Draining => Err(ServiceError::ShuttingDown),
             Phase::Failed(why) => Err(ServiceError::NotReady { why: why.clone() }),
             Phase::Loading => {

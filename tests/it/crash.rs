@@ -37,10 +37,10 @@ fn ask(address: SocketAddr, method: &str, path: &str, kind: &str, body: &[u8]) -
 }
 
 /// A small random number generator, so that a seed reproduces a round (Marsaglia's xorshift, 2003).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -7,6 +7,7 @@ use super::import_rows;
 use super::keys::ProductKey;
 use super::rows::{add_picture, check_origin, json, key, known, product, product_sum, put, touch};
 use crate::catalogue::error::CatalogueError;
+use crate::catalogue::import::ImportStep;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, Product};
 use crate::catalogue::write::Write;
@@ -110,6 +111,19 @@ pub fn apply(
             applied(connection, product, false, change)
         }
         Write::Import { id, step } => import_rows::apply(connection, &id, step, origin),
+    }
+}
+
+/// The same write again, if all that it does is to remove.
+pub fn removal(write: &Write) -> Option<Write> {
+    match write {
+        Write::Delete { .. }
+        | Write::DeletePicture { .. }
+        | Write::Import {
+            step: ImportStep::Broken,
+            ..
+        } => Some(write.clone()),
+        Write::Put { .. } | Write::Merge { .. } | Write::AddPicture { .. } | Write::Import { .. } => None,
     }
 }
 

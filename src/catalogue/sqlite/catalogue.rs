@@ -17,7 +17,7 @@ use super::readers::Readers;
 use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
-use super::writer::{self, Loaded, SharedIndex};
+use super::writer::{self, Loaded, Lost, SharedIndex};
 use super::{nearest, recall};
 use crate::admission::Work;
 use crate::catalogue::error::{CatalogueError, OpenError};
@@ -40,6 +40,7 @@ pub(super) struct Inner {
     pub(super) shown: Arc<ShownProducts>,
     pub(super) writes: WriteQueue,
     pub(super) loaded: SharedIndex,
+    lost: Lost,
     /// The graph over the next embeddings, while it waits for the last of them.
     pub(super) successor: Mutex<Option<(Origin, Successor)>>,
     /// The thread that writes, until it is waited for.
@@ -94,17 +95,26 @@ impl Sqlite {
 
     fn over(store: Store, room: Room) -> Result<Self, CatalogueError> {
         let data_dir = store.folder().to_owned();
-        let loaded = SharedIndex::default();
+        let (loaded, lost) = (SharedIndex::default(), Lost::default());
         let (writes, tasks) = WriteQueue::queue();
         let shown = Arc::new(ShownProducts::new(room.shown_bytes));
-        let thread = writer::start(store, Arc::clone(&loaded), Arc::clone(&shown), tasks);
+        let readers = Readers::new(&data_dir, room.connections);
+        let thread = writer::start(
+            store,
+            Arc::clone(&loaded),
+            Arc::clone(&shown),
+            Arc::clone(&lost),
+            readers.clone(),
+            tasks,
+        );
         let thread = thread.map_err(|source| refused(&data_dir, OpenError::Store(Box::new(source))))?;
         Ok(Self(Arc::new(Inner {
-            readers: Readers::new(&data_dir, room.connections),
+            readers,
             shown,
             data_dir,
             writes,
             loaded,
+            lost,
             successor: Mutex::default(),
             writer: Mutex::new(Some(thread)),
         })))
@@ -132,6 +142,11 @@ impl Sqlite {
 
     pub(super) fn loaded(&self) -> Result<Loaded, CatalogueError> {
         self.0.loaded.read().clone().ok_or(CatalogueError::NotLoaded)
+    }
+
+    /// Which of its files is no longer where it was opened, as a sentence; none while all are.
+    pub fn lost(&self) -> Option<String> {
+        self.0.lost.read().clone()
     }
 
     /// What made the embeddings that are searched; none before they are loaded.

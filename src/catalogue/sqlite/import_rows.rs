@@ -93,11 +93,21 @@ pub fn apply(
     Ok(Applied::NOTHING)
 }
 
-/// Imports whose lines were still coming when the server ended have no client any more.
-pub fn drop_broken(connection: &Connection) -> Result<(), CatalogueError> {
-    connection.execute_batch(
-        "DELETE FROM import_lines WHERE import IN (SELECT seq FROM imports WHERE state = 'receiving');
-         UPDATE imports SET state = 'failed' WHERE state = 'receiving';",
+/// The last of the imports whose lines were still coming when the server ended: they have no client any more.
+pub fn last_broken(connection: &Connection) -> Result<Option<i64>, CatalogueError> {
+    let sql = "SELECT max(seq) FROM imports WHERE state = 'receiving'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// Ends these imports, up to the last of them.
+pub fn drop_broken(connection: &Connection, last: i64) -> Result<(), CatalogueError> {
+    connection.execute(
+        "DELETE FROM import_lines WHERE import IN (SELECT seq FROM imports WHERE state = 'receiving' AND seq <= ?1)",
+        [last],
+    )?;
+    connection.execute(
+        "UPDATE imports SET state = 'failed' WHERE state = 'receiving' AND seq <= ?1",
+        [last],
     )?;
     Ok(())
 }

@@ -80,6 +80,24 @@ pub fn drop_next(data_dir: &Path) {
     let _ = std::fs::remove_dir_all(next_folder(data_dir));
 }
 
+/// Removes what a process that was killed had half written.
+pub fn drop_halves(data_dir: &Path) {
+    for folder in [folder(data_dir), next_folder(data_dir)] {
+        let half = fresh(&folder);
+        match std::fs::remove_dir_all(&half) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, half = %half.display(), "could not remove a half-written index");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where a graph is written before it replaces that of a folder.
+fn fresh(folder: &Path) -> PathBuf {
+    folder.with_extension("new")
+}
+
 /// The first 8 bytes of an embedding's SHA-256.
 pub fn row_hash(values: &[i32]) -> [u8; 8] {
     let mut hash = Sha256::new();
@@ -167,12 +185,13 @@ pub fn keep(
         hash: row_hash(&vectors.row(row)),
     });
     if let Err(error) = write(folder, origin, neighbours, rows) {
-        // It is a cache: without it the next start is slower.
+        // It is a cache: without it the next start is slower. Half of one would only take room.
+        let _ = std::fs::remove_dir_all(fresh(folder));
         tracing::warn!(%error, "could not save the index");
     }
 }
 
-/// WriteQueue graph, rows and manifest into a new folder, which then replaces the old one.
+/// Writes graph, rows and manifest into a new folder, which then replaces the old one.
 fn write(
     folder: &Path,
     origin: &Origin,
@@ -186,7 +205,7 @@ fn write(
         let path = path.display().to_string();
         move |source| KeepError::File { path, source }
     };
-    let fresh: PathBuf = folder.with_extension("new");
+    let fresh = fresh(folder);
     match std::fs::remove_dir_all(&fresh) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(failed(&fresh)(error));

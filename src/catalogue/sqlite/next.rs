@@ -18,7 +18,7 @@ use crate::catalogue::product::{PictureKey, StoredPicture};
 impl Store {
     /// Records what makes the embeddings of an empty catalogue, with its model's file.
     pub fn set_origin(&mut self, origin: &Origin, model: &[u8]) -> Result<(), CatalogueError> {
-        let transaction = self.connection_mut().transaction()?;
+        let transaction = self.begin(true)?;
         settings::write(&transaction, settings::PRESENT, origin)?;
         settings::forget(&transaction, settings::NEXT)?;
         transaction.execute("DELETE FROM next_embeddings", [])?;
@@ -29,7 +29,7 @@ impl Store {
     /// Begins to gather embeddings of `origin`; those gathered before are kept if they are of the same origin.
     pub fn begin_next(&mut self, origin: &Origin, model: &[u8]) -> Result<(), CatalogueError> {
         let same = self.next_origin()?.as_ref() == Some(origin);
-        let transaction = self.connection_mut().transaction()?;
+        let transaction = self.begin(true)?;
         if !same {
             transaction.execute("DELETE FROM next_embeddings", [])?;
             settings::write(&transaction, settings::NEXT, origin)?;
@@ -40,16 +40,21 @@ impl Store {
 
     /// Drops the next embeddings.
     pub fn drop_next(&mut self) -> Result<(), CatalogueError> {
-        let transaction = self.connection_mut().transaction()?;
-        settings::forget(&transaction, settings::NEXT)?;
-        transaction.execute("DELETE FROM next_embeddings", [])?;
-        forget_models(&transaction)?;
-        Ok(transaction.commit()?)
+        if self.next_origin()?.is_none() {
+            return Ok(());
+        }
+        self.with_reserve(|store| {
+            let transaction = store.begin(false)?;
+            settings::forget(&transaction, settings::NEXT)?;
+            transaction.execute("DELETE FROM next_embeddings", [])?;
+            forget_models(&transaction)?;
+            Ok(transaction.commit()?)
+        })
     }
 
     /// Adds to the next embeddings, durably; those of pictures that are gone are left out.
     pub fn add_next(&mut self, embeddings: &[(PictureKey, Vec<i32>)]) -> Result<(), CatalogueError> {
-        let transaction = self.connection_mut().transaction()?;
+        let transaction = self.begin(true)?;
         add_next(&transaction, embeddings)?;
         Ok(transaction.commit()?)
     }
@@ -61,7 +66,7 @@ impl Store {
     pub fn adopt_next(&mut self, rest: &[(PictureKey, Vec<i32>)]) -> Result<Origin, CatalogueError> {
         let origin = self.next_origin()?;
         let origin = origin.ok_or_else(|| damaged("there are no next embeddings to adopt"))?;
-        let transaction = self.connection_mut().transaction()?;
+        let transaction = self.begin(true)?;
         add_next(&transaction, rest)?;
         let missing: Option<i64> = transaction
             .query_row(
@@ -91,7 +96,7 @@ impl Store {
         if self.model(&origin.model_id)?.is_some() {
             return Ok(());
         }
-        let transaction = self.connection_mut().transaction()?;
+        let transaction = self.begin(true)?;
         keep_model(&transaction, origin, model)?;
         Ok(transaction.commit()?)
     }

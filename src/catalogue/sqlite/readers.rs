@@ -68,13 +68,72 @@ impl Readers {
             None => Reader::open(&self.data_dir)?,
         };
         let result = read(&reader);
-        let now = Instant::now();
+        self.idle.lock().push((reader, Instant::now()));
+        result
+    }
+
+    /// Closes the connections that nobody needed for long.
+    pub fn close_idle(&self) {
+        self.close_unused(IDLE);
+    }
+
+    fn close_unused(&self, time: Duration) {
         let mut idle = self.idle.lock();
-        idle.push((reader, now));
-        let unused = idle.partition_point(|(_, used)| now.duration_since(*used) > IDLE);
+        let unused = idle.partition_point(|(_, used)| used.elapsed() > time);
         let closed: Vec<_> = idle.drain(..unused).collect();
+        // Closing takes its time, and no read is to wait for that.
         drop(idle);
         drop(closed);
-        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::catalogue::sqlite::reader::JOURNAL;
+    use crate::catalogue::sqlite::store::Store;
+
+    /// How many connections this process has to a database: each has its journal open. (The database's own descriptors are
+    /// kept by SQLite for the next connection, since closing one would drop the locks of all.)
+    fn open(journal: &Path) -> usize {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        files
+            .filter(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == journal))
+            .count()
+    }
+
+    #[tokio::test]
+    async fn as_many_connections_are_open_as_may_read_and_all_are_closed_when_nobody_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let _store = Store::open(&folder).unwrap();
+        let journal = folder.join(JOURNAL);
+        let before = open(&journal);
+        let readers = Readers::new(&folder, 2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let reads = (0..20).map(|_| {
+            let (readers, now, most) = (readers.clone(), Arc::clone(&now), Arc::clone(&most));
+            tokio::spawn(async move {
+                let read = move |reader: &Reader, _: &Work| {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(5));
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    reader.products()
+                };
+                readers.read(Work::OWN, read).await
+            })
+        });
+        for read in reads.collect::<Vec<_>>() {
+            assert_eq!(read.await.unwrap().unwrap(), 0);
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+        assert_eq!(open(&journal), before + 2);
+        readers.close_unused(Duration::from_secs(3600));
+        assert_eq!(open(&journal), before + 2, "they are needed again soon");
+        readers.close_unused(Duration::ZERO);
+        assert_eq!(open(&journal), before);
+        assert_eq!(readers.with(Reader::products).unwrap(), 0);
     }
 }

@@ -17,6 +17,12 @@ const STEPS: &[&str] = &[
 /// The migration after which rows need checksums, which SQL alone cannot compute.
 const SUMS: u32 = 4;
 
+/// Whether a database has this version's schema.
+pub fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(found).is_ok_and(|found| found == STEPS.len()))
+}
+
 /// Migrates a database to this version's schema; refuses one with a newer schema.
 pub fn migrate(connection: &mut Connection) -> Result<Result<(), OpenError>, CatalogueError> {
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

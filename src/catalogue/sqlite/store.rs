@@ -5,25 +5,37 @@
 use std::fs::{File, TryLockError};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::apply::apply;
+use super::apply::{apply, removal};
 use super::change::Applied;
 use super::error::{failed, refused};
-use super::reader::{BUSY, DATABASE, Reader};
-use super::{import_rows, restore, rows, schema, settings};
+use super::place::Place;
+use super::reader::{BUSY, DATABASE, JOURNAL, Reader};
+use super::reserve::Reserve;
+use super::{import_rows, kept, restore, rows, schema, settings};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::product::NewProduct;
 use crate::catalogue::write::Write;
 
 const LOCK: &str = "lock";
+/// How long a write waits for another program that writes to the database.
+pub const LOCKED: Duration = Duration::from_secs(1);
 
 /// The open data directory; holds its lock, and reads as any [`Reader`] does.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
     reader: Reader,
+    /// For deletes on a full disk.
+    pub(super) reserve: Reserve,
+    /// Whether the database may not grow, because the disk is full.
+    pub(super) held: bool,
+    /// The last of the imports that were cut off and are not ended yet.
+    pub(super) broken: Option<i64>,
+    place: Place,
     _lock: File,
 }
 
@@ -51,20 +63,31 @@ impl Store {
     }
 
     fn locked(folder: &Path, lock: File) -> Result<Self, CatalogueError> {
-        let mut connection = Connection::open(folder.join(DATABASE))?;
-        connection.busy_timeout(BUSY)?;
-        // rusqlite keeps 16 prepared statements by default; more are in use here.
-        connection.set_prepared_statement_cache_capacity(64);
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        schema::migrate(&mut connection)?.map_err(|reason| refused(folder, reason))?;
-        import_rows::drop_broken(&connection)?;
-        Ok(Self {
+        kept::drop_halves(folder);
+        let mut reserve = Reserve::find(folder);
+        let connection = match connect(folder) {
+            // The journal needs some room to be read at all.
+            Err(error) if error.passes() && reserve.give_up() => connect(folder)?,
+            connection => connection?,
+        };
+        let broken = import_rows::last_broken(&connection)?;
+        let database = folder.join(DATABASE);
+        let journal = folder.join(JOURNAL);
+        let place = Place::of(vec![folder.join(LOCK), database, journal]);
+        let mut store = Self {
             folder: folder.to_owned(),
             reader: Reader::over(connection),
+            reserve,
+            held: false,
+            broken,
+            place: place.map_err(|source| failed(folder, folder, source))?,
             _lock: lock,
-        })
+        };
+        if !store.reserve.is_there() {
+            store.keep_room()?;
+        }
+        store.end_broken();
+        Ok(store)
     }
 
     /// Whether a folder holds a catalogue.
@@ -72,9 +95,19 @@ impl Store {
         folder.join(DATABASE).is_file()
     }
 
-    /// The connection, to begin a transaction.
-    pub fn connection_mut(&mut self) -> &mut Connection {
-        self.reader.connection_mut()
+    /// Begins to write what `adds` to the database or only removes. Refused where the files are gone, or another program
+    /// writes.
+    pub(super) fn begin(&mut self, adds: bool) -> Result<Transaction<'_>, CatalogueError> {
+        if let Some(what) = self.lost() {
+            return Err(CatalogueError::Lost { what });
+        }
+        self.before_write(adds)?;
+        Ok(self.reader.connection_mut().transaction()?)
+    }
+
+    /// Which of the files is no longer where it was opened; none where all are.
+    pub fn lost(&self) -> Option<String> {
+        self.place.lost()
     }
 
     /// The data directory.
@@ -84,7 +117,7 @@ impl Store {
 
     /// Stores products, all or none; one whose name is taken replaces its predecessor. Returns how many are new.
     pub fn put_all(&mut self, products: &[NewProduct]) -> Result<usize, CatalogueError> {
-        let transaction = self.connection_mut().transaction()?;
+        let transaction = self.begin(true)?;
         let origin = settings::read(&transaction, settings::PRESENT)?;
         let mut new = 0;
         for product in products {
@@ -97,18 +130,59 @@ impl Store {
     }
 
     /// Commits a group of writes at once, or none of them; one that the catalogue's rules refuse leaves the others be.
-    /// Once this has returned, what was written is durable.
+    /// Once this has returned, what was written is durable. On a full disk those that only remove are done all the same,
+    /// if the reserve has room for them.
     pub fn write(
         &mut self,
         writes: Vec<Write>,
     ) -> Result<Vec<Result<Applied, CatalogueError>>, CatalogueError> {
-        let transaction = self.connection_mut().transaction()?;
+        let mut removals = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            removals.extend(removal(write).map(|write| (place, write)));
+        }
+        let count = writes.len();
+        let full = match self.group(writes, removals.len() < count) {
+            Err(CatalogueError::Full { reason }) if !removals.is_empty() => reason,
+            done => {
+                if matches!(done, Err(CatalogueError::Full { .. })) {
+                    // The next write finds the pages that are free, and the journal the reserve's room.
+                    self.hold()?;
+                }
+                self.after_write();
+                return done;
+            }
+        };
+        self.lend();
+        let refusal = || {
+            let reason = full.clone();
+            Err(CatalogueError::Full { reason })
+        };
+        let mut results: Vec<_> = (0..count).map(|_| refusal()).collect();
+        for (place, write) in removals {
+            // One at a time: the reserve is small.
+            results[place] = match self.group(vec![write], false) {
+                Ok(mut applied) => applied.pop().unwrap_or_else(refusal),
+                Err(error) => Err(error),
+            };
+            self.after_write();
+        }
+        Ok(results)
+    }
+
+    fn group(
+        &mut self,
+        writes: Vec<Write>,
+        adds: bool,
+    ) -> Result<Vec<Result<Applied, CatalogueError>>, CatalogueError> {
+        let transaction = self.begin(adds)?;
         let origin = settings::read(&transaction, settings::PRESENT)?;
         let mut results = Vec::with_capacity(writes.len());
         for one in writes {
             let result = apply(&transaction, one, origin.as_ref());
             match result {
-                Err(error @ (CatalogueError::Store(_) | CatalogueError::Full { .. })) => {
+                Err(
+                    error @ (CatalogueError::Store(_) | CatalogueError::Full { .. } | CatalogueError::Locked),
+                ) => {
                     return Err(error);
                 }
                 result => results.push(result),
@@ -117,6 +191,22 @@ impl Store {
         transaction.commit()?;
         Ok(results)
     }
+}
+
+/// Opens the database and brings its schema up to date.
+fn connect(folder: &Path) -> Result<Connection, CatalogueError> {
+    let mut connection = Connection::open(folder.join(DATABASE))?;
+    connection.busy_timeout(BUSY)?;
+    // rusqlite keeps 16 prepared statements by default; more are in use here.
+    connection.set_prepared_statement_cache_capacity(64);
+    // A transaction that reads first could not go on once another program has written.
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    schema::migrate(&mut connection)?.map_err(|reason| refused(folder, reason))?;
+    connection.busy_timeout(LOCKED)?;
+    Ok(connection)
 }
 
 /// Takes the lock of a data directory, which is created if it is missing.

@@ -1,6 +1,7 @@
 //! A catalogue looked at from outside: for `check` and `backup`, whether a server runs over it or not.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::check::Checked;
@@ -45,7 +46,7 @@ pub struct Batch {
 }
 
 impl Survey {
-    /// Opens a data directory; takes its lock unless a server has it.
+    /// Opens a data directory; takes its lock unless a server has it, or nothing can be written there.
     pub fn open(data_dir: &Path) -> Result<Self, CatalogueError> {
         let (reader, store) = match Store::open(data_dir) {
             Ok(store) => (Reader::open(data_dir)?, Some(store)),
@@ -53,6 +54,16 @@ impl Survey {
                 reason: OpenError::InUse,
                 ..
             }) => (Reader::open(data_dir)?, None),
+            Err(CatalogueError::Open {
+                reason: OpenError::File { source, .. },
+                ..
+            }) if matches!(
+                source.kind(),
+                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+            ) =>
+            {
+                (Reader::open_fixed(data_dir)?, None)
+            }
             Err(error) => return Err(error),
         };
         Ok(Self {

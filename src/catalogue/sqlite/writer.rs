@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::index::{Index, Rebuilt};
 use super::kept;
 use super::queue::{Adopted, Adoption, EmbedLast, Job, Task, WAITING};
+use super::readers::Readers;
 use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
@@ -30,6 +31,8 @@ const MOST_UNLINKED: usize = 4096;
 const AT_ADOPTION: usize = 8;
 /// How often the writer looks whether a rebuilt index is ready, when it has nothing to do.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often it looks whether the data directory is still there and connections are idle, when it has nothing to do.
+const LOOK_BACK: Duration = Duration::from_secs(1);
 
 /// An index that many search and the writer alone changes, and what made its embeddings.
 #[derive(Debug, Clone)]
@@ -54,11 +57,15 @@ impl Loaded {
 
 /// The index in use; none until it is loaded.
 pub type SharedIndex = Arc<RwLock<Option<Loaded>>>;
+/// What is no longer where it was opened, as a sentence; none while all is.
+pub type Lost = Arc<RwLock<Option<String>>>;
 
 struct Writer {
     store: Store,
     loaded: SharedIndex,
     shown: Arc<ShownProducts>,
+    lost: Lost,
+    readers: Readers,
     tasks: Receiver<Task>,
     /// Where a rebuilt index arrives.
     rebuilding: Option<Receiver<Rebuilt>>,
@@ -74,12 +81,16 @@ pub fn start(
     store: Store,
     loaded: SharedIndex,
     shown: Arc<ShownProducts>,
+    lost: Lost,
+    readers: Readers,
     tasks: Receiver<Task>,
 ) -> std::io::Result<JoinHandle<()>> {
     let writer = Writer {
         store,
         loaded,
         shown,
+        lost,
+        readers,
         tasks,
         rebuilding: None,
         changed: false,
@@ -106,6 +117,8 @@ impl Writer {
                 Next::Idle => None,
                 Next::Task(task) => Some(task),
             };
+            self.look_back();
+            self.readers.close_idle();
             // One commit for all writes that wait, up to the first task of another kind.
             let mut group = Vec::new();
             let mut other = None;
@@ -124,15 +137,34 @@ impl Writer {
             match other {
                 None => {}
                 Some(Task::Adopt(adoption)) => self.adopt(*adoption),
-                Some(Task::Run(change)) => change(&mut self.store),
+                Some(Task::Run(change)) => {
+                    change(&mut self.store);
+                    self.store.after_write();
+                }
                 Some(Task::Close | Task::Write(_)) => break,
             }
             self.maintain();
         }
-        if let Some(Loaded { origin, index, .. }) = self.in_use().filter(|_| self.changed) {
+        self.look_back();
+        // A data directory that was removed must not come back with an index alone.
+        let there = self.lost.read().is_none();
+        if let Some(Loaded { origin, index, .. }) = self.in_use().filter(|_| self.changed && there) {
             while link_one(&index) {}
             index.read().keep(&kept::folder(self.store.folder()), &origin);
         }
+    }
+
+    /// Looks whether the data directory is still there.
+    fn look_back(&self) {
+        let lost = self.store.lost();
+        if *self.lost.read() == lost {
+            return;
+        }
+        match &lost {
+            Some(what) => tracing::error!(what, "not ready"),
+            None => tracing::info!("the data directory is back in its place"),
+        }
+        *self.lost.write() = lost;
     }
 
     fn in_use(&self) -> Option<Loaded> {
@@ -150,14 +182,15 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => Next::End,
             };
         }
-        if self.rebuilding.is_some() {
-            return match self.tasks.recv_timeout(LOOK) {
-                Ok(task) => Next::Task(task),
-                Err(RecvTimeoutError::Timeout) => Next::Idle,
-                Err(RecvTimeoutError::Disconnected) => Next::End,
-            };
+        let pause = match self.rebuilding {
+            Some(_) => LOOK,
+            None => LOOK_BACK,
+        };
+        match self.tasks.recv_timeout(pause) {
+            Ok(task) => Next::Task(task),
+            Err(RecvTimeoutError::Timeout) => Next::Idle,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
         }
-        self.tasks.recv().map_or(Next::End, Next::Task)
     }
 
     /// One transaction for all; then the index; then the answers.
@@ -175,16 +208,17 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, writes = replies.len(), "a group of writes was not stored");
                 let reason = error.to_string();
-                let full = matches!(error, CatalogueError::Full { .. });
-                let refusal = || {
-                    let reason = reason.clone();
-                    Err(if full {
-                        CatalogueError::Full { reason }
-                    } else {
-                        CatalogueError::NotStored { reason }
-                    })
+                let refusal = || match error {
+                    CatalogueError::Full { .. } => CatalogueError::Full {
+                        reason: reason.clone(),
+                    },
+                    CatalogueError::Locked => CatalogueError::Locked,
+                    CatalogueError::Lost { .. } => CatalogueError::Lost { what: reason.clone() },
+                    _ => CatalogueError::NotStored {
+                        reason: reason.clone(),
+                    },
                 };
-                replies.iter().map(|_| refusal()).collect()
+                replies.iter().map(|_| Err(refusal())).collect()
             }
         };
         drop(shares);

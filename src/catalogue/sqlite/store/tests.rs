@@ -7,6 +7,7 @@ use engine::picture::Mode;
 
 use super::*;
 use crate::catalogue::attributes::{AttributeChanges, Attributes};
+use crate::catalogue::import::{ImportState, ImportStep};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{NewPicture, PictureKey, ProductId};
 use crate::catalogue::sqlite::change::Change;
@@ -377,4 +378,80 @@ fn a_backup_is_taken_beside_a_writer_and_gives_no_number_twice() {
         Store::restore(&fresh, &backup, 2000).is_err(),
         "nothing is overwritten"
     );
+}
+
+#[test]
+fn an_import_that_was_cut_off_is_ended_with_the_first_write_where_the_start_could_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let step = |id: &str, step| Write::Import {
+        id: id.to_owned(),
+        step,
+    };
+    let mut store = open(folder.path());
+    let lines = vec![(1, vec![7; 5000]), (2, vec![8; 5000])];
+    let begun = vec![
+        step("cut off", ImportStep::Begun),
+        step("cut off", ImportStep::Received(lines)),
+    ];
+    store.write(begun).unwrap();
+    drop(store);
+    let other = Connection::open(folder.path().join(DATABASE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut store = Store::open(folder.path()).unwrap();
+    let state = |store: &Store, id: &str| store.import(id).unwrap().unwrap().state;
+    assert_eq!(state(&store, "cut off"), ImportState::Receiving);
+    let refused = store.write(vec![step("new", ImportStep::Begun)]);
+    assert!(matches!(refused, Err(CatalogueError::Locked)));
+    other.execute_batch("ROLLBACK").unwrap();
+    store.write(vec![step("new", ImportStep::Begun)]).unwrap();
+    assert_eq!(state(&store, "cut off"), ImportState::Failed);
+    assert_eq!(state(&store, "new"), ImportState::Receiving, "it has its client");
+    let lines = "SELECT count(*) FROM import_lines";
+    let lines: i64 = store.connection().query_row(lines, [], |row| row.get(0)).unwrap();
+    assert_eq!(lines, 0);
+}
+
+#[test]
+fn a_database_that_is_held_to_its_size_takes_what_fits_into_freed_pages_and_grows_once_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let large = |id: &str| {
+        let mut product = product(id, &[1, 2, 3]);
+        product.pictures[0].bytes = vec![5; 200_000];
+        Write::Put {
+            product,
+            only_new: false,
+        }
+    };
+    store.write(vec![large("a")]).unwrap();
+    // As on a full disk: the reserve cannot be made again while something is in its way.
+    assert!(store.lend());
+    let reserve = folder.path().join("reserve");
+    std::fs::create_dir(&reserve).unwrap();
+    let full = store.write(vec![large("b")]);
+    assert!(matches!(full, Err(CatalogueError::Full { .. })), "{full:?}");
+    // Of a group, what removes is done and what adds is refused.
+    let delete = Write::Delete { id: "a".to_owned() };
+    let mut group = store.write(vec![large("b"), delete, large("c")]).unwrap();
+    assert!(matches!(group.pop().unwrap(), Err(CatalogueError::Full { .. })));
+    assert!(group.pop().unwrap().is_ok());
+    assert!(matches!(group.pop().unwrap(), Err(CatalogueError::Full { .. })));
+    assert!(store.write(vec![large("b")]).unwrap()[0].is_ok());
+    assert!(matches!(
+        store.write(vec![large("c")]),
+        Err(CatalogueError::Full { .. })
+    ));
+    std::fs::remove_dir(&reserve).unwrap();
+    assert!(store.write(vec![large("c")]).unwrap()[0].is_ok());
+    assert!(reserve.is_file());
+}
+
+#[test]
+fn nothing_is_written_into_a_database_that_was_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    std::fs::remove_file(folder.path().join(JOURNAL)).unwrap();
+    let lost = store.put_all(&[product("a", &[1, 2, 3])]).unwrap_err();
+    assert!(matches!(lost, CatalogueError::Lost { .. }), "{lost}");
+    assert!(lost.to_string().contains(JOURNAL), "{lost}");
 }
