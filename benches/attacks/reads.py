@@ -1,4 +1,4 @@
-"""Products and pictures read by 300 clients at the same time: each read takes a connection to the database."""
+"""Products and pictures read by 48 clients at the same time: each read takes a connection to the database."""
 
 from closed_loop import attack, options
 
@@ -8,4 +8,4 @@ def request(number):
     return "GET", product if number % 2 else f"{product}/similar?k=100", None, {}
 
 
-attack(options(__doc__, clients=300), request)
+attack(options(__doc__, clients=48), request)
