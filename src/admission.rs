@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 /// Work that is estimated to take longer than this part of the longest queue is long.
-const LONG: u32 = 10;
+pub const LONG: u32 = 10;
 /// No work is estimated to take longer.
 const LONGEST: Duration = Duration::from_secs(3600);
 

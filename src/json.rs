@@ -18,10 +18,10 @@ use thiserror::Error;
 pub const LONGEST: usize = 128 << 10;
 
 /// Members of an object that are read; no request knows as many.
-const MOST_MEMBERS: usize = 64;
+pub const MOST_MEMBERS: usize = 64;
 
 /// What the values of one text may take in memory, by the estimates below.
-const MOST_MEMORY: usize = 4 << 20;
+pub const MOST_MEMORY: usize = 4 << 20;
 /// An object: a node of a tree.
 const OBJECT: usize = 640;
 /// A member of an object, beside its value; some nodes are half empty.

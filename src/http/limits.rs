@@ -141,7 +141,7 @@ pub const DRAINED: usize = 8;
 pub const STREAMS: usize = 16;
 
 /// A body beyond this many bytes is not read on a thread that other requests wait for.
-const LARGE: usize = 256 << 10;
+pub const LARGE: usize = 256 << 10;
 
 impl Bodies {
     /// The budget that `limits` names.

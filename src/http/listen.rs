@@ -31,7 +31,7 @@ pub struct Peer(pub SocketAddr);
 pub struct OverConnectionLimit;
 
 /// A request's head must be complete this long after its first byte, and an idle connection is closed after it.
-const IDLE: Duration = Duration::from_secs(60);
+pub const IDLE: Duration = Duration::from_secs(60);
 
 /// At the limit of connections, one that was idle or not read for so long gives way to a new one, the longest first.
 const GIVE_WAY: Duration = Duration::from_secs(1);
@@ -41,16 +41,16 @@ const GIVE_WAY_TIME: Duration = Duration::from_millis(500);
 
 /// Connections over the limit that are open at a time: a further one closes the oldest of them, so that whoever keeps all of
 /// them keeps no one out.
-const OVER_LIMIT: usize = 256;
+pub const OVER_LIMIT: usize = 256;
 
 /// How long a connection over the limit may stay open.
-const OVER_LIMIT_TIME: Duration = Duration::from_secs(5);
+pub const OVER_LIMIT_TIME: Duration = Duration::from_secs(5);
 
 /// How long an idle HTTP/2 connection that is told to leave may take.
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// Concurrent requests of one HTTP/2 connection.
-const STREAMS: u32 = 128;
+pub const STREAMS: u32 = 128;
 
 /// Accepts connections until `stop` resolves; then waits until the requests on them are answered.
 pub async fn serve(

@@ -4,6 +4,8 @@
 
 mod access;
 pub mod app;
+#[cfg(test)]
+mod bounds;
 mod compression;
 pub mod cors;
 mod drain;

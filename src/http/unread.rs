@@ -20,7 +20,7 @@ use crate::budget::{Budget, Share};
 pub const HELD: u64 = 64 << 20;
 
 /// A client takes this much of what waits in each period, or all of it.
-const LEAST: usize = 16 << 10;
+pub const LEAST: usize = 16 << 10;
 
 /// The unread answers of all connections.
 #[derive(Debug)]

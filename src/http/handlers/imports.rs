@@ -43,7 +43,7 @@ const LINES: usize = 256;
 const BYTES: usize = 1 << 20;
 
 /// A line may take so many times the time limit of a request, from the end of the one before; blank ones are none.
-const LINE_TIMES: u32 = 6;
+pub const LINE_TIMES: u32 = 6;
 
 /// The answer of `GET /v1/imports/{id}`.
 #[derive(Debug, Serialize)]

@@ -53,7 +53,7 @@ pub struct Sent {
 }
 
 /// Bytes of a body without a picture.
-const WITHOUT_PICTURE: usize = 1 << 20;
+pub const WITHOUT_PICTURE: usize = 1 << 20;
 
 /// Receives a body within the limits of `bodies`.
 ///
