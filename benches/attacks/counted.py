@@ -23,9 +23,9 @@ def arguments(description, clients):
     return given
 
 
-def ask(given, method, path, body, headers):
+def ask(given, method, path, body=None, headers={}, timeout=60):
     """The status of one request on a connection of its own; the error's name where there is no answer."""
-    connection = http.client.HTTPConnection(*given.address, timeout=60)
+    connection = http.client.HTTPConnection(*given.address, timeout=timeout)
     try:
         connection.request(method, path, body, given.headers | headers)
         answer = connection.getresponse()

@@ -1,19 +1,28 @@
-"""Searches with filters of as many values as are allowed, negated, on several attributes, each different from the last."""
+#!/usr/bin/env python3
+"""Searches with filters of nearly as many values as are allowed, negated, on several attributes, each unlike the last."""
 
 import json
 
-from closed_loop import attack, options
+from counted import arguments, ask, run
 
 ATTRIBUTES = ["category", "split", "brand", "colour", "size", "season", "shop"]
+JSON = {"content-type": "application/json"}
 
 
-def request(number):
-    values = [f"{number}-{value}" for value in range(280)]
-    filter_ = {name: {"not": {"in": values}} for name in ATTRIBUTES}
-    filter_["category"] = {"not": {"in": [*values, "Bag", "Sandal"]}}
-    embedding = [(number * 31 + place * 17) % 100 + 1 for place in range(128)]
-    body = json.dumps({"embedding": embedding, "filter": filter_, "k": 100, "exact": number % 2 == 0})
-    return "POST", "/v1/search", body, {"Content-Type": "application/json"}
+def main():
+    given = arguments(__doc__, clients=4)
+
+    def attack(client, turn):
+        values = [f"{client}-{turn}-{value}" for value in range(280)]
+        filter_ = {name: {"not": {"in": values}} for name in ATTRIBUTES}
+        filter_["category"] = {"not": {"in": [*values, "Bag", "Sandal"]}}
+        embedding = [(turn * 31 + place * 17) % 100 + 1 for place in range(128)]
+        exact = turn % 2 == 0
+        body = json.dumps({"embedding": embedding, "filter": filter_, "k": 100, "exact": exact})
+        return "exact" if exact else "by the graph", ask(given, "POST", "/v1/search", body, JSON)
+
+    run(given, attack)
 
 
-attack(options(__doc__, clients=4), request)
+if __name__ == "__main__":
+    main()

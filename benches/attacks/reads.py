@@ -1,11 +1,19 @@
-"""Products and pictures read by 48 clients at the same time: each read takes a connection to the database."""
+#!/usr/bin/env python3
+"""Products, and what is similar to them, read by many clients at the same time: each read needs a connection to the database."""
 
-from closed_loop import attack, options
-
-
-def request(number):
-    product = f"/v1/products/fashion-mnist-train-{number * 7919 % 60_000}"
-    return "GET", product if number % 2 else f"{product}/similar?k=100", None, {}
+from counted import arguments, ask, run
 
 
-attack(options(__doc__, clients=48), request)
+def main():
+    given = arguments(__doc__, clients=48)
+
+    def attack(client, turn):
+        product = f"/v1/products/fashion-mnist-train-{(client * 1_000_003 + turn * 7919) % 60_000}"
+        similar = turn % 2 == 1
+        return "similar" if similar else "product", ask(given, "GET", f"{product}/similar?k=100" if similar else product)
+
+    run(given, attack)
+
+
+if __name__ == "__main__":
+    main()

@@ -168,7 +168,7 @@ def measure(binary, data_dir, attack, seconds, options):
 
 
 def main():
-    attacks = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("run", "raw", "closed_loop", "counted"))
+    attacks = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("run", "raw", "counted"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", action="append", required=True, help="a spikelens program; several are compared")
     parser.add_argument("--data-dir", required=True, help="a catalogue of 60,000 products; it is copied")

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use engine::embedding::stopping::Length;
-use engine::picture::cost;
+use engine::picture::{DecodeLimits, check};
 use parking_lot::Mutex;
 
+use super::error::ChipError;
 use super::options::RunOptions;
 
 /// The work of one request, in amounts that time follows.
@@ -39,18 +40,19 @@ impl Workload {
     };
 
     /// Running an image file.
-    #[must_use]
-    pub fn of_picture(bytes: &[u8], options: RunOptions) -> Self {
-        // A file whose header cannot be read is refused by it.
-        let pixels = cost(bytes).map_or(0, |cost| cost.pixels());
-        Self {
+    ///
+    /// # Errors
+    /// Refuses a file by its header, before anything waits for it.
+    pub fn of_picture(bytes: &[u8], options: RunOptions, limits: &DecodeLimits) -> Result<Self, ChipError> {
+        let pixels = check(bytes, limits)?.pixels();
+        Ok(Self {
             decoded: pixels.saturating_add(bytes.len() as u64),
             time_steps: match options.time_steps {
                 Length::Fixed(time_steps) => time_steps.get().into(),
                 Length::Auto(_) => AUTO_STEPS,
             },
             ..Self::default()
-        }
+        })
     }
 
     /// Both.

@@ -50,7 +50,7 @@ impl Service {
     ) -> Result<EmbeddedBy, ServiceError> {
         let maker = self.maker();
         let options = choice.or(crate::chips::RunOptions::of(&maker.model));
-        let workload = Workload::of_picture(picture.as_ref(), options);
+        let workload = Workload::of_picture(picture.as_ref(), options, &self.options.limits)?;
         let admission = self.admit(workload, clock)?;
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
         let model = Arc::clone(&maker.model);
@@ -115,7 +115,7 @@ impl Service {
             }
             Query::Picture(picture, choice) => {
                 let run = choice.or(maker.options());
-                let running = Workload::of_picture(picture.as_ref(), run);
+                let running = Workload::of_picture(picture.as_ref(), run, &self.options.limits)?;
                 let searching = self.searching(&options, 1);
                 let admission = self.admit(running.and(searching), clock)?;
                 let work = admission.work();

@@ -159,7 +159,8 @@ impl Service {
         clock: Clock,
     ) -> Result<NewPicture, ServiceError> {
         let maker = self.maker();
-        let workload = Workload::of_picture((*picture).as_ref(), maker.options());
+        let limits = &self.options.limits;
+        let workload = Workload::of_picture((*picture).as_ref(), maker.options(), limits)?;
         let admission = self.admit(workload, clock)?;
         let work = admission.work();
         let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));

@@ -109,6 +109,16 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, PictureErr
     decode_until(bytes, limits, &|| false)
 }
 
+/// Compares a picture's header with the limits, and says what decoding it takes.
+///
+/// # Errors
+/// Those of [`decode`] that a header shows.
+pub fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<Cost, PictureError> {
+    let cost = cost(bytes)?;
+    limits.allow(&cost)?;
+    Ok(cost)
+}
+
 /// As [`decode`], and stops where `stop` says so.
 ///
 /// It is asked for every 4 KiB of a PNG, GIF or BMP, which stand for 5 million pixels at most; for every row of blocks of each

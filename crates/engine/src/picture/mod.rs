@@ -16,7 +16,7 @@ mod pixels;
 pub mod prepare;
 mod shape;
 
-pub use decode::{Coding, Cost, DecodeLimits, Decoded, cost, decode, decode_until};
+pub use decode::{Coding, Cost, DecodeLimits, Decoded, check, cost, decode, decode_until};
 pub use error::{JpegCoding, JpegFault, NotAPicture, PictureError};
 pub use format::Format;
 pub use pixels::Picture;
