@@ -105,7 +105,12 @@ pub fn picture(listing: &Listing, entry: &Entry, input: Shape, recipe: Recipe) -
 fn one(inside: &Inside, entry: &Entry, input: Shape, recipe: Recipe) -> Result<Picture, String> {
     let named = |reason: String| format!("{}: {reason}", entry.file.display());
     let bytes = inside.read(&entry.file).map_err(named)?;
-    let decoded = decode(&bytes, &DecodeLimits::default()).map_err(|error| named(error.to_string()))?;
+    // A data set is the user's own: however narrow a picture is, it is fitted.
+    let limits = DecodeLimits {
+        max_ratio: u32::MAX,
+        ..DecodeLimits::default()
+    };
+    let decoded = decode(&bytes, &limits).map_err(|error| named(error.to_string()))?;
     drop(bytes);
     prepare(&decoded, input, recipe, Mode::Auto).map_err(|error| named(error.to_string()))
 }
