@@ -4,7 +4,7 @@
 use super::error::ServiceError;
 use super::state::Service;
 use super::times::Clock;
-use crate::admission::{Admission, Stopped, Work};
+use crate::admission::{Admission, Work};
 use crate::catalogue::CatalogueError;
 use crate::catalogue::search::SearchOptions;
 use crate::chips::Workload;
@@ -13,7 +13,7 @@ impl Service {
     /// Admits a request by the work that it will take.
     ///
     /// # Errors
-    /// [`Stopped::Full`] if there is no room for it.
+    /// [`Stopped::Full`](crate::admission::Stopped::Full) if there is no room for it.
     pub(super) fn admit(&self, workload: Workload, clock: Clock) -> Result<Admission, ServiceError> {
         let estimate = self.rates.estimate(workload);
         Ok(self
@@ -50,12 +50,8 @@ impl Service {
         let work = admission.work();
         let before = work.took();
         let result = clock.limit(read(work.clone())).await;
-        // Work that was refused early says nothing about how long it takes.
-        let late = matches!(
-            result,
-            Err(ServiceError::Stopped(Stopped::Late) | ServiceError::Catalogue(CatalogueError::Stopped(_)))
-        );
-        if result.is_ok() || late {
+        // Only finished work says how long it takes: of work that was stopped, its thread may not have told the time yet.
+        if result.is_ok() {
             self.rates.learn(workload, work.took().saturating_sub(before));
         }
         result

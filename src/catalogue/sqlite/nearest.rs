@@ -13,7 +13,7 @@ use super::index::{Index, Version};
 use super::keys::ProductKey;
 use super::listing::{Listing, Passing};
 use super::reader::Reader;
-use super::shown::{Listed, ShownProducts};
+use super::shown::{ShownProduct, ShownProducts};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
@@ -327,7 +327,8 @@ impl Round<'_> {
             }
             self.work.check()?;
             let read = || self.reader.product(found.product);
-            let Some(Listed { product, pictures }) = self.shown.get(found.product, before, read)? else {
+            let Some(ShownProduct { product, pictures }) = self.shown.get(found.product, before, read)?
+            else {
                 continue;
             };
             // A write may be committed that the index does not have yet: the answer is as the database has it now.

@@ -22,7 +22,7 @@ const BESIDE: u64 = 800;
 
 /// A product with the keys of its pictures, in their order.
 #[derive(Debug, Clone)]
-pub struct Listed {
+pub struct ShownProduct {
     pub product: Arc<Shown>,
     pub pictures: Arc<[PictureKey]>,
 }
@@ -30,7 +30,7 @@ pub struct Listed {
 /// Products that were found lately, of a bounded size.
 #[derive(Debug)]
 pub struct ShownProducts {
-    products: Cache<ProductKey, Listed, Size>,
+    products: Cache<ProductKey, ShownProduct, Size>,
     /// Held while a product is kept, so that none is while it is noted as forgotten.
     keeping: RwLock<()>,
     /// How often products were forgotten.
@@ -48,8 +48,8 @@ pub struct Before(u64);
 #[derive(Debug, Clone)]
 struct Size;
 
-impl Weighter<ProductKey, Listed> for Size {
-    fn weight(&self, _: &ProductKey, listed: &Listed) -> u64 {
+impl Weighter<ProductKey, ShownProduct> for Size {
+    fn weight(&self, _: &ProductKey, listed: &ShownProduct) -> u64 {
         BESIDE + 2 * listed.product.json().len() as u64
     }
 }
@@ -80,7 +80,7 @@ impl ShownProducts {
         key: ProductKey,
         before: Before,
         read: impl FnOnce() -> Result<Option<(Product, Vec<PictureKey>)>, CatalogueError>,
-    ) -> Result<Option<Listed>, CatalogueError> {
+    ) -> Result<Option<ShownProduct>, CatalogueError> {
         if let Some(listed) = self.products.get(&key) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(Some(listed));
@@ -89,7 +89,7 @@ impl ShownProducts {
         let Some((product, pictures)) = read()? else {
             return Ok(None);
         };
-        let listed = Listed {
+        let listed = ShownProduct {
             product: Arc::new(Shown::new(product)?),
             pictures: pictures.into(),
         };
@@ -146,7 +146,7 @@ mod tests {
         Some((product, vec![PictureKey(1)]))
     }
 
-    fn title(listed: Option<Listed>) -> String {
+    fn title(listed: Option<ShownProduct>) -> String {
         listed.unwrap().product.title.as_str().to_owned()
     }
 
