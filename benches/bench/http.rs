@@ -47,6 +47,9 @@ pub struct Part {
     pub median_ms: f64,
 }
 
+/// The first start over a large catalogue builds its graph.
+const LONGEST_START: Duration = Duration::from_secs(1800);
+
 #[derive(Debug, Serialize)]
 pub struct Memory {
     pub when: &'static str,
@@ -101,8 +104,9 @@ impl Server {
         let start = Instant::now();
         while connection.ask(request)?.0 != 200 {
             ensure!(
-                start.elapsed() < Duration::from_secs(300),
-                "the server was not ready within 300 s"
+                start.elapsed() < LONGEST_START,
+                "the server was not ready within {} s",
+                LONGEST_START.as_secs()
             );
             std::thread::sleep(Duration::from_millis(10));
         }

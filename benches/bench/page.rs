@@ -392,11 +392,7 @@ fn residents(out: &mut String, memory: &[Memory]) {
 
 fn large(out: &mut String, found: &Large) {
     line(out, "## A large catalogue\n");
-    let kib = |mib: f64| mib * 1024.0 / found.products as f64;
-    let resident = found
-        .memory
-        .first()
-        .map_or(f64::NAN, |memory| memory.resident_mib);
+    let each = |mib: f64| mib * f64::from(1 << 20) / found.products as f64;
     let seconds = |time: Option<f64>| {
         time.map_or_else(
             || "by an earlier run".to_owned(),
@@ -406,26 +402,52 @@ fn large(out: &mut String, found: &Large) {
     line(
         out,
         &format!(
-            "{} distorted training pictures as products; {} CPUs. Import {}, building the graph {}, loading the stored one {:.1} s; \
-             {:.0} MiB on disk ({:.2} KiB per product), {:.2} KiB of memory per product. With the stored graph the server is ready \
-             after {:.1} s. The 10 nearest: median {} ms, p99 {} ms, recall@10 {:.4} against the exact search. Over HTTP, \
+            "{} distorted training pictures as products; {} CPUs. Import {}. The first start builds the graph and is ready after {:.0} s, \
+             a later one after {:.1} s, of which {:.1} s are for the index; {:.0} MiB on disk ({:.0} bytes a product). The 10 nearest: median {} ms, p99 {} ms, recall@10 {:.4} against the exact search. Over HTTP, \
              closed loops:\n",
             found.products,
             found.cpus,
             seconds(found.made_s),
-            seconds(found.graph_s),
+            found.graph_s,
+            found.start_s,
             found.reopen_s,
             found.disk_mib,
-            kib(found.disk_mib),
-            kib(resident),
-            found.start_s,
+            each(found.disk_mib),
             short(found.search_median_ms),
             short(found.search_p99_ms),
             found.recall,
         ),
     );
     loads(out, &found.loads);
-    residents(out, &found.memory);
+    let rows: Vec<_> = found
+        .memory
+        .iter()
+        .map(|memory| {
+            vec![
+                memory.when.to_owned(),
+                format!("{:.0}", each(memory.resident_mib)),
+                format!("{:.0}", each(memory.peak_mib)),
+            ]
+        })
+        .collect();
+    line(out, "");
+    table(
+        out,
+        &["the process", "resident bytes a product", "peak"],
+        "lrr",
+        &rows,
+    );
+    let parts = found
+        .parts
+        .iter()
+        .map(|(part, bytes)| vec![part.clone(), format!("{bytes:.0}")]);
+    line(out, "");
+    table(
+        out,
+        &["of which the index", "bytes a product"],
+        "lr",
+        &parts.collect::<Vec<_>>(),
+    );
 }
 
 fn took(out: &mut String, took: &[Took]) {

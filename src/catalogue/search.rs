@@ -130,6 +130,8 @@ pub struct CatalogueStats {
     /// What made the embeddings.
     pub origin: Arc<Origin>,
     pub shown: ShownStats,
+    /// The last measurement of the index.
+    pub recall: Recall,
 }
 
 /// The state of the index.
@@ -139,26 +141,35 @@ pub struct IndexStats {
     pub search: &'static str,
     /// Values of an embedding.
     pub dimensions: usize,
+    /// Distinct embeddings; equal ones are compared once.
+    pub embeddings: usize,
     /// Embeddings of removed pictures, which the next rebuild of the index leaves out.
     pub removed: usize,
-    /// Embeddings that are compared one by one until they are linked into the graph.
+    /// Embeddings that are compared one by one until they are linked.
     pub unlinked: usize,
-    /// Whether the graph was kept by an earlier process rather than built.
+    /// Whether the links were kept by an earlier process rather than built.
     #[serde(skip)]
     pub kept: bool,
 }
 
 impl Recall {
-    /// Queries of the sample, evenly spread over the stored pictures.
-    pub const QUERIES: usize = 20;
+    /// Before anything was measured.
+    pub const NONE: Self = Self {
+        k: 10,
+        queries: 0,
+        recall: None,
+        margin: None,
+    };
 }
 
 /// How much of the exact answer the index finds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Recall {
     pub k: usize,
-    /// Stored pictures that were searched for; 0 in an empty catalogue.
+    /// Embeddings that were searched for: 0 in an empty catalogue, and before the first measurement.
     pub queries: usize,
     /// The share of the exact search's answers that the index gives; null without queries.
     pub recall: Option<f64>,
+    /// How far the recall of all possible queries may be from it, in 19 of 20 measurements; null without queries.
+    pub margin: Option<f64>,
 }

@@ -11,7 +11,7 @@ use super::filter::Filter;
 use super::import::{Import, Lease, OpenImport};
 use super::origin::Origin;
 use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
-use super::search::{CatalogueStats, Match, Nearest, Recall};
+use super::search::{CatalogueStats, Match, Nearest};
 use super::sqlite::{Background, EmbedLast, Room, Sqlite};
 use super::write::{Write, Written};
 use crate::admission::Work;
@@ -377,16 +377,6 @@ impl Catalogue {
     pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.stats(work).await,
-        }
-    }
-
-    /// The recall of the index, measured against the exact search on a sample.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn recall(&self, work: Work) -> Result<Recall, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.recall(work).await,
         }
     }
 

@@ -6,7 +6,7 @@ use engine::chip::cost::CostModel;
 use engine::model::Model;
 use engine::network::{Probe, TimeSteps};
 use engine::parallel::in_parallel;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::counters::Counters;
 use super::error::ServiceError;
@@ -70,7 +70,6 @@ impl Service {
             makers,
             phase: RwLock::new(Phase::Loading),
             rates: Arc::new(Rates::default()),
-            recall: Mutex::new(None),
             importer: std::sync::OnceLock::new(),
         }))
     }

@@ -5,15 +5,14 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use engine::picture::DecodeLimits;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::counters::Counters;
 use super::error::ServiceError;
 use super::importer::Importer;
 use super::makers::{Makers, Reembedding};
 use crate::admission::Admissions;
-use crate::catalogue::search::Recall;
-use crate::catalogue::{Catalogue, Origin};
+use crate::catalogue::Catalogue;
 use crate::chips::{Embedder, Maker, Pool, Rates};
 use crate::progress::Progress;
 
@@ -38,14 +37,6 @@ pub(super) enum Phase {
     Draining,
 }
 
-/// A measured recall: when, and for the embeddings of which origin.
-#[derive(Debug, Clone)]
-pub(super) struct KnownRecall {
-    pub recall: Recall,
-    pub origin: Arc<Origin>,
-    pub at: std::time::Instant,
-}
-
 /// The running service.
 #[derive(Debug)]
 pub struct Service {
@@ -58,8 +49,6 @@ pub struct Service {
     pub(super) admissions: Admissions,
     pub(super) pool: Pool<Embedder>,
     pub(super) rates: Arc<Rates>,
-    /// The last recall measured for `/metrics`.
-    pub(super) recall: Mutex<Option<KnownRecall>>,
     /// The thread that works on imports, once there is one.
     pub(super) importer: OnceLock<Importer>,
 }

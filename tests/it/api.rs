@@ -312,17 +312,24 @@ fn a_second_start_loads_the_stored_index_and_rebuilds_a_damaged_one() {
         without_timing(server.post("/v1/search", "image/png", &png).json())
     };
     let built = search();
-    let graph = folder.path().join("index/graph.hnsw.graph");
-    let written = std::fs::metadata(&graph).unwrap().modified().unwrap();
+    let links = folder.path().join("index.links");
+    let written = std::fs::metadata(&links).unwrap().modified().unwrap();
     assert_eq!(search(), built);
-    assert_eq!(std::fs::metadata(&graph).unwrap().modified().unwrap(), written);
-    let mut bytes = std::fs::read(&graph).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&graph, &bytes).unwrap();
+    assert_eq!(std::fs::metadata(&links).unwrap().modified().unwrap(), written);
+    let whole = std::fs::read(&links).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [&flipped[..], &whole[..whole.len() - 1], b"{", b""] {
+        std::fs::write(&links, damaged).unwrap();
+        assert_eq!(search(), built);
+        assert_ne!(std::fs::read(&links).unwrap(), damaged);
+    }
+    // What an older version kept is of no use, and goes.
+    std::fs::remove_file(&links).unwrap();
+    std::fs::create_dir(folder.path().join("index")).unwrap();
+    std::fs::write(folder.path().join("index/graph.hnsw.graph"), b"older").unwrap();
     assert_eq!(search(), built);
-    std::fs::write(folder.path().join("index/manifest.json"), b"{").unwrap();
-    assert_eq!(search(), built);
+    assert!(!folder.path().join("index").exists());
 }
 
 #[test]

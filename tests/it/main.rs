@@ -17,6 +17,7 @@ mod golden;
 mod guides;
 mod http2;
 mod imports;
+mod index;
 mod keys;
 mod layering;
 mod limits;

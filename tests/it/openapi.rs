@@ -156,7 +156,7 @@ fn every_example_is_a_real_answer() {
             "getProduct" => server.get("/v1/products/fashion-mnist-train-0"),
             "similarProducts" => server.get("/v1/products/fashion-mnist-train-0/similar?k=1"),
             "model" => server.get("/v1/model"),
-            "stats" => server.get("/v1/stats"),
+            "stats" => server.measured_stats(),
             "" => search("/v1/search?k=101"),
             other => panic!("no request is known for the example of {other}"),
         };

@@ -189,8 +189,11 @@ fn the_state_of_the_catalogue_is_told_and_recall_is_measured() {
         (&json!(2200), &json!(2200))
     );
     assert_eq!(stats["index"]["search"], "graph");
-    assert_eq!(stats["recall"]["queries"], 20);
+    let stats = server.measured_stats().json();
+    assert_eq!(stats["recall"]["queries"], 300);
     assert!(stats["recall"]["recall"].as_f64().unwrap() >= 0.98, "{stats}");
+    let margin = stats["recall"]["margin"].as_f64().unwrap();
+    assert!((1.0 / 300.0..0.02).contains(&margin), "{stats}");
     assert_eq!(
         server
             .ask("DELETE", "/v1/products/fashion-mnist-train-5", &[], b"")

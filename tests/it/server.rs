@@ -135,6 +135,22 @@ impl Server {
         server
     }
 
+    /// `/v1/stats` once the recall is measured, which is done in the background.
+    pub fn measured_stats(&self) -> Answer {
+        let start = Instant::now();
+        loop {
+            let stats = self.get("/v1/stats");
+            if stats.json()["recall"]["queries"] != 0 {
+                return stats;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "the recall is not measured"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -183,9 +183,8 @@ fn without_a_reserve_a_server_starts_all_the_same_and_catches_up_when_there_is_r
     drop(server);
     drop(stream);
     // What an index that was being written leaves.
-    let half = disk.outside("data/index.new");
-    std::fs::create_dir(&half).unwrap();
-    std::fs::write(half.join("graph.hnsw.data"), b"half").unwrap();
+    let half = disk.outside("data/index.links.new");
+    std::fs::write(&half, b"half").unwrap();
     std::fs::remove_file(disk.outside("data/reserve")).unwrap();
     disk.fill();
 

@@ -24,7 +24,7 @@ fn flip(path: &Path, place: usize) {
 #[test]
 fn a_flipped_bit_in_index_or_database_is_found_and_named() {
     let folder = catalogue(2100, &[]);
-    let index = folder.path().join("index/graph.hnsw.data");
+    let index = folder.path().join("index.links");
     // The first start builds the index; a clean shutdown leaves the database in one file.
     assert_eq!(
         Server::start(folder.path(), &[]).ready().signal("-TERM").0,
@@ -43,7 +43,10 @@ fn a_flipped_bit_in_index_or_database_is_found_and_named() {
     let place = std::fs::metadata(&index).unwrap().len() / 2;
     flip(&index, usize::try_from(place).unwrap());
     let (code, said) = check(folder.path());
-    assert!(code == Some(1) && said.contains("graph.hnsw.data"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("index.links is not what was written"),
+        "{said}"
+    );
 
     // In the middle of a stored picture.
     let database = folder.path().join("catalogue.sqlite3");

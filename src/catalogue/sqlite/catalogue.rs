@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use engine::neighbours::Neighbours;
@@ -11,21 +12,22 @@ use parking_lot::Mutex;
 use super::error::refused;
 use super::index::Index;
 use super::keys::ProductKey;
+use super::nearest;
 use super::queue::WriteQueue;
 use super::reader::Reader;
 use super::readers::Readers;
+use super::recall::Recalls;
 use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
 use super::writer::{self, Loaded, Lost, SharedIndex};
-use super::{nearest, recall};
 use crate::admission::Work;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::import::{Import, Lease, OpenImport};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
-use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest, Recall};
+use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest};
 use crate::catalogue::write::{Write, Written};
 use crate::progress::Progress;
 
@@ -38,6 +40,9 @@ pub(super) struct Inner {
     pub(super) data_dir: PathBuf,
     pub(super) readers: Readers,
     pub(super) shown: Arc<ShownProducts>,
+    recalls: Arc<Recalls>,
+    /// Ends the measuring of the recall when it is dropped.
+    measuring: Mutex<Option<SyncSender<()>>>,
     pub(super) writes: WriteQueue,
     pub(super) loaded: SharedIndex,
     lost: Lost,
@@ -107,10 +112,15 @@ impl Sqlite {
             readers.clone(),
             tasks,
         );
-        let thread = thread.map_err(|source| refused(&data_dir, OpenError::Store(Box::new(source))))?;
+        let no_thread = |source| refused(&data_dir, OpenError::Store(Box::new(source)));
+        let thread = thread.map_err(no_thread)?;
+        let recalls = Arc::new(Recalls::default());
+        let measuring = recalls.start(Arc::clone(&loaded)).map_err(no_thread)?;
         Ok(Self(Arc::new(Inner {
             readers,
             shown,
+            recalls,
+            measuring: Mutex::new(Some(measuring)),
             data_dir,
             writes,
             loaded,
@@ -298,6 +308,9 @@ impl Sqlite {
         if *loaded.origin != *search.origin {
             return Err(CatalogueError::OtherOrigin);
         }
+        if let [embedding] = &search.embeddings[..] {
+            self.0.recalls.ask(embedding);
+        }
         nearest::nearest(&loaded.index, reader, &self.0.shown, search, work)
     }
 
@@ -374,22 +387,24 @@ impl Sqlite {
     /// Counts, and the state of the index.
     pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         let loaded = self.loaded()?;
-        let shown = self.0.shown.stats();
+        let (shown, recall) = (self.0.shown.stats(), self.0.recalls.known(&loaded.origin));
         let count = move |_: &Reader, _: &Work| {
             let index = loaded.index.read();
             let neighbours = &index.neighbours;
             Ok(CatalogueStats {
                 products: index.products(),
-                pictures: neighbours.live(),
+                pictures: index.pictures.len(),
                 index: IndexStats {
-                    search: if neighbours.has_graph() { "graph" } else { "exact" },
+                    search: if index.has_graph() { "graph" } else { "exact" },
                     dimensions: neighbours.vectors().dimensions(),
+                    embeddings: neighbours.live(),
                     removed: neighbours.rows() - neighbours.live(),
                     unlinked: neighbours.unlinked(),
                     kept: index.kept,
                 },
                 origin: Arc::clone(&loaded.origin),
                 shown,
+                recall,
             })
         };
         self.0.readers.read(work, count).await
@@ -402,6 +417,12 @@ impl Sqlite {
         Some(read(&index.neighbours))
     }
 
+    /// What of the index takes memory, and how many bytes; nothing before it is loaded.
+    pub fn index_memory(&self) -> Vec<(&'static str, usize)> {
+        let loaded = self.loaded().ok();
+        loaded.map_or_else(Vec::new, |loaded| loaded.index.read().memory())
+    }
+
     /// How many pictures are searched; none before they are loaded.
     pub fn pictures(&self) -> Option<usize> {
         let loaded = self.0.loaded.read();
@@ -410,17 +431,9 @@ impl Sqlite {
             .map(|loaded| loaded.pictures.load(Ordering::Relaxed))
     }
 
-    /// The recall of the index, measured against the exact search on a sample.
-    pub async fn recall(&self, work: Work) -> Result<Recall, CatalogueError> {
-        let loaded = self.loaded()?;
-        self.0
-            .readers
-            .read(work, move |_, work| recall::recall(&loaded.index, work))
-            .await
-    }
-
     /// Does the writes that wait, keeps the index for the next start, and ends. What comes later is refused.
     pub async fn close(&self) {
+        *self.0.measuring.lock() = None;
         self.0.writes.close().await;
         let thread = self.0.writer.lock().take();
         let ended = blocking(move || Ok(thread.map(JoinHandle::join))).await;

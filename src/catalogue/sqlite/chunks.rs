@@ -58,6 +58,12 @@ impl<T: Clone> Chunks<T> {
             })
     }
 
+    /// Bytes that the list takes, without what its items own.
+    pub fn bytes(&self) -> usize {
+        let chunk = |chunk: &Arc<Vec<T>>| chunk.capacity() * size_of::<T>() + size_of_val(chunk);
+        self.chunks.iter().map(chunk).sum()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.pieces(0).flatten()
     }

@@ -1,22 +1,22 @@
-//! The index of a catalogue: the neighbours among its embeddings, and the products that they belong to.
+//! The index of a catalogue: the neighbours among its embeddings, the pictures that have them, and their products.
 //!
 //! It is read from the database and follows every write. One thread changes it (`super::writer`), any number search it. A
-//! row of the neighbours is the embedding of one picture; a product knows its rows.
+//! row of the neighbours is an embedding; pictures with equal embeddings share it. A product knows the places of its pictures.
 
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::neighbours::exact::Vectors;
-use engine::neighbours::{Neighbours, NeighboursError};
+use engine::neighbours::{EXACT_BELOW, Neighbours};
 use parking_lot::Mutex;
 
 use super::change::Change;
 use super::embeddings::Table;
-use super::kept::{self, Kept, KeptRow, row_hash};
+use super::kept::{self, Kept, row_hash};
 use super::keys::ProductKey;
 use super::listing::{Listing, Passing, Products};
+use super::pictures::{Entry, NOWHERE, Pictures};
 use super::reader::Reader;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
@@ -24,69 +24,47 @@ use crate::catalogue::origin::Origin;
 use crate::catalogue::product::PictureKey;
 use crate::progress::{Progress, Stage};
 
-/// Rows that are copied during one read lock.
-const ROWS_AT_ONCE: usize = 256;
+/// Pictures that are copied during one read lock.
+const PICTURES_AT_ONCE: usize = 256;
 
-/// Filters whose passing rows are kept, at a bit a row each.
+/// Filters whose passing pictures are kept, at a bit a picture each.
 const FILTERS: usize = 16;
 
-/// Embeddings with their graph, and the products that they belong to.
+/// Embeddings with their links, and the pictures and products that they belong to.
 #[derive(Debug)]
 pub struct Index {
     pub neighbours: Neighbours,
-    /// The picture and the product of each row; removed rows keep their entry.
-    entries: Vec<Entry>,
+    pub pictures: Pictures,
     products: Products,
-    /// Whether the graph was kept by an earlier process rather than built.
+    /// Whether the links were kept by an earlier process rather than built.
     pub kept: bool,
     version: Version,
-    /// The rows that passed the last few filters, until the next write.
+    /// The pictures that passed the last few filters, until the next write.
     passing: Mutex<Vec<(Filter, Arc<Passing>)>>,
 }
 
 /// How often an index was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Version {
-    /// Rows have other numbers than before.
+    /// Rows and pictures have other numbers than before.
     pub renumbered: u64,
     /// Anything is other than before.
     changed: u64,
 }
 
-/// One row of the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    picture: PictureKey,
-    /// The place of its product among [`Products`].
-    product: u32,
-}
-
-/// The place of no product.
-const NOWHERE: u32 = u32::MAX;
-
 /// An index without removed rows, which is to replace the one that it was made from.
 #[derive(Debug)]
 pub struct Rebuilt {
     neighbours: Neighbours,
-    entries: Vec<Entry>,
-    /// The old index's row of each row.
-    old_rows: Vec<usize>,
-    /// Rows of the old index that have been read.
+    pictures: Pictures,
+    /// The old index's place of each picture.
+    old_places: Vec<u32>,
+    /// Places of the old index that have been read.
     seen: usize,
 }
 
-/// The contents of the database, in the order of the index's rows.
-struct Contents {
-    vectors: Vectors,
-    entries: Vec<Entry>,
-    removed: Vec<bool>,
-    /// The rows of the product at each place.
-    rows: Vec<Vec<u32>>,
-    products: Products,
-}
-
 impl Index {
-    /// Reads every embedding, and loads or builds the graph over them.
+    /// Reads every embedding, and takes up or makes their links.
     pub fn open(
         reader: &Reader,
         data_dir: &Path,
@@ -95,69 +73,123 @@ impl Index {
         threads: usize,
         progress: &Progress,
     ) -> Result<Self, CatalogueError> {
-        let folder = kept::folder(data_dir);
-        let kept = kept::read(&folder, origin);
+        let file = kept::file(data_dir);
+        let mut kept = kept::read(&file, origin);
         if let Kept::Damaged { why } = &kept {
             tracing::warn!(why, "rebuilding the stored index");
         }
-        if let Kept::Whole(rows) = kept {
-            let contents = Contents::read(reader, dimensions, progress, &rows)?;
-            match contents.map(|contents| contents.with_kept_graph(rows.len(), &folder)) {
-                Some(Ok(index)) if !index.neighbours.wants_rebuilding() => {
-                    progress.enter(Stage::Indexing, index.neighbours.unlinked());
-                    if index.neighbours.unlinked() > 0 {
-                        let advance = |count| progress.advance(count);
-                        index.neighbours.link_all(threads, &advance);
-                        index.keep(&folder, origin);
-                    }
-                    return Ok(index);
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => tracing::warn!(%error, "rebuilding the stored index"),
-                None => tracing::warn!("the stored index is of other embeddings; rebuilding it"),
-            }
-        }
-        let contents = Contents::read(reader, dimensions, progress, &[])?;
-        let contents = contents.expect("nothing kept, nothing that could differ");
-        progress.enter(Stage::Indexing, contents.vectors.len());
         let advance = |count| progress.advance(count);
-        let neighbours = Neighbours::build(contents.vectors, threads, &advance);
-        let index = Self::of(neighbours, contents.entries, contents.products, false);
-        index.keep(&folder, origin);
+        if let Kept::Whole(_) = kept {
+            let index = Self::read(reader, dimensions, progress, kept)?;
+            if !index.neighbours.wants_rebuilding() {
+                return Ok(index.linked(threads, &file, origin, progress));
+            }
+            tracing::warn!("the stored index is of other embeddings; rebuilding it");
+            kept = Kept::None;
+        }
+        let mut index = Self::read(reader, dimensions, progress, kept)?;
+        progress.enter(Stage::Indexing, index.neighbours.rows());
+        index.neighbours.link(threads, &advance);
+        index.keep(&file, origin);
         Ok(index)
     }
 
-    /// Keeps the graph for the next start.
-    pub fn keep(&self, folder: &Path, origin: &Origin) {
-        let pictures = self.entries.iter().map(|entry| entry.picture);
-        kept::keep(folder, origin, &self.neighbours, pictures);
+    /// Mends the links that were taken up, and links the rows that came since.
+    fn linked(mut self, threads: usize, file: &Path, origin: &Origin, progress: &Progress) -> Self {
+        if self.neighbours.live() + self.neighbours.unlinked() < self.neighbours.rows() {
+            self.neighbours.mend(threads);
+        }
+        let fresh = self.neighbours.linking().map(|linking| linking.count());
+        progress.enter(Stage::Indexing, fresh.unwrap_or_default());
+        if fresh.is_some() {
+            self.neighbours.link(threads, &|count| progress.advance(count));
+            self.keep(file, origin);
+        }
+        self
     }
 
-    fn of(neighbours: Neighbours, entries: Vec<Entry>, products: Products, kept: bool) -> Self {
+    /// Keeps the links for the next start.
+    pub fn keep(&self, file: &Path, origin: &Origin) {
+        kept::keep(file, origin, &self.neighbours);
+    }
+
+    fn of(neighbours: Neighbours, pictures: Pictures, products: Products) -> Self {
         Self {
             neighbours,
-            entries,
+            pictures,
             products,
-            kept,
+            kept: false,
             version: Version::default(),
             passing: Mutex::default(),
         }
     }
 
-    /// The picture of a row.
-    pub fn picture(&self, row: usize) -> PictureKey {
-        self.entries[row].picture
+    /// Reads the database; embeddings that kept links are of get their rows, others new ones.
+    fn read(
+        reader: &Reader,
+        dimensions: usize,
+        progress: &Progress,
+        kept: Kept,
+    ) -> Result<Self, CatalogueError> {
+        progress.enter(Stage::Reading, reader.products()?);
+        let mut products = Products::default();
+        let mut places: Vec<Vec<u32>> = Vec::new();
+        reader.attributes(|product, attributes| {
+            products.put(product, &attributes);
+            places.push(Vec::new());
+        })?;
+        let (mut neighbours, mut rows) = match kept {
+            Kept::Whole(kept) => {
+                let rows: HashMap<_, _> = kept.hashes.into_iter().zip(0usize..).collect();
+                (Neighbours::of_links(dimensions, kept.links), rows)
+            }
+            _ => (Neighbours::new(dimensions), HashMap::new()),
+        };
+        let taken_up = !rows.is_empty();
+        let mut pictures = Pictures::default();
+        reader.embeddings(Table::Present, dimensions, |picture, product, values| {
+            let row = match neighbours.find(values) {
+                Some(row) => row,
+                None => match rows.remove(&row_hash(values)) {
+                    Some(row) => {
+                        neighbours.restore(row, values);
+                        row
+                    }
+                    None => neighbours.push(values),
+                },
+            };
+            let product = products.place(product);
+            let place = pictures.add(picture, product.map_or(NOWHERE, number), row);
+            if let Some(places) = product.and_then(|product| places.get_mut(product)) {
+                places.push(place);
+            }
+            progress.advance(1);
+        })?;
+        for (product, places) in places.into_iter().enumerate() {
+            products.set_pictures(product, places);
+        }
+        let mut read = Self::of(neighbours, pictures, products);
+        read.kept = taken_up;
+        Ok(read)
     }
 
-    /// The product of a row.
-    pub fn product(&self, row: usize) -> ProductKey {
-        let listed = self.products.at(self.place(row));
+    /// Whether searches follow links; few embeddings are compared one by one.
+    pub fn has_graph(&self) -> bool {
+        self.neighbours.links().is_some() && self.neighbours.live() >= EXACT_BELOW
+    }
+
+    /// The key of a picture's product.
+    pub fn product(&self, entry: Entry) -> ProductKey {
+        let listed = self.products.at(entry.product as usize);
         listed.map_or(ProductKey::NONE, |listed| listed.key)
     }
 
-    /// Where the listing has the product of a row.
-    pub fn place(&self, row: usize) -> usize {
-        self.entries[row].product as usize
+    /// What takes memory, and how many bytes.
+    pub fn memory(&self) -> Vec<(&'static str, usize)> {
+        let mut memory = self.neighbours.memory();
+        memory.push(("pictures", self.pictures.bytes()));
+        memory.extend(self.products.memory());
+        memory
     }
 
     /// The number of products.
@@ -181,9 +213,9 @@ impl Index {
             .products
             .place(product)
             .and_then(|place| self.products.at(place));
-        let rows = listed.map(|listed| &*listed.rows).unwrap_or_default().iter();
-        rows.map(|row| self.neighbours.vectors().row(*row as usize))
-            .collect()
+        let places = listed.map(|listed| &*listed.pictures).unwrap_or_default();
+        let rows = places.iter().map(|place| self.pictures.at(*place).row as usize);
+        rows.map(|row| self.neighbours.vectors().row(row)).collect()
     }
 
     /// The rows that pass a filter, if they are known.
@@ -215,13 +247,11 @@ impl Index {
                 pictures,
             } => {
                 let place = self.products.put(product, &attributes);
-                let rows = pictures.into_iter().map(|(picture, embedding)| {
-                    let product = number(place);
-                    self.entries.push(Entry { picture, product });
-                    number(self.neighbours.push(&embedding))
-                });
-                let rows = rows.collect();
-                let before = self.products.set_rows(place, rows);
+                let places = pictures
+                    .into_iter()
+                    .map(|(picture, embedding)| self.add(picture, place, &embedding))
+                    .collect();
+                let before = self.products.set_pictures(place, places);
                 self.forget(&before);
             }
             Change::Attributes { product, attributes } => {
@@ -231,30 +261,34 @@ impl Index {
             }
             Change::Nothing => {}
             Change::Deleted { product } => {
-                let rows = self.products.remove(product);
-                self.forget(&rows);
+                let places = self.products.remove(product);
+                self.forget(&places);
             }
             Change::PictureAdded {
                 product,
                 picture,
                 embedding,
             } => {
-                if let Some((place, mut rows)) = self.rows_of(product) {
-                    let product = number(place);
-                    self.entries.push(Entry { picture, product });
-                    rows.push(number(self.neighbours.push(&embedding)));
-                    self.products.set_rows(place, rows);
+                if let Some((place, mut places)) = self.pictures_of(product) {
+                    places.push(self.add(picture, place, &embedding));
+                    self.products.set_pictures(place, places);
                 }
             }
             Change::PictureDeleted { product, picture } => {
-                if let Some((place, rows)) = self.rows_of(product) {
-                    let is_it = |row: &u32| self.entries[*row as usize].picture == picture;
-                    let (gone, rows): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(is_it);
-                    self.products.set_rows(place, rows);
+                if let Some((place, places)) = self.pictures_of(product) {
+                    let is_it = |place: &u32| self.pictures.at(*place).picture == picture;
+                    let (gone, places): (Vec<u32>, Vec<u32>) = places.into_iter().partition(is_it);
+                    self.products.set_pictures(place, places);
                     self.forget(&gone);
                 }
             }
         }
+    }
+
+    /// Adds a picture of the product at a place; returns the picture's own place.
+    fn add(&mut self, picture: PictureKey, product: usize, embedding: &[i32]) -> u32 {
+        let row = self.neighbours.push(embedding);
+        self.pictures.add(picture, number(product), row)
     }
 
     fn changed(&mut self) {
@@ -262,51 +296,54 @@ impl Index {
         self.passing = Mutex::default();
     }
 
-    fn rows_of(&self, product: ProductKey) -> Option<(usize, Vec<u32>)> {
+    fn pictures_of(&self, product: ProductKey) -> Option<(usize, Vec<u32>)> {
         let place = self.products.place(product)?;
-        Some((place, self.products.at(place)?.rows.to_vec()))
+        Some((place, self.products.at(place)?.pictures.to_vec()))
     }
 
-    fn forget(&mut self, rows: &[u32]) {
-        for row in rows {
-            self.neighbours.remove(*row as usize);
+    fn forget(&mut self, places: &[u32]) {
+        for place in places {
+            if let Some(row) = self.pictures.remove(*place) {
+                self.neighbours.remove(row);
+            }
         }
     }
 
-    /// The products of this index with other embeddings of their pictures; the embeddings of pictures that this index does
-    /// not have are removed.
-    pub fn with_embeddings(&self, mut neighbours: Neighbours, pictures: &[PictureKey]) -> Self {
-        let rows: HashMap<PictureKey, u32> = pictures.iter().copied().zip(0..).collect();
-        let nowhere = |picture: &PictureKey| Entry {
-            picture: *picture,
-            product: NOWHERE,
-        };
-        let mut entries: Vec<Entry> = pictures.iter().map(nowhere).collect();
-        let products = self.products.renumbered(|place, listed| {
-            let pictures = listed.rows.iter().map(|row| self.picture(*row as usize));
-            let rows: Vec<u32> = pictures
-                .filter_map(|picture| rows.get(&picture).copied())
-                .collect();
-            for row in &rows {
-                entries[*row as usize].product = number(place);
+    /// The products of this index with other embeddings of their pictures, each with its row; those of pictures that this
+    /// index does not have are removed.
+    pub fn with_embeddings(&self, neighbours: Neighbours, embedded: &[(PictureKey, usize)]) -> Self {
+        let mut pictures = Pictures::default();
+        let mut places = HashMap::with_capacity(embedded.len());
+        for (picture, row) in embedded {
+            places.insert(*picture, pictures.add(*picture, NOWHERE, *row));
+        }
+        let products = self.products.renumbered(|product, listed| {
+            let keys = listed
+                .pictures
+                .iter()
+                .map(|place| self.pictures.at(*place).picture);
+            let places: Vec<u32> = keys.filter_map(|picture| places.remove(&picture)).collect();
+            for place in &places {
+                pictures.set_product(*place, number(product));
             }
-            rows
+            places
         });
-        for (row, entry) in entries.iter().enumerate() {
-            if entry.product == NOWHERE {
-                neighbours.remove(row);
-            }
-        }
-        Self::of(neighbours, entries, products, false)
+        let mut index = Self::of(neighbours, pictures, products);
+        let left: Vec<u32> = places.into_values().collect();
+        index.forget(&left);
+        index
     }
 
-    /// The live rows among the next few behind the first `seen`, with their embeddings; and the new number of rows seen.
-    fn live_rows(&self, seen: usize) -> (Vec<(usize, Entry, Vec<i32>)>, usize) {
-        let end = self.entries.len().min(seen + ROWS_AT_ONCE);
-        let rows = (seen..end)
-            .filter(|row| self.neighbours.is_live(*row))
-            .map(|row| (row, self.entries[row], self.neighbours.vectors().row(row)));
-        (rows.collect(), end)
+    /// The pictures at the next few places behind the first `seen`, with their embeddings; and the new number of places
+    /// seen.
+    fn pictures_behind(&self, seen: usize) -> (Vec<(u32, Entry, Vec<i32>)>, usize) {
+        let end = self.pictures.places().min(seen + PICTURES_AT_ONCE);
+        let there = (number(seen)..number(end))
+            .map(|place| (place, self.pictures.at(place)))
+            .filter(|(_, entry)| entry.product != NOWHERE);
+        let vectors = self.neighbours.vectors();
+        let read = there.map(|(place, entry)| (place, entry, vectors.row(entry.row as usize)));
+        (read.collect(), end)
     }
 
     /// Replaces this index by a rebuilt one, once that has caught up with the last writes.
@@ -314,147 +351,66 @@ impl Index {
         self.changed();
         self.version.renumbered += 1;
         while rebuilt.catch_up(self) > 0 {}
-        let mut new_rows = vec![None; self.entries.len()];
-        for (row, old_row) in rebuilt.old_rows.iter().enumerate() {
-            if self.neighbours.is_live(*old_row) {
-                new_rows[*old_row] = Some(number(row));
-            } else {
-                rebuilt.neighbours.remove(row);
+        let mut new_places = vec![NOWHERE; self.pictures.places()];
+        let mut gone = Vec::new();
+        for (place, old) in (0..).zip(&rebuilt.old_places) {
+            match self.pictures.at(*old).product {
+                NOWHERE => gone.push(place),
+                _ => new_places[*old as usize] = place,
             }
         }
-        let entries = &mut rebuilt.entries;
-        self.products = self.products.renumbered(|place, listed| {
-            let rows = listed.rows.iter();
-            let rows: Vec<u32> = rows.filter_map(|row| new_rows[*row as usize]).collect();
-            for row in &rows {
-                entries[*row as usize].product = number(place);
+        let pictures = &mut rebuilt.pictures;
+        self.products = self.products.renumbered(|product, listed| {
+            let places = listed.pictures.iter().map(|old| new_places[*old as usize]);
+            let places: Vec<u32> = places.filter(|place| *place != NOWHERE).collect();
+            for place in &places {
+                pictures.set_product(*place, number(product));
             }
-            rows
+            places
         });
         self.neighbours = rebuilt.neighbours;
-        self.entries = rebuilt.entries;
+        self.pictures = rebuilt.pictures;
+        self.forget(&gone);
     }
 }
 
 impl Rebuilt {
-    /// Rebuilds the graph over the live rows; `with` locks the index, for a short time at each call.
+    /// Links the live rows anew; `with` locks the index, for a short time at each call.
     pub fn of<G: Deref<Target = Index>>(with: impl Fn() -> G) -> Self {
-        let dimensions = with().neighbours.vectors().dimensions();
-        let mut vectors = Vectors::new(dimensions);
-        let mut entries = Vec::new();
-        let mut old_rows = Vec::new();
-        let mut seen = 0;
-        loop {
-            let (rows, end) = with().live_rows(seen);
-            for (row, entry, values) in rows {
-                vectors.push(&values);
-                entries.push(entry);
-                old_rows.push(row);
-            }
-            if std::mem::replace(&mut seen, end) == end {
-                break;
-            }
-        }
-        // One thread: the others are left to searches and writes.
         let mut rebuilt = Self {
-            neighbours: Neighbours::build(vectors, 1, &|_| {}),
-            entries,
-            old_rows,
-            seen,
+            neighbours: Neighbours::new(with().neighbours.vectors().dimensions()),
+            pictures: Pictures::default(),
+            old_places: Vec::new(),
+            seen: 0,
         };
-        // Rows that were written in the meantime follow, until few enough are left for the swap to wait for.
-        while rebuilt.catch_up(&with()) == ROWS_AT_ONCE {
-            rebuilt.neighbours.link_all(1, &|_| {});
+        // Pictures that are written meanwhile follow, until few enough are left for the swap to wait for.
+        while rebuilt.catch_up(&with()) == PICTURES_AT_ONCE || rebuilt.neighbours.linking().is_some() {
+            if rebuilt.seen == with().pictures.places() {
+                // One thread: the others are left to searches and writes.
+                rebuilt.neighbours.link(1, &|_| {});
+            }
         }
         rebuilt
     }
 
-    /// Copies the next few rows of the index that it is made from; returns how many it has read.
+    /// Keeps the links for the next start.
+    pub fn keep(&self, file: &Path, origin: &Origin) {
+        kept::keep(file, origin, &self.neighbours);
+    }
+
+    /// Copies the next few pictures of the index that it is made from; returns how many places it has read.
     fn catch_up(&mut self, index: &Index) -> usize {
-        let (rows, end) = index.live_rows(self.seen);
-        for (row, entry, values) in rows {
-            self.neighbours.push(&values);
-            self.entries.push(entry);
-            self.old_rows.push(row);
+        let (pictures, end) = index.pictures_behind(self.seen);
+        for (place, entry, values) in pictures {
+            let row = self.neighbours.push(&values);
+            self.pictures.add(entry.picture, entry.product, row);
+            self.old_places.push(place);
         }
         end - std::mem::replace(&mut self.seen, end)
     }
 }
 
-impl Contents {
-    /// Reads the database so that the first rows are those of a kept graph, with gaps for removed pictures. `None` if the
-    /// graph is over other embeddings.
-    fn read(
-        reader: &Reader,
-        dimensions: usize,
-        progress: &Progress,
-        kept: &[KeptRow],
-    ) -> Result<Option<Self>, CatalogueError> {
-        progress.enter(Stage::Reading, reader.products()?);
-        let mut read = Self {
-            vectors: Vectors::new(dimensions),
-            entries: Vec::new(),
-            removed: Vec::new(),
-            rows: Vec::new(),
-            products: Products::default(),
-        };
-        reader.attributes(|product, attributes| {
-            read.products.put(product, &attributes);
-            read.rows.push(Vec::new());
-        })?;
-        let mut differs = false;
-        // Both are in stored order.
-        let mut next = 0;
-        reader.embeddings(Table::Present, dimensions, |picture, product, values| {
-            while next < kept.len() && kept[next].picture < picture {
-                read.gap(kept[next].picture);
-                next += 1;
-            }
-            if let Some(row) = kept.get(next) {
-                differs |= row.picture != picture || row.hash != row_hash(values);
-                next += 1;
-            }
-            read.push(picture, product, values);
-            progress.advance(1);
-        })?;
-        for row in &kept[next..] {
-            read.gap(row.picture);
-        }
-        for (place, rows) in std::mem::take(&mut read.rows).into_iter().enumerate() {
-            read.products.set_rows(place, rows);
-        }
-        Ok((!differs).then_some(read))
-    }
-
-    fn push(&mut self, picture: PictureKey, product: ProductKey, values: &[i32]) {
-        let place = self.products.place(product);
-        if let Some(rows) = place.and_then(|place| self.rows.get_mut(place)) {
-            rows.push(number(self.entries.len()));
-        }
-        let product = place.map_or(NOWHERE, number);
-        self.vectors.push(values);
-        self.entries.push(Entry { picture, product });
-        self.removed.push(false);
-    }
-
-    /// A row of the graph whose picture was removed.
-    fn gap(&mut self, picture: PictureKey) {
-        let zeros = vec![0; self.vectors.dimensions()];
-        self.vectors.push(&zeros);
-        self.entries.push(Entry {
-            picture,
-            product: NOWHERE,
-        });
-        self.removed.push(true);
-    }
-
-    fn with_kept_graph(self, linked: usize, folder: &Path) -> Result<Index, NeighboursError> {
-        let neighbours = Neighbours::load(self.vectors, self.removed, linked, folder)?;
-        Ok(Index::of(neighbours, self.entries, self.products, true))
-    }
-}
-
-/// A row's or a product's number in the width that the index keeps.
+/// A picture's or a product's number in the width that the index keeps.
 fn number(index: usize) -> u32 {
-    u32::try_from(index).expect("fewer than four billion rows")
+    u32::try_from(index).expect("fewer than four billion pictures")
 }

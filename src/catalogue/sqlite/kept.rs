@@ -1,245 +1,243 @@
-//! The graph's files beside the database, for a quick start.
+//! The links of the index in a file beside the database, for a quick start.
 //!
-//! They are a cache. They are loaded only if they are byte for byte what was written, in this graph format, over embeddings
-//! of this model, probe and T; the caller compares the embeddings themselves, row by row. Pictures that were removed since
-//! leave gaps, and new ones are linked.
+//! It is a cache, read only if it is byte for byte what was written, in this format, for embeddings of this model, probe and
+//! T. Each row is known by the hash of its embedding, whatever pictures have it: rows whose embedding is gone leave gaps, and
+//! new ones are linked.
+//!
+//! ```text
+//! one line of JSON       format, model, probe, T, number of rows
+//! 8 bytes a row          the hash of its embedding
+//! links                  `engine::neighbours::Links::write`
+//! 32 bytes               SHA-256 of all before
+//! ```
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Error, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use engine::neighbours::{GRAPH_FORMAT, Neighbours, NeighboursError};
-use engine::network::hex;
+use engine::neighbours::{LINKS_FORMAT, Links, Neighbours};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
+use super::embeddings::packed;
 use crate::catalogue::origin::Origin;
-use crate::catalogue::product::PictureKey;
 
-const FOLDER: &str = "index";
-const NEXT: &str = "index-next";
-const MANIFEST: &str = "manifest.json";
-const ROWS: &str = "rows";
+const FILE: &str = "index.links";
+const NEXT: &str = "index-next.links";
+/// Where older versions kept the graph library's files.
+const OLDER: [&str; 4] = ["index", "index.new", "index-next", "index-next.new"];
+/// The longest first line.
+const LINE: u64 = 4096;
 
-/// Why a graph cannot be kept.
-#[derive(Debug, Error)]
-pub enum KeepError {
-    #[error("{path}: {source}")]
-    File { path: String, source: std::io::Error },
-    #[error(transparent)]
-    Neighbours(#[from] NeighboursError),
-}
+/// Held by the one thread that writes a file.
+static KEEPING: Mutex<()> = Mutex::new(());
 
-/// One row of the kept graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeptRow {
-    pub picture: PictureKey,
-    /// The hash of its embedding.
-    pub hash: [u8; 8],
-}
+/// The first 8 bytes of an embedding's SHA-256.
+pub type RowHash = [u8; 8];
 
-/// What a kept graph was built over, and the checksums of its files.
+/// What the links are of.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+struct Head {
     format: String,
     model_id: String,
     probe: String,
     time_steps: u32,
-    /// File names with their SHA-256.
-    files: Vec<(String, String)>,
+    rows: usize,
 }
 
-/// The folder of the kept graph in a data directory.
-pub fn folder(data_dir: &Path) -> PathBuf {
-    data_dir.join(FOLDER)
+/// The file of the kept links in a data directory.
+pub fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
 }
 
-/// The folder of the graph that is to replace that one.
-pub fn next_folder(data_dir: &Path) -> PathBuf {
+/// The file of the links that are to replace those.
+pub fn next_file(data_dir: &Path) -> PathBuf {
     data_dir.join(NEXT)
 }
 
-/// Replaces the kept graph by that of [`next_folder`], if there is one.
+/// Replaces the kept links by those of [`next_file`], if there are any.
 pub fn adopt(data_dir: &Path) {
-    let (folder, next) = (folder(data_dir), next_folder(data_dir));
-    let moved = match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::rename(&next, &folder),
+    let (file, next) = (file(data_dir), next_file(data_dir));
+    let replaced = match std::fs::rename(&next, &file) {
+        // Those that are kept are of other embeddings now.
+        Err(error) if error.kind() == ErrorKind::NotFound => std::fs::remove_file(&file),
+        renamed => renamed,
     };
-    if let Err(error) = moved
-        && next.exists()
-    {
-        // It is a cache: the next start rebuilds it.
-        tracing::warn!(%error, "could not save the new index");
+    match replaced {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            // It is a cache: the next start rebuilds it.
+            tracing::warn!(%error, "could not save the new index");
+        }
+        _ => {}
     }
 }
 
-/// Removes the graph of [`next_folder`].
+/// Removes the links of [`next_file`].
 pub fn drop_next(data_dir: &Path) {
-    // Usually there is none, and one that stays is never read.
-    let _ = std::fs::remove_dir_all(next_folder(data_dir));
+    // Usually there are none, and a file that stays is never read.
+    let _ = std::fs::remove_file(next_file(data_dir));
 }
 
-/// Removes what a process that was killed had half written.
+/// Removes what a process that was killed had half written, and what older versions kept.
 pub fn drop_halves(data_dir: &Path) {
-    for folder in [folder(data_dir), next_folder(data_dir)] {
-        let half = fresh(&folder);
-        match std::fs::remove_dir_all(&half) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, half = %half.display(), "could not remove a half-written index");
+    let halves = [file(data_dir), next_file(data_dir)].map(|file| (fresh(&file), false));
+    let older = OLDER.map(|folder| (data_dir.join(folder), true));
+    for (path, is_folder) in halves.into_iter().chain(older) {
+        let removed = match is_folder {
+            true => std::fs::remove_dir_all(&path),
+            false => std::fs::remove_file(&path),
+        };
+        match removed {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                tracing::warn!(%error, path = %path.display(), "could not remove an index that is of no use");
             }
             _ => {}
         }
     }
 }
 
-/// Where a graph is written before it replaces that of a folder.
-fn fresh(folder: &Path) -> PathBuf {
-    folder.with_extension("new")
+/// Where links are written before they replace a file.
+fn fresh(file: &Path) -> PathBuf {
+    file.with_extension("links.new")
 }
 
-/// The first 8 bytes of an embedding's SHA-256.
-pub fn row_hash(values: &[i32]) -> [u8; 8] {
+/// The hash by which a row is known.
+pub fn row_hash(values: &[i32]) -> RowHash {
+    let (width, bytes) = packed(values);
     let mut hash = Sha256::new();
-    for value in values {
-        hash.update(value.to_le_bytes());
-    }
+    hash.update([width]);
+    hash.update(bytes);
     let hash = hash.finalize();
     *hash.first_chunk().expect("32 bytes")
 }
 
-impl Manifest {
-    fn new(origin: &Origin, files: Vec<(String, String)>) -> Self {
+impl Head {
+    fn new(origin: &Origin, rows: usize) -> Self {
         Self {
-            format: GRAPH_FORMAT.to_owned(),
+            format: LINKS_FORMAT.to_owned(),
             model_id: origin.model_id.clone(),
             probe: origin.probe.to_string(),
             time_steps: origin.time_steps.get(),
-            files,
+            rows,
         }
     }
 }
 
-/// The contents of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a file holds.
+#[derive(Debug)]
 pub enum Kept {
     None,
-    /// A graph of another format, model, probe or T.
+    /// Links of another format, model, probe or T.
     Other,
     Damaged {
         why: String,
     },
-    /// The rows of a graph whose files match their checksums.
-    Whole(Vec<KeptRow>),
+    Whole(KeptLinks),
 }
 
-/// Reads the kept graph of a folder.
-pub fn read(folder: &Path, origin: &Origin) -> Kept {
-    let Ok(json) = std::fs::read(folder.join(MANIFEST)) else {
-        return Kept::None;
-    };
-    let damaged = |name: &str| Kept::Damaged {
-        why: format!("{} is not what was written", folder.join(name).display()),
-    };
-    let Ok(found) = serde_json::from_slice::<Manifest>(&json) else {
-        return damaged(MANIFEST);
-    };
-    if found != Manifest::new(origin, found.files.clone()) {
-        return Kept::Other;
-    }
-    for (name, sha256) in &found.files {
-        let plain = Path::new(name)
-            .file_name()
-            .is_some_and(|file| file == name.as_str());
-        if !plain || !file_sha256(&folder.join(name)).is_ok_and(|found| found == *sha256) {
-            return damaged(name);
-        }
-    }
-    let listed = found.files.iter().any(|(name, _)| name == ROWS);
-    let rows = std::fs::read(folder.join(ROWS)).ok();
-    let rows = rows.filter(|rows| listed && rows.len().is_multiple_of(16));
-    let Some(rows) = rows else {
-        return damaged(ROWS);
-    };
-    let rows = rows.as_chunks::<16>().0.iter().map(|row| {
-        let (picture, hash) = row.split_at(8);
-        let number = i64::from_le_bytes(*picture.first_chunk().expect("8 bytes"));
-        KeptRow {
-            picture: PictureKey(number),
-            hash: *hash.first_chunk().expect("8 bytes"),
-        }
-    });
-    Kept::Whole(rows.collect())
+/// Links, and the hash of each row's embedding.
+#[derive(Debug)]
+pub struct KeptLinks {
+    pub hashes: Vec<RowHash>,
+    pub links: Links,
 }
 
-/// Keeps a graph over the embeddings of `pictures` for the next start, or logs why it cannot be kept.
-pub fn keep(
-    folder: &Path,
-    origin: &Origin,
-    neighbours: &Neighbours,
-    pictures: impl Iterator<Item = PictureKey>,
-) {
-    let vectors = neighbours.vectors();
-    let rows = pictures.enumerate().map(|(row, picture)| KeptRow {
-        picture,
-        hash: row_hash(&vectors.row(row)),
-    });
-    if let Err(error) = write(folder, origin, neighbours, rows) {
+/// Reads the links of a file.
+pub fn read(file: &Path, origin: &Origin) -> Kept {
+    match read_whole(file, origin) {
+        Ok(Some(kept)) => Kept::Whole(kept),
+        Ok(None) => Kept::Other,
+        Err(error) if error.kind() == ErrorKind::NotFound => Kept::None,
+        Err(error) => Kept::Damaged {
+            why: format!("{} is not what was written: {error}", file.display()),
+        },
+    }
+}
+
+fn read_whole(file: &Path, origin: &Origin) -> std::io::Result<Option<KeptLinks>> {
+    let wrong = |what: &str| Error::new(ErrorKind::InvalidData, what);
+    let opened = File::open(file)?;
+    let length = opened.metadata()?.len();
+    let mut read = Hashed {
+        with: BufReader::with_capacity(1 << 20, opened),
+        hash: Sha256::new(),
+    };
+    let mut line = Vec::new();
+    (&mut read.with).take(LINE).read_until(b'\n', &mut line)?;
+    read.hash.update(&line);
+    let head: Head = serde_json::from_slice(&line).map_err(|_| wrong("its first line"))?;
+    if head != Head::new(origin, head.rows) {
+        return Ok(None);
+    }
+    // A damaged number must not ask for more memory than the file could fill.
+    if head.rows as u64 > length / 8 {
+        return Err(wrong("its number of rows"));
+    }
+    let mut hashes = vec![[0; 8]; head.rows];
+    read.read_exact(hashes.as_flattened_mut())?;
+    let links = Links::read(&mut read, head.rows)?;
+    let (mut sum, mut rest) = ([0; 32], [0]);
+    read.with.read_exact(&mut sum)?;
+    if sum != *read.hash.finalize() || read.with.read(&mut rest)? > 0 {
+        return Err(wrong("its checksum"));
+    }
+    Ok(Some(KeptLinks { hashes, links }))
+}
+
+/// Keeps the links of an index for the next start, or logs why they cannot be kept.
+pub fn keep(file: &Path, origin: &Origin, neighbours: &Neighbours) {
+    let Some(links) = neighbours.links() else { return };
+    let fresh = fresh(file);
+    let _one = KEEPING.lock();
+    let written = write(&fresh, origin, neighbours, links);
+    if let Err(error) = written.and_then(|()| std::fs::rename(&fresh, file)) {
         // It is a cache: without it the next start is slower. Half of one would only take room.
-        let _ = std::fs::remove_dir_all(fresh(folder));
-        tracing::warn!(%error, "could not save the index");
+        let _ = std::fs::remove_file(&fresh);
+        tracing::warn!(%error, file = %file.display(), "could not save the index");
     }
 }
 
-/// Writes graph, rows and manifest into a new folder, which then replaces the old one.
-fn write(
-    folder: &Path,
-    origin: &Origin,
-    neighbours: &Neighbours,
-    rows: impl Iterator<Item = KeptRow>,
-) -> Result<(), KeepError> {
-    if !neighbours.has_graph() {
-        return Ok(());
-    }
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| KeepError::File { path, source }
+fn write(file: &Path, origin: &Origin, neighbours: &Neighbours, links: &Links) -> std::io::Result<()> {
+    let mut write = Hashed {
+        with: BufWriter::with_capacity(1 << 20, File::create(file)?),
+        hash: Sha256::new(),
     };
-    let fresh = fresh(folder);
-    match std::fs::remove_dir_all(&fresh) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed(&fresh)(error));
-        }
-        _ => {}
+    let mut line = serde_json::to_vec(&Head::new(origin, links.rows()))?;
+    line.push(b'\n');
+    write.write_all(&line)?;
+    for row in 0..links.rows() {
+        write.write_all(&row_hash(&neighbours.vectors().row(row)))?;
     }
-    std::fs::create_dir_all(&fresh).map_err(failed(&fresh))?;
-    let mut names = neighbours.dump(&fresh)?;
-    let rows: Vec<u8> = rows
-        .flat_map(|row| row.picture.0.to_le_bytes().into_iter().chain(row.hash))
-        .collect();
-    let path = fresh.join(ROWS);
-    std::fs::write(&path, rows).map_err(failed(&path))?;
-    names.push(ROWS.to_owned());
-    let files = names
-        .into_iter()
-        .map(|name| {
-            let path = fresh.join(&name);
-            let sha256 = file_sha256(&path).map_err(failed(&path))?;
-            Ok((name, sha256))
-        })
-        .collect::<Result<_, KeepError>>()?;
-    let manifest = Manifest::new(origin, files);
-    let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
-    let path = fresh.join(MANIFEST);
-    std::fs::write(&path, json).map_err(failed(&path))?;
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(failed(folder))?;
-    }
-    std::fs::rename(&fresh, folder).map_err(failed(folder))
+    links.write(&mut write)?;
+    let Hashed { mut with, hash } = write;
+    with.write_all(&hash.finalize())?;
+    with.into_inner()?.sync_all()
 }
 
-fn file_sha256(path: &Path) -> std::io::Result<String> {
-    let mut hash = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
-    Ok(hex(&hash.finalize()))
+/// Hashes what is read or written.
+struct Hashed<T> {
+    with: T,
+    hash: Sha256,
+}
+
+impl<T: Read> Read for Hashed<T> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.with.read(into)?;
+        self.hash.update(&into[..count]);
+        Ok(count)
+    }
+}
+
+impl<T: Write> Write for Hashed<T> {
+    fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+        let count = self.with.write(from)?;
+        self.hash.update(&from[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.with.flush()
+    }
 }

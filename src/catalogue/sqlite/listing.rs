@@ -1,4 +1,4 @@
-//! The products of an index with their attributes and rows, and which of them pass a filter.
+//! The products of an index with their attributes and pictures, and which of them pass a filter.
 //!
 //! [`Products`] follows every write. A [`Listing`] is what it was at one moment: taking one is cheap, and a long look at it
 //! holds no lock.
@@ -13,15 +13,15 @@ use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::{Condition, Filter};
 
-/// Products that are sampled to estimate how many rows pass a filter.
+/// Products that are sampled to estimate how many pictures pass a filter.
 const SAMPLE: usize = 512;
 
 /// A product: where it is in stored order, what it has.
 #[derive(Debug, Clone)]
 pub struct Listed {
     pub key: ProductKey,
-    /// The rows of its pictures.
-    pub rows: Box<[u32]>,
+    /// The places of its pictures.
+    pub pictures: Box<[u32]>,
     /// `None` once it is deleted.
     terms: Option<Box<[u32]>>,
 }
@@ -41,20 +41,20 @@ pub struct Listing {
     terms: Chunks<Term>,
 }
 
-/// The rows whose products pass a filter.
+/// The pictures whose products pass a filter.
 #[derive(Debug)]
 pub struct Passing {
-    /// A bit for each row.
-    rows: Vec<u64>,
+    /// A bit for each place.
+    places: Vec<u64>,
     /// Their number.
     pub count: usize,
 }
 
 impl Passing {
-    /// Whether row `row` passes; none does that was added later.
-    pub fn has(&self, row: usize) -> bool {
-        let word = self.rows.get(row / 64).copied().unwrap_or_default();
-        word >> (row % 64) & 1 == 1
+    /// Whether the picture at a place passes; none does that was added later.
+    pub fn has(&self, place: u32) -> bool {
+        let word = self.places.get(place as usize / 64).copied();
+        word.unwrap_or_default() >> (place % 64) & 1 == 1
     }
 }
 
@@ -62,6 +62,22 @@ impl Products {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.live
+    }
+
+    /// What takes memory, and how many bytes.
+    pub fn memory(&self) -> [(&'static str, usize); 2] {
+        let owned = |listed: &Listed| {
+            let terms = listed.terms.as_deref().unwrap_or_default();
+            size_of_val(&*listed.pictures) + size_of_val(terms)
+        };
+        let owned: usize = self.listed.iter().map(owned).sum();
+        [
+            (
+                "products, with lists of pictures and terms",
+                self.listed.bytes() + owned,
+            ),
+            ("terms of attributes", self.terms.bytes()),
+        ]
     }
 
     /// The products as they are now.
@@ -105,7 +121,7 @@ impl Products {
                 self.live += 1;
                 self.listed.push(Listed {
                     key,
-                    rows: Box::default(),
+                    pictures: Box::default(),
                     terms: Some(terms),
                 });
                 self.listed.len() - 1
@@ -113,15 +129,15 @@ impl Products {
         }
     }
 
-    /// Sets the rows of the product at a place; returns those that it had.
-    pub fn set_rows(&mut self, place: usize, rows: Vec<u32>) -> Box<[u32]> {
+    /// Sets the pictures of the product at a place; returns those that it had.
+    pub fn set_pictures(&mut self, place: usize, pictures: Vec<u32>) -> Box<[u32]> {
         let listed = self.listed.get_mut(place);
         listed.map_or_else(Box::default, |listed| {
-            std::mem::replace(&mut listed.rows, rows.into())
+            std::mem::replace(&mut listed.pictures, pictures.into())
         })
     }
 
-    /// Deletes a product; returns its rows.
+    /// Deletes a product; returns its pictures.
     pub fn remove(&mut self, key: ProductKey) -> Box<[u32]> {
         let place = self.place(key);
         let Some(listed) = place.and_then(|place| self.listed.get_mut(place)) else {
@@ -131,16 +147,16 @@ impl Products {
             self.live -= 1;
             self.terms.leave(&terms);
         }
-        std::mem::take(&mut listed.rows)
+        std::mem::take(&mut listed.pictures)
     }
 
-    /// The same products with the rows that `rows_of` says for each place, without places of deleted ones.
-    pub fn renumbered(&self, mut rows_of: impl FnMut(usize, &Listed) -> Vec<u32>) -> Self {
+    /// The same products with the pictures that `pictures_of` says for each place, without places of deleted ones.
+    pub fn renumbered(&self, mut pictures_of: impl FnMut(usize, &Listed) -> Vec<u32>) -> Self {
         let mut listed = Chunks::default();
         for before in self.listed.iter().filter(|listed| listed.terms.is_some()) {
-            let rows = rows_of(listed.len(), before).into();
+            let pictures = pictures_of(listed.len(), before).into();
             listed.push(Listed {
-                rows,
+                pictures,
                 ..before.clone()
             });
         }
@@ -184,46 +200,46 @@ impl Listing {
         Ok(keys)
     }
 
-    /// The rows whose products pass.
+    /// The pictures whose products pass.
     pub fn passing(&self, filter: &Filter, work: &Work) -> Result<Passing, CatalogueError> {
         let mut judge = Judge::new(self, filter);
         let mut passing = Passing {
-            rows: Vec::new(),
+            places: Vec::new(),
             count: 0,
         };
         for piece in self.listed.pieces(0) {
             work.check()?;
             for listed in piece.iter().filter(|listed| judge.passes(listed)) {
-                passing.count += listed.rows.len();
-                for &row in &listed.rows {
-                    let word = row as usize / 64;
-                    if passing.rows.len() <= word {
-                        passing.rows.resize(word + 1, 0);
+                passing.count += listed.pictures.len();
+                for &place in &listed.pictures {
+                    let word = place as usize / 64;
+                    if passing.places.len() <= word {
+                        passing.places.resize(word + 1, 0);
                     }
-                    passing.rows[word] |= 1 << (row % 64);
+                    passing.places[word] |= 1 << (place % 64);
                 }
             }
         }
         Ok(passing)
     }
 
-    /// About what share of the rows passes, by a sample of the products.
+    /// About what share of the pictures passes, by a sample of the products.
     pub fn share(&self, filter: &Filter) -> f64 {
         let mut judge = Judge::new(self, filter);
         let places = self.listed.len();
         let sampled = SAMPLE.min(places);
-        let (mut rows, mut passing) = (0.0, 0.0);
+        let (mut pictures, mut passing) = (0.0, 0.0);
         for place in (0..sampled).map(|number| number * places / sampled) {
             let Some(listed) = self.listed.get(place) else {
                 continue;
             };
-            let count = listed.rows.len() as f64;
-            rows += count;
+            let count = listed.pictures.len() as f64;
+            pictures += count;
             if judge.passes(listed) {
                 passing += count;
             }
         }
-        passing / f64::max(rows, 1.0)
+        passing / f64::max(pictures, 1.0)
     }
 
     /// Judges single products.
@@ -341,7 +357,7 @@ mod tests {
         for key in 1..=600 {
             let category = if key % 3 == 0 { "bag" } else { "shoe" };
             let place = products.put(ProductKey(key), &attributes(&json!({"category": category})));
-            products.set_rows(place, vec![u32::try_from(key).unwrap() * 2]);
+            products.set_pictures(place, vec![u32::try_from(key).unwrap() * 2]);
         }
         let bags = json!({"category": "bag"});
         let before = products.listing();
@@ -375,14 +391,14 @@ mod tests {
         assert_eq!(page, [ProductKey(6), ProductKey(9)]);
 
         let renumbered =
-            products.renumbered(|place, listed| vec![u32::try_from(place).unwrap(), listed.rows[0]]);
+            products.renumbered(|place, listed| vec![u32::try_from(place).unwrap(), listed.pictures[0]]);
         assert_eq!(
             (renumbered.len(), keys(&renumbered, Some(&bags)).len()),
             (599, 200)
         );
         let place = renumbered.place(ProductKey(4)).unwrap();
         assert_eq!(
-            (place, &*renumbered.at(place).unwrap().rows),
+            (place, &*renumbered.at(place).unwrap().pictures),
             (2, [2, 8].as_slice())
         );
     }

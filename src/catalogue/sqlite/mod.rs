@@ -19,6 +19,7 @@ mod keys;
 mod listing;
 mod nearest;
 mod next;
+mod pictures;
 mod place;
 mod queue;
 mod reader;

@@ -3,6 +3,7 @@
 //! The index is locked for a few milliseconds at a time, to walk the graph or to compare some of the rows, never while
 //! products are filtered or read from the database: neither a large catalogue nor a slow disk holds up writes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use engine::embedding::is_zero;
@@ -20,10 +21,10 @@ use crate::catalogue::filter::Filter;
 use crate::catalogue::product::PictureKey;
 use crate::catalogue::search::{Match, Nearest};
 
-/// If fewer than 1 in `RARE` entries pass a filter, those that pass are compared one by one: the graph would have to visit
+/// If fewer than 1 in `RARE` pictures pass a filter, those that pass are compared one by one: the graph would have to visit
 /// as many to find them.
 const RARE: usize = 8;
-/// If at least this share passes, the graph is walked first, and only the entries that it visits are filtered.
+/// If at least this share passes, the graph is walked first, and only the pictures that it visits are filtered.
 const COMMON: f64 = 0.05;
 /// Rows that are compared during one lock of the index.
 const ROWS_AT_ONCE: usize = 16_384;
@@ -50,12 +51,12 @@ pub fn nearest(
         without,
     };
     let options = &search.options;
-    let (entries, listing) = {
+    let (pictures, listing) = {
         let index = index.read();
         check(search, index.neighbours.vectors().dimensions())?;
-        let graph = index.neighbours.has_graph() && !options.exact;
+        let graph = index.has_graph() && !options.exact;
         let listing = (graph && options.filter.is_some()).then(|| (index.listing(), index.version()));
-        (index.neighbours.live(), listing)
+        (index.pictures.len(), listing)
     };
     if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter) {
         let share = listing.share(filter);
@@ -75,16 +76,16 @@ pub fn nearest(
     }
     let among = match &options.filter {
         Some(filter) => round.passing(filter)?.0.count,
-        None => entries,
+        None => pictures,
     };
-    let mut exact = options.exact || among < entries / RARE;
+    let mut exact = options.exact || among < pictures / RARE;
     let mut wanted = options.k;
     loop {
         let way = if exact {
             Way::Exact
         } else {
             // So many neighbours that about as many as are wanted pass.
-            let ahead = wanted.saturating_mul(entries.div_ceil(among.max(1)));
+            let ahead = wanted.saturating_mul(pictures.div_ceil(among.max(1)));
             Way::Graph { ahead }
         };
         let look = round.look(way, wanted)?;
@@ -116,7 +117,7 @@ fn check(search: &Nearest, wanted: usize) -> Result<(), CatalogueError> {
 enum Way<'a> {
     /// The `ahead` nearest by the graph; those are kept whose products are known to pass.
     Graph { ahead: usize },
-    /// As [`Way::Graph`], but only the entries that the graph visited are filtered.
+    /// As [`Way::Graph`], but only the pictures that the graph visited are filtered.
     Visited {
         ahead: usize,
         listing: &'a Listing,
@@ -133,9 +134,8 @@ struct Look {
     complete: bool,
 }
 
-/// One row that was found.
+/// One picture that was found.
 struct Found {
-    row: usize,
     picture: PictureKey,
     product: ProductKey,
     score: f64,
@@ -143,8 +143,8 @@ struct Found {
     embedding: Vec<i32>,
 }
 
-/// The rows that were found, and the score below which there may be others.
-struct Rows {
+/// The pictures that were found, best first, and the score below which there may be others.
+struct Pictures {
     found: Vec<Found>,
     known_from: f64,
 }
@@ -160,22 +160,22 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// The matches among the `wanted` nearest rows that pass.
+    /// The matches among the nearest pictures that pass, those of `wanted` products at least.
     fn look(&self, way: Way<'_>, wanted: usize) -> Result<Look, CatalogueError> {
-        let Rows { found, known_from } = loop {
+        let Pictures { found, known_from } = loop {
             self.work.check()?;
-            let rows = match way {
+            let found = match way {
                 Way::Exact => self.compared(wanted)?,
-                Way::Graph { ahead } => self.walked(ahead)?,
+                Way::Graph { ahead } => self.walked(ahead, wanted)?,
                 Way::Visited {
                     ahead,
                     listing,
                     version,
-                } => Some(self.visited(ahead, listing, version)),
+                } => Some(self.visited(ahead, wanted, listing, version)),
             };
             // Rows that were given other numbers meanwhile are looked for again.
-            if let Some(rows) = rows {
-                break rows;
+            if let Some(found) = found {
+                break found;
             }
         };
         let options = &self.search.options;
@@ -187,7 +187,7 @@ impl Round<'_> {
         })
     }
 
-    /// The rows that pass a filter, as of a version of the index.
+    /// The pictures that pass a filter, as of a version of the index.
     fn passing(&self, filter: &Filter) -> Result<(Arc<Passing>, Version), CatalogueError> {
         let (listing, version) = {
             let index = self.index.read();
@@ -201,14 +201,14 @@ impl Round<'_> {
         Ok((passing, version))
     }
 
-    /// The rows that pass the search's filter; `None` without one.
+    /// The pictures that pass the search's filter; `None` without one.
     fn filtered(&self) -> Result<Option<(Arc<Passing>, Version)>, CatalogueError> {
         let filter = self.search.options.filter.as_ref();
         filter.map(|filter| self.passing(filter)).transpose()
     }
 
-    /// Compares every row that passes, some of them during each lock.
-    fn compared(&self, wanted: usize) -> Result<Option<Rows>, CatalogueError> {
+    /// Compares every row with a picture that passes, some of them during each lock.
+    fn compared(&self, wanted: usize) -> Result<Option<Pictures>, CatalogueError> {
         let passing = self.filtered()?;
         let begun = match &passing {
             Some((_, version)) => *version,
@@ -223,14 +223,19 @@ impl Round<'_> {
                 return Ok(None);
             }
             let rows = first..index.neighbours.rows().min(first + ROWS_AT_ONCE);
-            let passes = |row: usize| {
-                passing.as_ref().is_none_or(|(passing, _)| passing.has(row)) && self.is_wanted(&index, row)
+            let passes = |place: u32| {
+                passing.as_ref().is_none_or(|(passing, _)| passing.has(place))
+                    && self.is_wanted(&index, place)
+            };
+            let has_some = |row: usize| match passing {
+                None if self.without.is_empty() => true,
+                _ => index.pictures.of_row(row).iter().any(|place| passes(*place)),
             };
             for (embedding, nearest) in self.search.embeddings.iter().zip(&mut nearest) {
                 nearest.extend(
                     index
                         .neighbours
-                        .nearest_among(embedding, wanted, rows.clone(), passes),
+                        .nearest_among(embedding, wanted, rows.clone(), has_some),
                 );
             }
             if rows.end == index.neighbours.rows() {
@@ -239,14 +244,14 @@ impl Round<'_> {
                     let whole = found.len() < wanted;
                     (found, whole)
                 });
-                return Ok(Some(self.joined(&index, nearest.collect())));
+                return Ok(Some(self.pictures(&index, nearest.collect(), wanted, passes)));
             }
             first = rows.end;
         }
     }
 
-    /// Walks the graph and keeps the rows that are known to pass.
-    fn walked(&self, ahead: usize) -> Result<Option<Rows>, CatalogueError> {
+    /// Walks the graph and keeps the pictures that are known to pass.
+    fn walked(&self, ahead: usize, wanted: usize) -> Result<Option<Pictures>, CatalogueError> {
         let passing = self.filtered()?;
         let index = self.index.read();
         if let Some((_, version)) = &passing
@@ -254,39 +259,52 @@ impl Round<'_> {
         {
             return Ok(None);
         }
-        let passes = |row: usize| passing.as_ref().is_none_or(|(passing, _)| passing.has(row));
-        Ok(Some(self.by_graph(&index, ahead, passes)))
+        let passes = |place: u32| passing.as_ref().is_none_or(|(passing, _)| passing.has(place));
+        Ok(Some(self.by_graph(&index, ahead, wanted, passes)))
     }
 
-    /// Walks the graph and filters the rows that it visits.
-    fn visited(&self, ahead: usize, listing: &Listing, version: Version) -> Rows {
+    /// Walks the graph and filters the pictures that it visits.
+    fn visited(&self, ahead: usize, wanted: usize, listing: &Listing, version: Version) -> Pictures {
         let index = self.index.read();
         let Some(filter) = &self.search.options.filter else {
-            return self.by_graph(&index, ahead, |_| true);
+            return self.by_graph(&index, ahead, wanted, |_| true);
         };
-        // The places of products follow the rows' numbers.
+        // The places of products follow the numbers of pictures.
         let now = (version.renumbered != index.version().renumbered).then(|| index.listing());
         let mut judge = now.as_ref().unwrap_or(listing).judge(filter);
-        self.by_graph(&index, ahead, |row| judge.passes_at(index.place(row)))
+        self.by_graph(&index, ahead, wanted, |place| {
+            judge.passes_at(index.pictures.at(place).product as usize)
+        })
     }
 
-    fn by_graph(&self, index: &Index, ahead: usize, mut passes: impl FnMut(usize) -> bool) -> Rows {
+    fn by_graph(
+        &self,
+        index: &Index,
+        ahead: usize,
+        wanted: usize,
+        mut passes: impl FnMut(u32) -> bool,
+    ) -> Pictures {
         let ahead = ahead.min(index.neighbours.live());
-        let nearest = self.search.embeddings.iter().map(|embedding| {
-            let mut nearest = index.neighbours.nearest(embedding, ahead);
-            nearest.retain(|found| passes(found.index) && self.is_wanted(index, found.index));
-            (nearest, false)
-        });
-        let nearest = nearest.collect();
-        self.joined(index, nearest)
+        let nearest = self.search.embeddings.iter();
+        let nearest = nearest.map(|embedding| (index.neighbours.nearest(embedding, ahead), false));
+        self.pictures(index, nearest.collect(), wanted, |place| {
+            passes(place) && self.is_wanted(index, place)
+        })
     }
 
-    fn is_wanted(&self, index: &Index, row: usize) -> bool {
-        self.without.is_empty() || !self.without.contains(&index.product(row))
+    fn is_wanted(&self, index: &Index, place: u32) -> bool {
+        self.without.is_empty() || !self.without.contains(&index.product(index.pictures.at(place)))
     }
 
-    /// What was found for all embeddings, best first. Each list is whole, or there may be more below its last.
-    fn joined(&self, index: &Index, lists: Vec<(Vec<Neighbour>, bool)>) -> Rows {
+    /// The pictures that pass of the rows that were found for all embeddings, best first, equals in stored order. Each list of
+    /// rows is whole, or there may be more below its last. Of each list, pictures of `wanted` products are enough.
+    fn pictures(
+        &self,
+        index: &Index,
+        lists: Vec<(Vec<Neighbour>, bool)>,
+        wanted: usize,
+        mut passes: impl FnMut(u32) -> bool,
+    ) -> Pictures {
         let mut found = Vec::new();
         // What lies below the last one of a list that could be longer is not known.
         let mut known_from = f64::NEG_INFINITY;
@@ -296,19 +314,42 @@ impl Round<'_> {
                 None if !whole => known_from = f64::INFINITY,
                 _ => {}
             }
-            found.extend(nearest.into_iter().map(|neighbour| Found {
-                row: neighbour.index,
-                picture: index.picture(neighbour.index),
-                product: index.product(neighbour.index),
-                score: neighbour.similarity,
-                embedding: match self.search.with_embeddings {
-                    true => index.neighbours.vectors().row(neighbour.index),
-                    false => Vec::new(),
-                },
-            }));
+            let mut products = HashSet::with_capacity(wanted.min(nearest.len()));
+            for equals in nearest.chunk_by(|a, b| a.similarity == b.similarity) {
+                let score = equals[0].similarity;
+                if products.len() >= wanted {
+                    known_from = known_from.max(score.next_up());
+                    break;
+                }
+                for row in equals {
+                    // Of each row those first in stored order, so that the first of all equals are among them.
+                    let mut products_of_row = HashSet::new();
+                    for &place in index.pictures.of_row(row.index) {
+                        if products_of_row.len() >= wanted {
+                            known_from = known_from.max(score);
+                            break;
+                        }
+                        if !passes(place) {
+                            continue;
+                        }
+                        let entry = index.pictures.at(place);
+                        products_of_row.insert(entry.product);
+                        found.push(Found {
+                            picture: entry.picture,
+                            product: index.product(entry),
+                            score,
+                            embedding: match self.search.with_embeddings {
+                                true => index.neighbours.vectors().row(row.index),
+                                false => Vec::new(),
+                            },
+                        });
+                    }
+                    products.extend(products_of_row);
+                }
+            }
         }
-        found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)));
-        Rows { found, known_from }
+        found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.picture.cmp(&b.picture)));
+        Pictures { found, known_from }
     }
 
     /// The first `k` products of `found`, each with its best picture.
@@ -336,7 +377,7 @@ impl Round<'_> {
             if !options.filter.as_ref().is_none_or(passes) {
                 continue;
             }
-            // A picture that was replaced meanwhile leaves its product to the row of the new one.
+            // A picture that was replaced meanwhile leaves its product to the new one.
             if let Some(place) = pictures.iter().position(|key| *key == found.picture) {
                 seen.push(found.product);
                 matches.push(Match {

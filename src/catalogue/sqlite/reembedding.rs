@@ -142,7 +142,7 @@ impl Inner {
             None => {
                 let begin = |count| progress.enter(Stage::Indexing, count);
                 let successor = Successor::build(reader, dimensions, begin, &linked)?;
-                successor.keep(&kept::next_folder(&self.data_dir), origin);
+                successor.keep(&kept::next_file(&self.data_dir), origin);
                 Ok(successor)
             }
         })

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use engine::neighbours::Neighbours;
-use engine::neighbours::exact::Vectors;
 
 use super::index::Index;
 use super::kept;
@@ -16,11 +15,12 @@ use crate::catalogue::product::PictureKey;
 #[derive(Debug)]
 pub struct Successor {
     neighbours: Neighbours,
-    pictures: Vec<PictureKey>,
+    /// With the rows of their embeddings.
+    pictures: Vec<(PictureKey, usize)>,
 }
 
 impl Successor {
-    /// Reads the next embeddings and builds the graph over them on one thread; `begin` is given their number, `linked` is
+    /// Reads the next embeddings and links them on one thread; `begin` is given their number, `linked` is
     /// called with the number of rows linked since its last call.
     pub fn build(
         reader: &Reader,
@@ -28,17 +28,14 @@ impl Successor {
         begin: impl FnOnce(usize),
         linked: &(dyn Fn(usize) + Sync),
     ) -> Result<Self, CatalogueError> {
-        let mut vectors = Vectors::new(dimensions);
-        let mut pictures = Vec::new();
-        reader.next_embeddings_after(None, dimensions, |picture, values| {
-            vectors.push(values);
-            pictures.push(picture);
-        })?;
-        begin(pictures.len());
-        Ok(Self {
-            neighbours: Neighbours::build(vectors, 1, linked),
-            pictures,
-        })
+        let mut successor = Self {
+            neighbours: Neighbours::new(dimensions),
+            pictures: Vec::new(),
+        };
+        successor.catch_up(reader)?;
+        begin(successor.neighbours.rows());
+        successor.link(linked);
+        Ok(successor)
     }
 
     /// Adds the next embeddings behind its last one, unlinked.
@@ -51,23 +48,23 @@ impl Successor {
 
     /// Adds a picture that is behind the others in stored order.
     pub fn push(&mut self, picture: PictureKey, values: &[i32]) {
-        self.neighbours.push(values);
-        self.pictures.push(picture);
+        let row = self.neighbours.push(values);
+        self.pictures.push((picture, row));
     }
 
-    /// Links what was added; `linked` is called as in [`Successor::build`].
-    pub fn link(&self, linked: &(dyn Fn(usize) + Sync)) {
-        self.neighbours.link_all(1, linked);
+    /// Links what was added, if it is enough; `linked` is called as in [`Successor::build`].
+    pub fn link(&mut self, linked: &(dyn Fn(usize) + Sync)) {
+        self.neighbours.link(1, linked);
     }
 
     /// Its last picture in stored order.
     pub fn last(&self) -> Option<PictureKey> {
-        self.pictures.last().copied()
+        self.pictures.last().map(|(picture, _)| *picture)
     }
 
-    /// Keeps the graph in `folder`; every row must be linked.
-    pub fn keep(&self, folder: &Path, origin: &Origin) {
-        kept::keep(folder, origin, &self.neighbours, self.pictures.iter().copied());
+    /// Keeps the links in a file.
+    pub fn keep(&self, file: &Path, origin: &Origin) {
+        kept::keep(file, origin, &self.neighbours);
     }
 
     /// The index of the same products over these embeddings.

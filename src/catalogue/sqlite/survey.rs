@@ -1,6 +1,6 @@
 //! A catalogue looked at from outside: for `check` and `backup`, whether a server runs over it or not.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::check::Checked;
 use super::checksums::bytes;
 use super::embeddings::{Table, unpack};
 use super::error::damaged;
-use super::kept::{self, Kept, row_hash};
+use super::kept::{self, Kept, RowHash, row_hash};
 use super::reader::{Moment, Reader};
 use super::store::Store;
 use crate::catalogue::attributes::Attributes;
@@ -103,28 +103,33 @@ impl Survey {
         origin: &Origin,
         mut wrong: impl FnMut(String),
     ) -> Result<Option<usize>, CatalogueError> {
-        let rows = match kept::read(&kept::folder(&self.data_dir), origin) {
+        let kept = match kept::read(&kept::file(&self.data_dir), origin) {
             Kept::None | Kept::Other => return Ok(None),
             Kept::Damaged { why } => {
                 wrong(format!("index: {why}; the next start rebuilds it"));
                 return Ok(None);
             }
-            Kept::Whole(rows) => rows,
+            Kept::Whole(kept) => kept,
         };
-        let mut hashes = HashMap::new();
-        self.reader.each_embedding(Table::Present, |picture, values| {
-            hashes.insert(picture, row_hash(values));
-        })?;
-        for row in &rows {
-            // Pictures that are gone leave gaps; the next start knows them.
-            if hashes.get(&row.picture).is_some_and(|hash| *hash != row.hash) {
-                wrong(format!(
-                    "index: the entry of picture number {} is of another embedding",
-                    row.picture
-                ));
-            }
+        let mut known: HashSet<RowHash> = kept.hashes.iter().copied().collect();
+        if known.len() < kept.hashes.len() {
+            wrong(format!(
+                "index: {} entries are of an embedding that another one has; the next start links them anew",
+                kept.hashes.len() - known.len()
+            ));
         }
-        Ok(Some(rows.len()))
+        self.reader.each_embedding(Table::Present, |_, values| {
+            known.remove(&row_hash(values));
+        })?;
+        // Embeddings that are gone leave gaps; the next start knows them. Where most are, the index is of another catalogue.
+        if known.len() > kept.hashes.len() / 2 {
+            wrong(format!(
+                "index: {} of {} entries are of embeddings that are not stored; the next start rebuilds it",
+                known.len(),
+                kept.hashes.len()
+            ));
+        }
+        Ok(Some(kept.hashes.len()))
     }
 
     /// Pictures behind `after` with their stored embeddings, in stored order: at most `count`, and about `bytes`.

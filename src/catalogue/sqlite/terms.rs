@@ -58,6 +58,12 @@ impl Terms {
         }
     }
 
+    /// Bytes that they take, without the texts of their values.
+    pub fn bytes(&self) -> usize {
+        let names = self.names.keys().map(|name| name.len() + 64);
+        self.terms.bytes() + self.numbers.allocation_size() + names.sum::<usize>() + self.free.capacity() * 4
+    }
+
     fn used(&mut self, name: &str, value: &Value) -> u32 {
         let hash = self.hasher.hash_one((name, value));
         let terms = &self.terms;

@@ -1,9 +1,8 @@
 //! The one thread that writes: it groups commits, updates the index, and maintains the index in between.
 //!
 //! A write is answered only when it is durable and every later search takes it into account. Many writes that wait
-//! together share one sync of the disk. New rows are compared one by one until they are linked into the graph, which
-//! happens when nothing waits, or before too many are unlinked; an index with many removed rows is rebuilt beside the one
-//! in use and swapped in.
+//! together share one sync of the disk. New rows are compared one by one until they are linked. A thread beside this one links
+//! them, or rebuilds an index of which much was removed; this one swaps the result in, which takes a moment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use engine::neighbours::Links;
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
@@ -25,11 +25,13 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::write::Written;
 
-/// Rows that searches compare one by one before writes wait for the graph.
-const MOST_UNLINKED: usize = 4096;
+/// So many rows that searches compare one by one that writes are slowed down, to let the linking catch up.
+const MOST_UNLINKED: usize = 32_768;
+/// How long each group of writes then waits.
+const BREATH: Duration = Duration::from_millis(20);
 /// Pictures whose embedding writes may wait for while the next embeddings are adopted.
 const AT_ADOPTION: usize = 8;
-/// How often the writer looks whether a rebuilt index is ready, when it has nothing to do.
+/// How often the writer looks whether work on the index is done, when it has nothing to do.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often it looks whether the data directory is still there and connections are idle, when it has nothing to do.
 const LOOK_BACK: Duration = Duration::from_secs(1);
@@ -46,7 +48,7 @@ pub struct Loaded {
 impl Loaded {
     /// An index that is ready to be searched.
     pub fn new(origin: Arc<Origin>, index: Index) -> Self {
-        let pictures = index.neighbours.live();
+        let pictures = index.pictures.len();
         Self {
             origin,
             index: Arc::new(RwLock::new(index)),
@@ -67,8 +69,8 @@ struct Writer {
     lost: Lost,
     readers: Readers,
     tasks: Receiver<Task>,
-    /// Where a rebuilt index arrives.
-    rebuilding: Option<Receiver<Rebuilt>>,
+    /// Where the work on the index that is under way arrives.
+    underway: Option<Receiver<Done>>,
     /// Whether the kept index is older than the one in use.
     changed: bool,
 }
@@ -92,12 +94,18 @@ pub fn start(
         lost,
         readers,
         tasks,
-        rebuilding: None,
+        underway: None,
         changed: false,
     };
     std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())
+}
+
+/// Work on the index that is done.
+enum Done {
+    Linked(Arc<Links>),
+    Rebuilt(Box<Rebuilt>),
 }
 
 /// What the writer does next.
@@ -149,8 +157,7 @@ impl Writer {
         // A data directory that was removed must not come back with an index alone.
         let there = self.lost.read().is_none();
         if let Some(Loaded { origin, index, .. }) = self.in_use().filter(|_| self.changed && there) {
-            while link_one(&index) {}
-            index.read().keep(&kept::folder(self.store.folder()), &origin);
+            index.read().keep(&kept::file(self.store.folder()), &origin);
         }
     }
 
@@ -172,17 +179,7 @@ impl Writer {
     }
 
     fn next(&self) -> Next {
-        let unlinked = self
-            .in_use()
-            .is_some_and(|loaded| loaded.index.read().neighbours.unlinked() > 0);
-        if unlinked {
-            return match self.tasks.try_recv() {
-                Ok(task) => Next::Task(task),
-                Err(TryRecvError::Empty) => Next::Idle,
-                Err(TryRecvError::Disconnected) => Next::End,
-            };
-        }
-        let pause = match self.rebuilding {
+        let pause = match self.underway {
             Some(_) => LOOK,
             None => LOOK_BACK,
         };
@@ -244,7 +241,7 @@ impl Writer {
                 }));
             }
             if let (Some(loaded), Some(index)) = (&loaded, &index) {
-                let pictures = index.neighbours.live();
+                let pictures = index.pictures.len();
                 loaded.pictures.store(pictures, Ordering::Relaxed);
             }
         }
@@ -301,8 +298,8 @@ impl Writer {
         }
         let index = successor.into_index(&before.index.read());
         *self.loaded.write() = Some(Loaded::new(origin, index));
-        // One that is being rebuilt is over the old embeddings.
-        self.rebuilding = None;
+        // Work that is under way is on the old embeddings.
+        self.underway = None;
         self.changed = true;
         kept::adopt(self.store.folder());
         // Freeing an index takes its time, and no write is to wait for that.
@@ -310,58 +307,68 @@ impl Writer {
         Adopted::Yes
     }
 
-    /// Links a row, or as many as are too many; starts or finishes a rebuild of the index.
+    /// Takes in work on the index that is done, or has it begun.
     fn maintain(&mut self) {
-        let Some(Loaded { index, .. }) = self.in_use() else {
+        let Some(Loaded { origin, index, .. }) = self.in_use() else {
             return;
         };
-        link_one(&index);
-        while index.read().neighbours.unlinked() > MOST_UNLINKED {
-            link_one(&index);
+        if index.read().neighbours.unlinked() > MOST_UNLINKED {
+            std::thread::sleep(BREATH);
         }
-        match &self.rebuilding {
-            None => {
-                if index.read().neighbours.wants_rebuilding() {
-                    self.rebuild(index);
-                }
+        match self.underway.as_ref().map(Receiver::try_recv) {
+            None => self.begin(index, origin),
+            Some(Err(TryRecvError::Empty)) => {}
+            Some(Ok(Done::Linked(links))) => {
+                self.underway = None;
+                let before = index.write().neighbours.set_links(links);
+                // Freeing much memory takes its time, and no write is to wait for that.
+                std::thread::spawn(move || drop(before));
+                self.changed = true;
             }
-            Some(ready) => match ready.try_recv() {
-                Ok(rebuilt) => {
-                    self.rebuilding = None;
-                    let mut index = index.write();
-                    index.replace(rebuilt);
-                    tracing::info!(pictures = index.neighbours.live(), "index rebuilt");
-                }
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => {
-                    tracing::error!("rebuilding the index failed; retrying");
-                    self.rebuilding = None;
-                }
-            },
+            Some(Ok(Done::Rebuilt(rebuilt))) => {
+                self.underway = None;
+                let mut index = index.write();
+                index.replace(*rebuilt);
+                self.changed = true;
+                tracing::info!(pictures = index.pictures.len(), "index rebuilt");
+            }
+            Some(Err(TryRecvError::Disconnected)) => {
+                tracing::error!("linking the index failed; retrying");
+                self.underway = None;
+            }
         }
     }
 
-    fn rebuild(&mut self, index: Arc<RwLock<Index>>) {
-        let (ready, rebuilding) = sync_channel(1);
+    /// Begins work on the index where it is worthwhile.
+    fn begin(&mut self, index: Arc<RwLock<Index>>, origin: Arc<Origin>) {
+        let (rebuild, linking) = {
+            let index = index.read();
+            (index.neighbours.wants_rebuilding(), index.neighbours.linking())
+        };
+        let work: Box<dyn FnOnce() -> Done + Send> = match linking {
+            _ if rebuild => {
+                let file = kept::file(self.store.folder());
+                Box::new(move || {
+                    let rebuilt = Rebuilt::of(|| index.read());
+                    // It took long: a start after a crash is not to repeat it.
+                    rebuilt.keep(&file, &origin);
+                    Done::Rebuilt(Box::new(rebuilt))
+                })
+            }
+            // One thread: the others are left to searches and writes.
+            Some(linking) => Box::new(move || Done::Linked(linking.run(1, &|_| {}))),
+            None => return,
+        };
+        let (done, underway) = sync_channel(1);
         let started = std::thread::Builder::new()
-            .name("rebuilder".to_owned())
+            .name("linker".to_owned())
             .spawn(move || {
                 // The writer may have ended in the meantime.
-                let _ = ready.send(Rebuilt::of(|| index.read()));
+                let _ = done.send(work());
             });
         match started {
-            Ok(_) => self.rebuilding = Some(rebuilding),
-            Err(error) => tracing::error!(%error, "no thread could be started to rebuild the index"),
+            Ok(_) => self.underway = Some(underway),
+            Err(error) => tracing::error!(%error, "no thread could be started to link the index"),
         }
     }
-}
-
-/// Links the next row while others search; false where none is left.
-fn link_one(index: &RwLock<Index>) -> bool {
-    let Some(row) = index.read().neighbours.next_unlinked() else {
-        return false;
-    };
-    row.link();
-    index.read().neighbours.linked(&row);
-    true
 }

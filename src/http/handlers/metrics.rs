@@ -30,7 +30,7 @@ pub async fn metrics(
     connections(&mut out, &app.unread);
     if ready {
         let read = async || {
-            let stats = service.sampled_stats(clock).await?;
+            let stats = service.stats(clock).await?;
             Ok((stats, service.open_imports(clock).await?))
         };
         match read().await {
@@ -129,7 +129,7 @@ fn catalogue(out: &mut String, stats: &Stats) {
         ),
         (
             "spikelens_index_unlinked",
-            "Embeddings that are not in the graph yet.",
+            "Embeddings that are not linked yet.",
             stats.catalogue.index.unlinked,
         ),
     ] {
@@ -159,10 +159,12 @@ fn catalogue(out: &mut String, stats: &Stats) {
 }
 
 fn recall(out: &mut String, stats: &Stats) {
-    if let Some(recall) = stats.recall.recall {
-        let help =
-            "Share of the exact search's ten best that the index finds, on a sample, at most a minute old.";
+    let recall = stats.catalogue.recall;
+    if let (Some(recall), Some(margin)) = (recall.recall, recall.margin) {
+        let help = "Share of the exact search's ten best that the index finds, on a sample.";
         gauge(out, "spikelens_index_recall", help, recall);
+        let help = "How far the recall may be off, in 19 of 20 measurements.";
+        gauge(out, "spikelens_index_recall_margin", help, margin);
     }
 }
 

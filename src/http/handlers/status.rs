@@ -48,7 +48,7 @@ pub async fn stats(
             "products": stats.catalogue.products,
             "pictures": stats.catalogue.pictures,
             "index": stats.catalogue.index,
-            "recall": stats.recall,
+            "recall": stats.catalogue.recall,
             "model": ModelName::from(&*stats.maker.model),
             "probe": stats.maker.origin.probe,
             "time_steps": stats.maker.origin.time_steps.get(),

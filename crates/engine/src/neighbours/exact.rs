@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::chunked::Chunked;
 use super::kernel::{Kernel, prefetch};
 
 /// A stored embedding and its similarity to the query.
@@ -16,23 +17,23 @@ pub struct Neighbour {
     pub similarity: f64,
 }
 
-/// Stored embeddings, in the narrowest integer type that can hold them all.
+/// Stored embeddings, in the narrowest integer type that can hold them all. A copy takes a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vectors {
     kernel: Kernel,
     dimensions: usize,
     rows: Rows,
     /// Sum of squares of each row.
-    squares: Vec<f64>,
+    squares: Chunked<f64>,
     /// The largest magnitude of all values.
     largest: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Rows {
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-    I32(Vec<i32>),
+    I8(Chunked<i8>),
+    I16(Chunked<i16>),
+    I32(Chunked<i32>),
 }
 
 impl Vectors {
@@ -42,8 +43,8 @@ impl Vectors {
         Self {
             kernel: Kernel::detect(),
             dimensions,
-            rows: Rows::I8(Vec::new()),
-            squares: Vec::new(),
+            rows: Rows::I8(Chunked::new(dimensions)),
+            squares: Chunked::new(1),
             largest: 0,
         }
     }
@@ -63,7 +64,7 @@ impl Vectors {
     /// Whether there are no embeddings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.squares.is_empty()
+        self.len() == 0
     }
 
     /// Appends an embedding; all rows are widened if its values require it.
@@ -71,35 +72,99 @@ impl Vectors {
     /// # Panics
     /// If its length is not [`Vectors::dimensions`].
     pub fn push(&mut self, values: &[i32]) {
+        self.admit(values);
+        match &mut self.rows {
+            Rows::I8(rows) => rows.push(values.iter().map(|&value| narrowed(value))),
+            Rows::I16(rows) => rows.push(values.iter().map(|&value| narrowed(value))),
+            Rows::I32(rows) => rows.push(values.iter().copied()),
+        }
+        self.squares.push(std::iter::once(square(values)));
+    }
+
+    /// Replaces row `index`; all rows are widened if its values require it.
+    ///
+    /// # Panics
+    /// If there is no such row, or the length is not [`Vectors::dimensions`].
+    pub fn set(&mut self, index: usize, values: &[i32]) {
+        fn copy<T: Copy + TryFrom<i32>>(row: &mut [T], values: &[i32]) {
+            row.iter_mut()
+                .zip(values)
+                .for_each(|(to, &value)| *to = narrowed(value));
+        }
+        self.admit(values);
+        match &mut self.rows {
+            Rows::I8(rows) => copy(rows.row_mut(index), values),
+            Rows::I16(rows) => copy(rows.row_mut(index), values),
+            Rows::I32(rows) => copy(rows.row_mut(index), values),
+        }
+        self.squares.row_mut(index).fill(square(values));
+    }
+
+    /// Makes sure that the rows can hold these values.
+    fn admit(&mut self, values: &[i32]) {
         assert_eq!(values.len(), self.dimensions, "an embedding of this network");
         if let Rows::I8(rows) = &self.rows
             && !values.iter().all(|&value| i8::try_from(value).is_ok())
         {
-            self.rows = Rows::I16(rows.iter().map(|&value| value.into()).collect());
+            self.rows = Rows::I16(rows.map(i16::from));
         }
         if let Rows::I16(rows) = &self.rows
             && !values.iter().all(|&value| i16::try_from(value).is_ok())
         {
-            self.rows = Rows::I32(rows.iter().map(|&value| value.into()).collect());
+            self.rows = Rows::I32(rows.map(i32::from));
         }
-        match &mut self.rows {
-            Rows::I8(rows) => rows.extend(values.iter().map(|&value| narrowed::<i8>(value))),
-            Rows::I16(rows) => rows.extend(values.iter().map(|&value| narrowed::<i16>(value))),
-            Rows::I32(rows) => rows.extend(values),
-        }
-        self.squares.push(square(values));
         self.largest = self.largest.max(largest(values));
     }
 
     /// The values of row `index`.
     #[must_use]
     pub fn row(&self, index: usize) -> Vec<i32> {
-        let range = index * self.dimensions..(index + 1) * self.dimensions;
         match &self.rows {
-            Rows::I8(rows) => rows[range].iter().map(|&value| value.into()).collect(),
-            Rows::I16(rows) => rows[range].iter().map(|&value| value.into()).collect(),
-            Rows::I32(rows) => rows[range].to_vec(),
+            Rows::I8(rows) => rows.row(index).iter().map(|&value| value.into()).collect(),
+            Rows::I16(rows) => rows.row(index).iter().map(|&value| value.into()).collect(),
+            Rows::I32(rows) => rows.row(index).to_vec(),
         }
+    }
+
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = match &self.rows {
+            Rows::I8(rows) => rows.bytes(),
+            Rows::I16(rows) => rows.bytes(),
+            Rows::I32(rows) => rows.bytes(),
+        };
+        rows + self.squares.bytes()
+    }
+
+    /// Whether row `index` has these values.
+    pub(super) fn is(&self, index: usize, values: &[i32]) -> bool {
+        fn same<T: Copy + Into<i32>>(row: &[T], values: &[i32]) -> bool {
+            row.iter().zip(values).all(|(&a, &b)| a.into() == b)
+        }
+        match &self.rows {
+            Rows::I8(rows) => same(rows.row(index), values),
+            Rows::I16(rows) => same(rows.row(index), values),
+            Rows::I32(rows) => same(rows.row(index), values),
+        }
+    }
+
+    /// Whether all values of row `index` are 0.
+    pub(super) fn is_empty_row(&self, index: usize) -> bool {
+        self.squares.row(index)[0] == 0.0
+    }
+
+    /// Cosine of rows `a` and `b`, -1 to 1; 0 if either is all zeros.
+    pub(super) fn cosine_of_rows(&self, a: usize, b: usize) -> f64 {
+        let product = match &self.rows {
+            Rows::I8(rows) => float(self.kernel.dot_i8(rows.row(a), rows.row(b))),
+            Rows::I16(rows) => float(self.kernel.dot_i16(rows.row(a), rows.row(b))),
+            Rows::I32(rows) => dot(rows.row(a), rows.row(b), false),
+        };
+        let scale = (self.squares.row(a)[0] * self.squares.row(b)[0]).sqrt();
+        if scale == 0.0 {
+            return 0.0;
+        }
+        (product / scale).clamp(-1.0, 1.0)
     }
 
     /// Prepares a query for many comparisons.
@@ -131,17 +196,16 @@ impl Vectors {
     /// Cosine of the query and row `index`, -1 to 1; 0 if either is all zeros.
     #[must_use]
     pub fn cosine(&self, query: &Query, index: usize) -> f64 {
-        let range = index * self.dimensions..(index + 1) * self.dimensions;
         let product = match (&query.form, &self.rows) {
-            (Form::I8(query), Rows::I8(rows)) => float(self.kernel.dot_i8(query, &rows[range])),
-            (Form::I16(query), Rows::I16(rows)) => float(self.kernel.dot_i16(query, &rows[range])),
-            (Form::I8(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
-            (Form::I8(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
-            (Form::I16(values), Rows::I8(rows)) => dot(values, &rows[range], query.exact),
-            (Form::I16(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
-            (Form::I32(values), Rows::I8(rows)) => dot(values, &rows[range], query.exact),
-            (Form::I32(values), Rows::I16(rows)) => dot(values, &rows[range], query.exact),
-            (Form::I32(values), Rows::I32(rows)) => dot(values, &rows[range], query.exact),
+            (Form::I8(query), Rows::I8(rows)) => float(self.kernel.dot_i8(query, rows.row(index))),
+            (Form::I16(query), Rows::I16(rows)) => float(self.kernel.dot_i16(query, rows.row(index))),
+            (Form::I8(values), Rows::I16(rows)) => dot(values, rows.row(index), query.exact),
+            (Form::I8(values), Rows::I32(rows)) => dot(values, rows.row(index), query.exact),
+            (Form::I16(values), Rows::I8(rows)) => dot(values, rows.row(index), query.exact),
+            (Form::I16(values), Rows::I32(rows)) => dot(values, rows.row(index), query.exact),
+            (Form::I32(values), Rows::I8(rows)) => dot(values, rows.row(index), query.exact),
+            (Form::I32(values), Rows::I16(rows)) => dot(values, rows.row(index), query.exact),
+            (Form::I32(values), Rows::I32(rows)) => dot(values, rows.row(index), query.exact),
         };
         self.scaled(query, index, product)
     }
@@ -149,11 +213,10 @@ impl Vectors {
     /// Prefetches row `index` for a comparison that follows soon. For wide rows the beginning is enough: the hardware
     /// prefetcher continues.
     pub(super) fn prefetch(&self, index: usize) {
-        let range = index * self.dimensions..(index + 1) * self.dimensions;
         match &self.rows {
-            Rows::I8(rows) => prefetch(&rows[range]),
-            Rows::I16(rows) => prefetch(&rows[range]),
-            Rows::I32(rows) => prefetch(&rows[range]),
+            Rows::I8(rows) => prefetch(rows.row(index)),
+            Rows::I16(rows) => prefetch(rows.row(index)),
+            Rows::I32(rows) => prefetch(rows.row(index)),
         }
     }
 
@@ -161,7 +224,7 @@ impl Vectors {
     pub(super) fn scaled(&self, query: &Query, index: usize, product: f64) -> f64 {
         // The root of the product rather than the product of the roots, so that rows of equal direction get equal
         // cosines.
-        let scale = (query.square * self.squares[index]).sqrt();
+        let scale = (query.square * self.squares.row(index)[0]).sqrt();
         if scale == 0.0 {
             return 0.0;
         }
@@ -176,16 +239,17 @@ impl Vectors {
 
     /// Converts the values of row `index` to floats.
     pub(super) fn copy_row<F>(&self, index: usize, to: &mut [F], float: impl Fn(i32) -> F) {
-        let range = index * self.dimensions..(index + 1) * self.dimensions;
         let copy = to.iter_mut();
         match &self.rows {
             Rows::I8(rows) => copy
-                .zip(&rows[range])
+                .zip(rows.row(index))
                 .for_each(|(to, &value)| *to = float(value.into())),
             Rows::I16(rows) => copy
-                .zip(&rows[range])
+                .zip(rows.row(index))
                 .for_each(|(to, &value)| *to = float(value.into())),
-            Rows::I32(rows) => copy.zip(&rows[range]).for_each(|(to, &value)| *to = float(value)),
+            Rows::I32(rows) => copy
+                .zip(rows.row(index))
+                .for_each(|(to, &value)| *to = float(value)),
         }
     }
 

@@ -1,48 +1,56 @@
-//! The HNSW graph, built over 8-bit copies of the embeddings.
+//! The HNSW graph, built over 8-bit copies of the embeddings, of which only the links are kept.
 //!
-//! Only this file uses `hnsw_rs`. It exits or panics on NaN, unequal lengths, filters that pass nothing and damaged
-//! dumps. None of these can reach it: values are integers, lengths are checked before, zero vectors have a defined
-//! distance, its filters are not used, and a dump is only loaded after the caller has verified its checksum.
+//! Only this file uses `hnsw_rs`. It exits or panics on NaN, unequal lengths and filters that pass nothing. None of these can
+//! reach it: values are integers, lengths are checked before, zero vectors have a defined distance, and its filters are not
+//! used.
 
-use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hnsw_rs::anndists::dist::Distance;
-use hnsw_rs::api::AnnT;
 use hnsw_rs::hnsw::{Hnsw, Neighbour};
-use hnsw_rs::hnswio::HnswIo;
-use thiserror::Error;
 
+use super::exact::Vectors;
 use super::kernel::Kernel;
 use super::links::Links;
 
-/// Why a graph could not be dumped or loaded.
-#[derive(Debug, Error)]
-pub enum NeighboursError {
-    #[error("the graph could not be written: {reason}")]
-    Dump { reason: String },
-    #[error("the kept graph is of no use: {reason}")]
-    Load { reason: String },
-}
-
 /// Links per entry; twice as many in the lowest layer (Malkov and Yashunin 2018, section 4.1: 5 to 48).
-pub const LINKS: usize = 16;
+const LINKS: usize = 16;
 /// Candidates examined per insertion.
-pub const CANDIDATES_AT_BUILD: usize = 120;
+const CANDIDATES_AT_BUILD: usize = 120;
 /// The library's largest number of layers.
 const GRAPH_LAYERS: usize = 16;
+/// So many rows are inserted by one thread first: concurrent insertions into an empty graph would not see one another.
+const ALONE: usize = 1000;
 
-/// Entries and their links. Entries can be added during searches; none can be removed.
-pub struct Graph(Hnsw<'static, i8, QuantisedCosine>);
-
-impl std::fmt::Debug for Graph {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_tuple("Graph").field(&self.len()).finish()
-    }
+/// Builds the library's graph over some rows on `threads` threads and returns its links; calls `progress(1)` for each row.
+/// The other rows have no links. There must be at least one row.
+pub fn build(vectors: &Vectors, rows: &[u32], threads: usize, progress: &(dyn Fn(usize) + Sync)) -> Links {
+    let graph = Graph::new(rows.len());
+    let insert = |row: &u32| {
+        graph.insert(&vectors.row(*row as usize), *row as usize);
+        progress(1);
+    };
+    let (first, rest) = rows.split_at(rows.len().min(ALONE));
+    first.iter().for_each(insert);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some(row) = rest.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    insert(row);
+                }
+            });
+        }
+    });
+    graph.links(vectors.len())
 }
+
+/// Entries and their links.
+struct Graph(Hnsw<'static, i8, QuantisedCosine>);
 
 impl Graph {
     /// An empty graph for about `expected` entries.
-    pub fn new(expected: usize) -> Self {
+    fn new(expected: usize) -> Self {
         let hnsw = Hnsw::new(
             LINKS,
             expected,
@@ -53,64 +61,30 @@ impl Graph {
         Self(hnsw)
     }
 
-    /// The number of entries.
-    pub fn len(&self) -> usize {
-        self.0.get_nb_point()
-    }
-
     /// Adds row `index`. All rows must have one length.
-    pub fn insert(&self, values: &[i32], index: usize) {
+    fn insert(&self, values: &[i32], index: usize) {
         self.0.insert((&quantised(values), index));
     }
 
-    /// A copy of all links, for searches. The graph must hold the rows `0..len`, and nothing may be inserted during
-    /// the call.
-    pub fn links(&self) -> Links {
-        let mut links = vec![Vec::new(); self.len()];
-        for point in self.0.get_point_indexation() {
+    /// All links. Nothing may be inserted during the call.
+    fn links(&self, rows: usize) -> Links {
+        let number = |row: usize| u32::try_from(row).expect("rows are numbered in 32 bits");
+        let linked = self.0.get_point_indexation().into_iter().map(|point| {
             let layers = point.get_neighborhood_id();
             let height = usize::from(point.get_point_id().0) + 1;
-            let row = |neighbour: &Neighbour| u32::try_from(neighbour.d_id).expect("rows are few enough");
-            links[point.get_origin_id()] = layers
-                .iter()
-                .take(height)
-                .map(|linked| linked.iter().map(row).collect())
-                .collect();
-        }
-        Links::new(links)
+            let row = |neighbour: &Neighbour| number(neighbour.d_id);
+            let layers = layers.iter().take(height);
+            let layers = layers.map(|linked| linked.iter().map(row).collect());
+            (number(point.get_origin_id()), layers.collect())
+        });
+        Links::new(rows, linked.collect())
     }
 
     /// About `count` rows that are near, by the library's own search.
     #[cfg(test)]
-    pub fn candidates(&self, values: &[i32], count: usize) -> impl Iterator<Item = usize> {
+    fn candidates(&self, values: &[i32], count: usize) -> impl Iterator<Item = usize> {
         let found = self.0.search(&quantised(values), count, count);
         found.into_iter().map(|candidate| candidate.d_id)
-    }
-
-    /// Writes the library's two files to `folder` and returns their names. Nothing may be inserted during the call.
-    pub fn dump(&self, folder: &Path) -> Result<Vec<String>, NeighboursError> {
-        let name = self
-            .0
-            .file_dump(folder, "graph")
-            .map_err(|error| NeighboursError::Dump {
-                reason: error.to_string(),
-            })?;
-        Ok(["graph", "data"]
-            .map(|part| format!("{name}.hnsw.{part}"))
-            .to_vec())
-    }
-
-    /// Loads the files that [`Graph::dump`] wrote. The caller must have verified them.
-    pub fn load(folder: &Path) -> Result<Self, NeighboursError> {
-        // The library ties a graph to its reader's lifetime, although the graph owns its data. The reader, some
-        // hundred bytes, is leaked.
-        let reader: &'static mut HnswIo = Box::leak(Box::new(HnswIo::new(folder, "graph")));
-        let hnsw = reader
-            .load_hnsw_with_dist(QuantisedCosine::default())
-            .map_err(|error| NeighboursError::Load {
-                reason: error.to_string(),
-            })?;
-        Ok(Self(hnsw))
     }
 }
 
@@ -192,7 +166,7 @@ mod tests {
         rows.iter()
             .enumerate()
             .for_each(|(index, row)| graph.insert(row, index));
-        let links = graph.links();
+        let links = graph.links(rows.len());
         assert_eq!(links.rows(), rows.len());
         let (mut theirs, mut ours) = (0.0, 0.0);
         for query in rows.iter().step_by(50) {
@@ -205,7 +179,8 @@ mod tests {
                 found[..10].iter().sum()
             };
             theirs += sum(&mut graph.candidates(&values, 64));
-            ours += sum(&mut links.nearest(64, similarity, |_| {}));
+            let found = links.nearest(64, None, similarity, |_| {}, |_| true);
+            ours += sum(&mut found.into_iter().map(|key| key.row() as usize));
         }
         assert!(ours >= theirs - 1e-3, "{ours} against {theirs}");
     }

@@ -1,277 +1,299 @@
 //! Nearest-neighbour search by cosine. Embeddings can be added and removed during searches.
 //!
-//! A search follows a flat copy of the links of an HNSW graph, which is built over 8-bit copies of the embeddings, and
-//! computes similarities from the embeddings themselves, in integers. Embeddings are numbered as rows. A new row is
-//! found at once: it is compared exactly until it is linked into the graph and the copy of the links includes it. A
-//! removed row stays in the graph, which cannot remove entries, and is skipped, until the caller builds a new index
-//! without it. Absent: products, and files other than the dump of the graph library.
+//! Embeddings are numbered as rows; equal ones share a row. A search follows [`Links`] between rows and computes similarities
+//! from the embeddings themselves, in integers. The graph library links a spread-out core of the rows, and the others join
+//! its links (`join`), which also sees to it that every row can be reached. A new row is found at once: it is compared
+//! exactly until it is linked, which is done apart from searches and writes ([`Linking`]). A removed row leads on, matches
+//! nothing, and comes back with an equal embedding, until the caller builds a new index without it. Absent: products, and
+//! files.
 
 mod batch;
+mod chunked;
+mod equal;
 pub mod exact;
 mod graph;
+mod join;
 mod kernel;
+mod linking;
 mod links;
 pub mod quality;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use chunked::Chunked;
+use equal::Equal;
 use exact::{Vectors, nearest_first};
-use graph::Graph;
-use links::Links;
+use join::Join;
+use linking::CORE;
+use links::number;
 
 pub use exact::Neighbour;
-pub use graph::NeighboursError;
+pub use linking::Linking;
+pub use links::Links;
 
 /// The smallest number of candidates that a search keeps.
 pub const CANDIDATES_AT_SEARCH: usize = 96;
 /// Below this many embeddings the exact search is as fast as the graph.
 pub const EXACT_BELOW: usize = 2048;
-/// The links are copied again when this many rows, or 1 in this many of all rows, are not in the copy, whichever is
-/// more.
-const UNCOPIED: (usize, usize) = (1024, 64);
+/// The core is built anew when it is a smaller part of the rows than one in this many.
+const CORE_SHARE: usize = 8;
+/// Rows are linked when this many, or 1 in this many of all rows, are not linked, whichever is more.
+const UNLINKED: (usize, usize) = (1024, 256);
+/// Rows that are compared before the nearest of them are chosen.
+const PIECE: usize = 16_384;
 /// Up to this many removed rows never justify a rebuild.
 const FEW_REMOVED: usize = 1024;
 
-/// Version of the dump; it changes whenever older dumps must not be loaded.
-pub const GRAPH_FORMAT: &str = "hnsw_rs-0.3 i8+norm M16 ef120 rows";
+/// Version of [`Links::write`]; it changes whenever older links must not be read.
+pub const LINKS_FORMAT: &str = "hnsw M16 ef120, joined 96 20 24 32, 1";
 
-/// Stored embeddings with their graph.
+/// Stored embeddings with their links.
 #[derive(Debug)]
 pub struct Neighbours {
     vectors: Vectors,
+    equal: Equal,
     /// `[row]`: whether it was removed.
-    removed: Vec<bool>,
+    removed: Chunked<bool>,
     /// The number of rows that are not removed.
     live: usize,
-    /// `None` while there are few rows.
-    graph: Option<Arc<Graph>>,
-    /// Rows before this one are in the graph.
-    linked: AtomicUsize,
-    /// The copy that searches use; later rows are compared one by one.
-    links: RwLock<Option<Arc<Links>>>,
+    /// Of the first rows; later ones are compared one by one. `None` while there are few rows.
+    links: Option<Arc<Links>>,
 }
 
-/// A row that is not in the graph yet. It can be linked without a lock on the index.
-#[derive(Debug)]
-pub struct Unlinked {
-    graph: Arc<Graph>,
-    values: Vec<i32>,
-    row: usize,
+/// The embeddings of one moment.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    vectors: Vectors,
+    removed: Chunked<bool>,
 }
 
-impl Unlinked {
-    /// Links it; call [`Neighbours::linked`] afterwards.
-    pub fn link(&self) {
-        self.graph.insert(&self.values, self.row);
+impl Stored {
+    /// The `k` nearest embeddings, by exact search.
+    #[must_use]
+    pub fn nearest(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
+        let query = self.vectors.query(values);
+        let rows = self.vectors.len();
+        let mut nearest = Vec::new();
+        // Piece by piece, so that not all rows are sorted at once.
+        for first in (0..rows).step_by(PIECE) {
+            let piece = first..rows.min(first + PIECE);
+            let live = |row: usize| !self.removed.row(row)[0];
+            nearest.extend(self.vectors.nearest(&query, k, piece, live));
+            nearest = nearest_first(nearest, k);
+        }
+        nearest
     }
 }
 
 impl Neighbours {
-    /// Builds the graph on `threads` threads; calls `progress` with the number of embeddings added since the last
-    /// call.
-    pub fn build(vectors: Vectors, threads: usize, progress: &(dyn Fn(usize) + Sync)) -> Self {
-        let rows = vectors.len();
-        let graph = (rows >= EXACT_BELOW).then(|| Arc::new(Graph::new(rows)));
-        if graph.is_none() {
-            progress(rows);
+    /// No embeddings, of `dimensions` values each.
+    #[must_use]
+    pub fn new(dimensions: usize) -> Self {
+        Self {
+            vectors: Vectors::new(dimensions),
+            equal: Equal::default(),
+            removed: Chunked::new(1),
+            live: 0,
+            links: None,
         }
-        let built = Self {
-            removed: vec![false; rows],
-            live: rows,
-            vectors,
-            graph,
-            linked: AtomicUsize::new(0),
-            links: RwLock::new(None),
-        };
-        built.link_all(threads, progress);
-        built
     }
 
-    /// Loads a graph that [`Neighbours::dump`] wrote. It holds the first `linked` rows of `vectors`, some of which may
-    /// have been removed since. The caller must have verified the files.
-    ///
-    /// # Errors
-    /// [`NeighboursError::Load`] if the files cannot be read or do not hold `linked` rows.
-    pub fn load(
-        vectors: Vectors,
-        removed: Vec<bool>,
-        linked: usize,
-        folder: &Path,
-    ) -> Result<Self, NeighboursError> {
-        let graph = Graph::load(folder)?;
-        if graph.len() != linked || removed.len() != vectors.len() || linked > vectors.len() {
-            return Err(NeighboursError::Load {
-                reason: format!(
-                    "it has {} entries for {linked} of {} embeddings",
-                    graph.len(),
-                    vectors.len()
-                ),
-            });
+    /// Links whose rows get their embeddings by [`Neighbours::restore`]; those that get none are removed.
+    #[must_use]
+    pub fn of_links(dimensions: usize, links: Links) -> Self {
+        let mut restored = Self::new(dimensions);
+        let zeros = vec![0; dimensions];
+        for _ in 0..links.rows() {
+            restored.vectors.push(&zeros);
+            restored.removed.push(std::iter::once(true));
         }
-        let loaded = Self {
-            live: removed.iter().filter(|removed| !**removed).count(),
-            vectors,
-            removed,
-            graph: Some(Arc::new(graph)),
-            linked: AtomicUsize::new(linked),
-            links: RwLock::new(None),
-        };
-        loaded.refresh_links();
-        Ok(loaded)
+        restored.links = Some(Arc::new(links));
+        restored
+    }
+
+    /// Gives a linked row its embedding, which no other row has.
+    ///
+    /// # Panics
+    /// If there is no such row, or the length is not that of the others.
+    pub fn restore(&mut self, row: usize, values: &[i32]) {
+        self.vectors.set(row, values);
+        self.equal.add(values, number(row));
+        self.revive(row);
+    }
+
+    /// Mends links after [`Neighbours::restore`]: rows without an embedding lead nowhere.
+    pub fn mend(&mut self, threads: usize) {
+        if let Some(links) = self.links.take() {
+            let mut join = Join::new(&self.vectors, Arc::unwrap_or_clone(links), threads);
+            join.mend(&[]);
+            self.links = Some(Arc::new(join.into_links()));
+        }
+    }
+
+    /// The embeddings as they are now, to be compared while others are added and removed; it takes a moment.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        Stored {
+            vectors: self.vectors.clone(),
+            removed: self.removed.clone(),
+        }
     }
 
     /// The stored embeddings.
+    #[must_use]
     pub fn vectors(&self) -> &Vectors {
         &self.vectors
     }
 
-    /// The number of embeddings that are searched.
+    /// The links; none while there are few rows.
+    #[must_use]
+    pub fn links(&self) -> Option<&Arc<Links>> {
+        self.links.as_ref()
+    }
+
+    /// The number of embeddings that are searched; equal ones are one.
+    #[must_use]
     pub fn live(&self) -> usize {
         self.live
     }
 
     /// The number of rows, removed ones included.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.vectors.len()
     }
 
     /// Whether row `index` is not removed.
+    #[must_use]
     pub fn is_live(&self, index: usize) -> bool {
-        !self.removed[index]
+        !self.removed.row(index)[0]
     }
 
-    /// Whether there is a graph; few embeddings are searched exactly.
-    pub fn has_graph(&self) -> bool {
-        self.graph.is_some()
+    /// The row of this embedding, removed or not.
+    #[must_use]
+    pub fn find(&self, values: &[i32]) -> Option<usize> {
+        self.equal.find(&self.vectors, values).map(|row| row as usize)
     }
 
-    /// Stores an embedding and returns its row; searches find it at once.
+    /// Stores an embedding and returns its row, which equal ones share; searches find it at once.
     ///
     /// # Panics
     /// If its length is not that of the others.
     pub fn push(&mut self, values: &[i32]) -> usize {
+        if let Some(row) = self.find(values) {
+            self.revive(row);
+            return row;
+        }
+        let row = self.rows();
         self.vectors.push(values);
-        self.removed.push(false);
+        self.equal.add(values, number(row));
+        self.removed.push(std::iter::once(false));
         self.live += 1;
-        self.vectors.len() - 1
+        row
+    }
+
+    fn revive(&mut self, row: usize) {
+        if !self.is_live(row) {
+            self.removed.row_mut(row).fill(false);
+            self.live += 1;
+        }
     }
 
     /// Removes a row: it will match no search.
     pub fn remove(&mut self, index: usize) {
-        if !std::mem::replace(&mut self.removed[index], true) {
+        if self.is_live(index) {
+            self.removed.row_mut(index).fill(true);
             self.live -= 1;
         }
     }
 
-    /// The number of rows that are not in the graph yet.
+    /// The number of rows that are compared one by one until they are linked.
+    #[must_use]
     pub fn unlinked(&self) -> usize {
-        match self.graph {
-            Some(_) => self.rows() - self.linked.load(Ordering::Acquire),
-            None => 0,
-        }
+        let linked = |links: &Arc<Links>| self.rows() - links.rows();
+        self.links.as_ref().map_or(0, linked)
     }
 
-    /// The next row to link. Only one thread may link at a time.
-    pub fn next_unlinked(&self) -> Option<Unlinked> {
-        let graph = self.graph.as_ref()?;
-        let row = self.linked.load(Ordering::Acquire);
-        (row < self.rows()).then(|| Unlinked {
-            graph: Arc::clone(graph),
-            values: self.vectors.row(row),
-            row,
-        })
-    }
-
-    /// Records that a row is in the graph.
-    pub fn linked(&self, row: &Unlinked) {
-        self.linked.store(row.row + 1, Ordering::Release);
-        self.refresh_links();
-    }
-
-    fn links(&self) -> Option<Arc<Links>> {
-        self.links.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Copies the links for searches if many rows were linked since the last copy. Nothing may be linked during the
-    /// call.
-    fn refresh_links(&self) {
-        let linked = self.linked.load(Ordering::Acquire);
-        let copied = self.links().map_or(0, |links| links.rows());
-        let (least, share) = UNCOPIED;
-        if linked - copied < least.max(linked / share) {
-            return;
-        }
-        let links = self.graph.as_ref().map(|graph| Arc::new(graph.links()));
-        *self.links.write().unwrap_or_else(PoisonError::into_inner) = links;
-    }
-
-    /// Links every row on `threads` threads; calls `progress(1)` for each.
-    pub fn link_all(&self, threads: usize, progress: &(dyn Fn(usize) + Sync)) {
-        let Some(graph) = &self.graph else { return };
-        let first = self.linked.load(Ordering::Acquire);
-        let link = |row: usize| {
-            graph.insert(&self.vectors.row(row), row);
-            progress(1);
+    /// The rows to be linked, if there are enough of them.
+    #[must_use]
+    pub fn linking(&self) -> Option<Linking> {
+        let (least, share) = UNLINKED;
+        let anew = match &self.links {
+            None => self.live >= EXACT_BELOW,
+            Some(links) => links.core() < CORE.min(self.rows() / CORE_SHARE),
         };
-        // The first thousand are inserted by one thread: concurrent insertions into an empty graph would not see one
-        // another.
-        let alone = self.rows().min(first.max(1000));
-        (first..alone).for_each(link);
-        let next = AtomicUsize::new(alone);
-        std::thread::scope(|scope| {
-            for _ in 0..threads.max(1) {
-                scope.spawn(|| {
-                    loop {
-                        let row = next.fetch_add(1, Ordering::Relaxed);
-                        if row >= self.rows() {
-                            break;
-                        }
-                        link(row);
-                    }
-                });
-            }
-        });
-        self.linked.store(self.rows(), Ordering::Release);
-        self.refresh_links();
+        let wanted = anew || self.unlinked() >= least.max(self.rows() / share);
+        let links = self.links.clone().filter(|_| !anew);
+        wanted.then(|| Linking::new(self.vectors.clone(), links))
     }
 
-    /// Whether a rebuild from the live rows is worthwhile: many rows are removed, or there are enough rows for a graph
-    /// and there is none.
+    /// Takes the links that a [`Linking`] of these rows has made; returns those that it had.
+    pub fn set_links(&mut self, links: Arc<Links>) -> Option<Arc<Links>> {
+        debug_assert!(links.rows() <= self.rows(), "links of these rows");
+        self.links.replace(links)
+    }
+
+    /// Links all rows at once, if they are enough for links; calls `progress` with the number of rows done since the last
+    /// call.
+    pub fn link(&mut self, threads: usize, progress: &(dyn Fn(usize) + Sync)) {
+        match self.linking() {
+            Some(linking) => drop(self.set_links(linking.run(threads, progress))),
+            None => progress(self.unlinked()),
+        }
+    }
+
+    /// What takes memory, and how many bytes.
+    #[must_use]
+    pub fn memory(&self) -> Vec<(&'static str, usize)> {
+        let [lowest, above] = self.links.as_ref().map_or([0, 0], |links| links.bytes());
+        vec![
+            ("embeddings", self.vectors.bytes()),
+            ("links", lowest),
+            ("links of higher layers", above),
+            ("which embeddings are equal", self.equal.bytes()),
+            ("which rows are removed", self.removed.bytes()),
+        ]
+    }
+
+    /// Whether a rebuild from the live rows is worthwhile: many rows are removed.
+    #[must_use]
     pub fn wants_rebuilding(&self) -> bool {
         let removed = self.rows() - self.live;
-        removed > FEW_REMOVED + self.live / 3 || (self.graph.is_none() && self.live >= EXACT_BELOW)
+        removed > FEW_REMOVED + self.live / 3
     }
 
-    /// The `k` nearest embeddings, found through the graph.
+    /// The `k` nearest embeddings, found along the links.
+    #[must_use]
     pub fn nearest(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
-        let links = match self.links() {
+        let links = match &self.links {
             Some(links) if self.live >= EXACT_BELOW => links,
             _ => return self.nearest_exact(values, k),
         };
         let query = self.vectors.query(values);
-        // Removed rows are among the candidates.
-        let wanted = CANDIDATES_AT_SEARCH.max(k.saturating_mul(2));
-        let removed = self.rows() - self.live;
-        let wanted = wanted.saturating_add(wanted.saturating_mul(removed) / self.live);
-        let found = links
-            .nearest(
-                wanted.min(self.rows()),
-                |row| self.vectors.cosine(&query, row),
-                |row| self.vectors.prefetch(row),
-            )
-            .chain(links.rows()..self.rows())
-            .filter(|row| self.is_live(*row))
-            .map(|row| Neighbour {
-                index: row,
-                similarity: self.vectors.cosine(&query, row),
-            });
+        let count = CANDIDATES_AT_SEARCH.max(k.saturating_mul(2)).min(self.rows());
+        // Whatever the links, an embedding that is stored is found.
+        let own = self.equal.find(&self.vectors, values);
+        let linked = links.nearest(
+            count,
+            own.filter(|row| (*row as usize) < links.rows()),
+            |row| self.vectors.cosine(&query, row),
+            |row| self.vectors.prefetch(row),
+            |row| self.is_live(row),
+        );
+        let linked = linked.into_iter().map(|key| key.row() as usize);
+        let fresh = (links.rows()..self.rows()).filter(|row| self.is_live(*row));
+        let found = linked.chain(fresh).map(|row| Neighbour {
+            index: row,
+            similarity: self.vectors.cosine(&query, row),
+        });
         nearest_first(found.collect(), k)
     }
 
     /// The `k` nearest embeddings, by exact search.
+    #[must_use]
     pub fn nearest_exact(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
         self.nearest_among(values, k, 0..self.rows(), |_| true)
     }
@@ -287,200 +309,5 @@ impl Neighbours {
         let query = self.vectors.query(values);
         self.vectors
             .nearest(&query, k, rows, |row| self.is_live(row) && passes(row))
-    }
-
-    /// Writes the graph library's two files to `folder` and returns their names; no names if there is no graph. Every
-    /// row must be linked.
-    ///
-    /// # Errors
-    /// [`NeighboursError::Dump`] if the files cannot be written or a row is not linked yet.
-    pub fn dump(&self, folder: &Path) -> Result<Vec<String>, NeighboursError> {
-        match &self.graph {
-            None => Ok(Vec::new()),
-            Some(_) if self.unlinked() > 0 => Err(NeighboursError::Dump {
-                reason: format!("{} rows are not linked yet", self.unlinked()),
-            }),
-            Some(graph) => graph.dump(folder),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A deterministic spread of vectors around a few centres.
-    fn spread(count: i32, dimensions: i32) -> Vectors {
-        let mut vectors = Vectors::new(usize::try_from(dimensions).unwrap());
-        for index in 0..count {
-            let row: Vec<i32> = (0..dimensions)
-                .map(|axis| {
-                    let centre = (index % 7 * 31 + axis * 17) % 50;
-                    centre + (index.wrapping_mul(7919) ^ axis.wrapping_mul(104_729)) % 13
-                })
-                .collect();
-            vectors.push(&row);
-        }
-        vectors
-    }
-
-    #[test]
-    fn the_graph_finds_what_the_exact_search_finds() {
-        let neighbours = Neighbours::build(spread(3000, 24), 2, &|_| {});
-        assert!(neighbours.has_graph());
-        let mut total = 0.0;
-        for index in (0..3000).step_by(100) {
-            let query = neighbours.vectors().row(index);
-            let ids = |found: Vec<Neighbour>| -> Vec<f64> {
-                found.into_iter().map(|found| found.similarity).collect()
-            };
-            // Many of these are equally near: similarities are compared, not who they belong to.
-            let exact = ids(neighbours.nearest_exact(&query, 10));
-            let found = ids(neighbours.nearest(&query, 10));
-            let hits = exact.iter().zip(&found).filter(|(e, f)| e == f).count();
-            total += hits as f64 / 10.0;
-            assert_eq!(found[0], exact[0]);
-        }
-        assert!(total / 30.0 > 0.97, "{total}");
-    }
-
-    #[test]
-    fn a_kept_graph_answers_like_the_one_that_was_built() {
-        let folder = tempfile::tempdir().unwrap();
-        let built = Neighbours::build(spread(2500, 8), 1, &|_| {});
-        let names = built.dump(folder.path()).unwrap();
-        assert_eq!(names.len(), 2);
-        let loaded = Neighbours::load(spread(2500, 8), vec![false; 2500], 2500, folder.path()).unwrap();
-        for index in [0, 77, 2499] {
-            let query = built.vectors().row(index);
-            assert_eq!(built.nearest(&query, 20), loaded.nearest(&query, 20));
-        }
-        assert!(Neighbours::load(spread(2501, 8), vec![false; 2501], 2501, folder.path()).is_err());
-    }
-
-    /// How much of the exact answer the graph gives, over some of the live rows as queries.
-    fn recall(neighbours: &Neighbours) -> f64 {
-        let queries: Vec<usize> = (0..neighbours.rows())
-            .step_by(97)
-            .filter(|row| neighbours.is_live(*row))
-            .collect();
-        let hits: usize = queries
-            .iter()
-            .map(|row| {
-                let query = neighbours.vectors().row(*row);
-                let found = neighbours.nearest(&query, 10);
-                assert!(found.iter().all(|found| neighbours.is_live(found.index)));
-                let exact = neighbours.nearest_exact(&query, 10);
-                // Equally near ones may stand for one another.
-                let least = exact.last().unwrap().similarity;
-                found.iter().filter(|found| found.similarity >= least).count()
-            })
-            .sum();
-        hits as f64 / (10 * queries.len()) as f64
-    }
-
-    #[test]
-    fn rows_that_come_and_go_are_found_and_gone_at_once_and_recall_stays() {
-        let mut neighbours = Neighbours::build(scattered(4000, 0), 1, &|_| {});
-        let fresh = scattered(2000, 4000);
-        for round in 0..2000 {
-            neighbours.remove(2 * round);
-            let values = fresh.row(round);
-            let row = neighbours.push(&values);
-            let nearest = neighbours.nearest(&values, 1)[0];
-            assert_eq!((nearest.index, nearest.similarity), (row, 1.0));
-            if round % 3 == 0
-                && let Some(unlinked) = neighbours.next_unlinked()
-            {
-                unlinked.link();
-                neighbours.linked(&unlinked);
-            }
-        }
-        assert_eq!((neighbours.live(), neighbours.rows()), (4000, 6000));
-        assert!(neighbours.unlinked() > 1000);
-        assert!(recall(&neighbours) >= 0.98);
-        neighbours.link_all(2, &|_| {});
-        assert_eq!(neighbours.unlinked(), 0);
-        assert!(recall(&neighbours) >= 0.98);
-        // Every live row being asked for, none that was removed comes back.
-        let all = neighbours.nearest(&fresh.row(0), 6000);
-        assert!(all.iter().all(|found| neighbours.is_live(found.index)));
-        assert_eq!(neighbours.nearest_exact(&fresh.row(0), 6000).len(), 4000);
-    }
-
-    /// The figure that is promised: `cargo test --release --lib recall_after -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "some minutes; the test above is its small sister"]
-    fn recall_after_twenty_thousand_deletes_and_inserts() {
-        let mut neighbours = Neighbours::build(scattered(60_000, 0), 2, &|_| {});
-        let fresh = scattered(20_000, 60_000);
-        for row in 0..20_000 {
-            neighbours.remove(3 * row);
-            neighbours.push(&fresh.row(row));
-        }
-        neighbours.link_all(1, &|_| {});
-        let recall = recall(&neighbours);
-        println!("recall@10 {recall:.4} after 20,000 deletes and 20,000 inserts");
-        assert!(recall >= 0.98);
-    }
-
-    #[test]
-    fn a_graph_that_lost_rows_is_taken_up_with_its_gaps() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut built = Neighbours::build(scattered(3000, 0), 1, &|_| {});
-        built.dump(folder.path()).unwrap();
-        let mut vectors = built.vectors().clone();
-        let mut removed = vec![false; 3000];
-        for row in (0..3000).step_by(5) {
-            removed[row] = true;
-            built.remove(row);
-        }
-        for row in 0..10 {
-            let values = scattered(10, 3000).row(row);
-            vectors.push(&values);
-            removed.push(false);
-            built.push(&values);
-        }
-        assert!(built.dump(folder.path()).is_err(), "ten rows are not linked");
-        let loaded = Neighbours::load(vectors, removed, 3000, folder.path()).unwrap();
-        assert_eq!((loaded.live(), loaded.unlinked()), (2410, 10));
-        for row in [1, 78, 3001] {
-            let query = built.vectors().row(row);
-            assert_eq!(built.nearest(&query, 20), loaded.nearest(&query, 20));
-        }
-    }
-
-    #[test]
-    fn building_anew_is_wanted_when_many_are_gone_or_enough_have_come() {
-        let mut neighbours = Neighbours::build(scattered(2000, 0), 1, &|_| {});
-        assert!(!neighbours.wants_rebuilding() && !neighbours.has_graph());
-        for row in 0..100 {
-            neighbours.push(&scattered(100, 2000).row(row));
-        }
-        assert!(neighbours.wants_rebuilding());
-        let mut neighbours = Neighbours::build(scattered(2100, 0), 1, &|_| {});
-        assert!(!neighbours.wants_rebuilding());
-        (0..1500).for_each(|row| neighbours.remove(row));
-        assert!(neighbours.wants_rebuilding());
-        // Few live ones are compared one by one, whatever the graph holds.
-        assert_eq!(neighbours.nearest(&scattered(1, 0).row(0), 1000).len(), 600);
-    }
-
-    /// Rows in all directions, reproducible: numbers of a linear congruential generator (Knuth, MMIX).
-    fn scattered(count: usize, first: u64) -> Vectors {
-        let mut vectors = Vectors::new(16);
-        for index in 0..u64::try_from(count).unwrap() {
-            let mut state = (first + index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let row: Vec<i32> = (0..16)
-                .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
-                    i32::try_from(state >> 57).unwrap() - 40
-                })
-                .collect();
-            vectors.push(&row);
-        }
-        vectors
     }
 }
