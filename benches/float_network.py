@@ -201,4 +201,5 @@ def main():
             sys.exit(f"unknown command {command}")
 
 
-main()
+if __name__ == "__main__":
+    main()
