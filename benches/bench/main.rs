@@ -203,23 +203,28 @@ fn run(arguments: &Arguments) -> Result<()> {
         record.http = Some(found?);
     }
     if wants(Part::Peers) {
-        let python = python::environment(&work.join("venv-peers"), "peers/requirements.txt")?;
         let names = classes
             .iter()
             .map(|&class| CLASS_NAMES[usize::from(class)].to_owned());
-        let plan = peers::service::Plan {
-            dataset: &arguments.dataset,
-            data: &data,
-            products: size.indexed,
-            pictures: &test,
-            classes: &names.collect::<Vec<_>>(),
-            checked: size.peers.checked,
-            rounds: size.peers.rounds,
-            load: size.peers.load,
-            python: &python,
-            work: &work,
+        let names: Vec<String> = names.collect();
+        let service = match peers::service::python(&work.join("venv-peers")) {
+            Ok(python) => {
+                let plan = peers::service::Plan {
+                    dataset: &arguments.dataset,
+                    data: &data,
+                    products: size.indexed,
+                    pictures: &test,
+                    classes: &names,
+                    checked: size.peers.checked,
+                    rounds: size.peers.rounds,
+                    load: size.peers.load,
+                    python: &python,
+                    work: &work,
+                };
+                peers::Outcome::Measured(part("peers", &mut took, || peers::service::measure(&plan))?)
+            }
+            Err(error) => peers::Outcome::Missing(format!("{error:#}")),
         };
-        let service = part("peers", &mut took, || peers::service::measure(&plan))?;
         let plan = peers::spiking::Plan {
             pictures: &test[..size.peers.spiking_pictures],
             rounds: size.peers.spiking_rounds,

@@ -7,8 +7,16 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 pub struct Peers {
-    pub service: service::Service,
+    pub service: Outcome<service::Service>,
     /// Only on request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spiking: Vec<spiking::Beside>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome<T> {
+    Measured(T),
+    /// It cannot be installed or started here, and why.
+    Missing(String),
 }

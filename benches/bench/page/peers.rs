@@ -1,23 +1,26 @@
 //! The peers' part of the page.
 
 use super::{line, short, table};
-use crate::peers::Peers;
-use crate::peers::service::{Service, Side};
-use crate::peers::spiking::{Beside, Outcome};
+use crate::peers::service::{Cpu, Service, Side};
+use crate::peers::spiking::Beside;
+use crate::peers::{Outcome, Peers};
 use crate::summary::Ratio;
 
 /// The share of its CPU that a server has in a closed loop if it is alone there.
 const BUSY: f64 = 0.9;
 
 pub fn peers(out: &mut String, found: &Peers) {
-    service(out, &found.service);
+    line(out, "## The server beside one in Python\n");
+    match &found.service {
+        Outcome::Measured(found) => service(out, found),
+        Outcome::Missing(why) => line(out, &format!("It was not measured: {why}.\n")),
+    }
     if !found.spiking.is_empty() {
         spiking(out, &found.spiking);
     }
 }
 
 fn service(out: &mut String, found: &Service) {
-    line(out, "## The server beside one in Python\n");
     line(
         out,
         &format!(
@@ -52,21 +55,22 @@ fn loads(out: &mut String, found: &Service) {
             },
             |rate| format!("open, {rate:.0} due a second"),
         );
+        let per_cpu_s = |cpu: &Cpu| 1e3 / cpu.answer_ms;
         let figures = [
             (
-                "answers a second",
+                "answers per second",
                 ours.answers_per_s,
                 peer.answers_per_s,
                 ratios.answers_per_s,
             ),
-            ("p50 ms", ours.p50_ms, peer.p50_ms, ratios.p50),
-            ("p99 ms", ours.p99_ms, peer.p99_ms, ratios.p99),
             (
-                "CPU ms of an answer",
-                ours_cpu.answer_ms,
-                peer_cpu.answer_ms,
+                "answers per CPU second",
+                per_cpu_s(ours_cpu),
+                per_cpu_s(peer_cpu),
                 ratios.cpu,
             ),
+            ("p50 ms", ours.p50_ms, peer.p50_ms, ratios.p50),
+            ("p99 ms", ours.p99_ms, peer.p99_ms, ratios.p99),
         ];
         // Both answer what is due in an open loop.
         let skipped = usize::from(ours.due_per_s.is_some());
@@ -88,8 +92,9 @@ fn loads(out: &mut String, found: &Service) {
         line(
             out,
             &format!(
-                "**Other programs used CPU {}**: with most clients a server had only {:.0} % of it. That may favour either \
-                 server; the ratio of the CPU times is reliable.\n",
+                "**Other programs used CPU {}**: with most clients a server had only {:.0} % of it. They take more from a \
+                 server of one thread, like the peer: answers per second and times favour ours. Rely on the answers per \
+                 CPU second.\n",
                 found.server_cpu,
                 100.0 * least
             ),
@@ -156,6 +161,9 @@ fn spiking(out: &mut String, found: &[Beside]) {
                 format!("{} × {}", measured.rounds, measured.pictures),
             ]),
         }
+    }
+    if rows.is_empty() {
+        return;
     }
     let header = [
         "library",

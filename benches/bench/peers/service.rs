@@ -2,7 +2,7 @@
 //! catalogue, the same searches, each server alone on one CPU, the load generator on another, in turn in each round.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::indexing::{self, Opened, spikelens_on};
 use crate::large;
 use crate::load::{Connection, Load, Round, closed, open};
 use crate::machine::{cpus, first_cpu, on_one_cpu, read};
-use crate::python::{run, source};
+use crate::python::{environment, run, source};
 use crate::summary::{Ratio, Sorted};
 
 const ANN: &str = "models/fashion-mnist.ann.safetensors";
@@ -101,11 +101,16 @@ pub struct Ratios {
     pub cpu: Ratio,
 }
 
-pub fn measure(plan: &Plan<'_>) -> Result<Service> {
+/// The peer's Python, installed into `folder` if it is missing.
+pub fn python(folder: &Path) -> Result<PathBuf> {
     ensure!(
         cpus()? > 1,
-        "a server and a load generator need a CPU each, there is one in all; leave `peers` out"
+        "a server and a load generator need a CPU each, this machine has one"
     );
+    environment(folder, "peers/requirements.txt")
+}
+
+pub fn measure(plan: &Plan<'_>) -> Result<Service> {
     catalogue(plan)?;
     let folder = plan.work.join(format!("peer-{}", plan.products));
     eprintln!("  the peer's index");

@@ -15,6 +15,7 @@ use engine::picture::Picture;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::on_one_cpu;
+use crate::peers::Outcome;
 use crate::python::{Script, environment, write_pictures};
 use crate::summary::{Ratio, Sorted};
 
@@ -42,15 +43,7 @@ pub struct Plan<'a> {
 #[derive(Debug, Serialize)]
 pub struct Beside {
     pub library: &'static str,
-    pub outcome: Outcome,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Measured(Measured),
-    /// It cannot be installed or started here.
-    Missing(String),
+    pub outcome: Outcome<Measured>,
 }
 
 #[derive(Debug, Serialize)]
