@@ -20,7 +20,7 @@ help:
 	@echo "              makes that one alone)"
 	@echo "make paper    reproduce the paper's tables and figures in docs/paper (long; resumes after an interruption;"
 	@echo "              QUICK=1 takes a few minutes and writes to another directory)"
-	@echo "make bench    measure speed and memory, write tables to benches/record (about 10 minutes on an idle machine;"
+	@echo "make bench    measure speed and memory, write tables to benches/record (about 14 minutes on an idle machine;"
 	@echo "              BENCH=--quick takes one minute; needs python3 with venv)"
 	@echo "make dataset  download Fashion-MNIST only"
 	@echo "make aarch64  test the NEON kernel under QEMU"

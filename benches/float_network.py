@@ -104,18 +104,16 @@ def build(network, tensors):
 
 def clip(name, driven, source, ceiling, levels):
     """A clipped, quantised activation: from 0 to its ceiling in so many equal steps, rounded to the nearest."""
-    values = {"ceiling": ceiling, "levels": levels, "half": 0.5, "none": 0.0}
+    values = {"scale": levels / ceiling, "step": ceiling / levels, "levels": levels, "half": 0.5, "none": 0.0}
     held = [numpy_helper.from_array(np.array(value, np.float32), f"{name}.{key}") for key, value in values.items()]
     steps = [
-        ("Div", [driven, f"{name}.ceiling"], "share"),
-        ("Mul", [f"{name}.share", f"{name}.levels"], "scaled"),
-        ("Add", [f"{name}.scaled", f"{name}.half"], "ahead"),
-        ("Floor", [f"{name}.ahead"], "whole"),
-        ("Clip", [f"{name}.whole", f"{name}.none", f"{name}.levels"], "counts"),
-        ("Div", [f"{name}.counts", f"{name}.levels"], "part"),
+        ("Mul", [driven, f"{name}.scale"], f"{name}.scaled"),
+        ("Add", [f"{name}.scaled", f"{name}.half"], f"{name}.ahead"),
+        ("Floor", [f"{name}.ahead"], f"{name}.whole"),
+        ("Clip", [f"{name}.whole", f"{name}.none", f"{name}.levels"], f"{name}.counts"),
+        ("Mul", [f"{name}.counts", f"{name}.step"], source),
     ]
-    nodes = [helper.make_node(operation, inputs, [f"{name}.{output}"]) for operation, inputs, output in steps]
-    nodes.append(helper.make_node("Mul", [f"{name}.part", f"{name}.ceiling"], [source]))
+    nodes = [helper.make_node(operation, inputs, [output]) for operation, inputs, output in steps]
     return nodes, held
 
 
@@ -203,4 +201,5 @@ def main():
             sys.exit(f"unknown command {command}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -170,7 +170,7 @@ fn networks(plan: &Plan<'_>) -> Result<(Vec<Network>, String)> {
             &read_ann(&bytes(ann)?).with_context(|| ann.to_owned())?,
             plan.pictures,
         )?;
-        runtime.clone_from(&float.runtime);
+        runtime = float.runtime().to_owned();
         networks.push(Bench::new(&model, float, plan)?.run(label)?);
     }
     Ok((networks, runtime))

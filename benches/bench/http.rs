@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::indexing::spikelens;
 use crate::load::{Connection, Load, Round, closed, open};
-use crate::machine::{cpus, number, read};
+use crate::machine::{cpus, number, read, said};
 use crate::summary::Sorted;
 
 /// Request rates, as shares of the server's capacity.
@@ -66,21 +66,36 @@ pub struct Server {
 
 impl Server {
     pub fn start(data: &Path) -> Result<Self> {
-        let mut child = spikelens()
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--log-format",
-                "json",
-                "--data-dir",
-            ])
-            .arg(data)
-            .stderr(Stdio::piped())
-            .spawn()?;
+        Self::launch(&mut spikelens(), data)
+    }
+
+    /// Starts `program`, which is the server or runs what follows it.
+    pub fn launch(program: &mut Command, data: &Path) -> Result<Self> {
+        let options = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--data-dir",
+        ];
+        let command = program.args(options).arg(data);
+        let started = Self::started(command, |line| {
+            (line["fields"]["message"] == "listening")
+                .then(|| line["fields"]["address"].as_str().map(str::to_owned))?
+        });
+        Ok(started?.0)
+    }
+
+    /// Starts a server that says on stderr, in a line of JSON, where it listens; returns that line too.
+    pub fn started(
+        command: &mut Command,
+        address: impl Fn(&Value) -> Option<String>,
+    ) -> Result<(Self, Value)> {
+        let mut child = command.stderr(Stdio::piped()).spawn()?;
         let mut log = BufReader::new(child.stderr.take().context("a pipe was asked for")?);
         let mut said = String::new();
-        let address = loop {
+        let (address, line) = loop {
             let start = said.len();
             if log.read_line(&mut said)? == 0 {
                 bail!("the server ended:\n{said}");
@@ -88,14 +103,13 @@ impl Server {
             let Ok(line) = serde_json::from_str::<Value>(&said[start..]) else {
                 continue;
             };
-            if line["fields"]["message"] == "listening" {
-                let address = line["fields"]["address"].as_str().context("an address")?;
-                break address.parse()?;
+            if let Some(address) = address(&line) {
+                break (address.parse()?, line);
             }
         };
         // The pipe must be read, or the server would block when it is full.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Ok(Self { child, address })
+        Ok((Self { child, address }, line))
     }
 
     pub fn wait_until_ready(&mut self) -> Result<()> {
@@ -115,6 +129,19 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The CPU time that it has used, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = read(format!("/proc/{}/stat", self.child.id()))?;
+        // The name before the last parenthesis may hold spaces; user and system time are the 12th and 13th after it.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = fields
+            .skip(11)
+            .take(2)
+            .map(str::parse::<f64>)
+            .sum::<Result<f64, _>>()?;
+        Ok(ticks / said("getconf", &["CLK_TCK"])?.parse::<f64>()?)
     }
 
     pub fn memory(&self, when: &'static str) -> Result<Memory> {

@@ -38,7 +38,17 @@ pub struct Indexing {
 
 /// The executable without the caller's `SPIKELENS_*`.
 pub fn spikelens() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_spikelens"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_spikelens")))
+}
+
+/// The same on one CPU.
+pub fn spikelens_on(cpu: usize) -> Command {
+    let mut command = without_settings(Command::new("taskset"));
+    command.args(["-c", &cpu.to_string(), env!("CARGO_BIN_EXE_spikelens")]);
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SPIKELENS_") {
             command.env_remove(name);
@@ -99,9 +109,6 @@ impl Opened {
 
 /// Recreates `data` from `pictures`, which are the first of the data set's training pictures.
 pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Indexing> {
-    if data.exists() {
-        std::fs::remove_dir_all(data).with_context(|| format!("{} cannot be removed", data.display()))?;
-    }
     let cpus = cpus()?;
     let model = Arc::new(Model::read(BuiltIn::FashionMnist.file(), CostModel::Loihi1Paper)?);
 
@@ -110,18 +117,9 @@ pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Inde
     emulate(&model, pictures, cpus)?;
     let emulation_s = start.elapsed().as_secs_f64();
 
-    eprintln!("  spikelens import");
     let start = Instant::now();
-    let status = spikelens()
-        .arg("import")
-        .arg(dataset)
-        .arg("--data-dir")
-        .arg(data)
-        .args(["--limit", &pictures.len().to_string()])
-        .stdout(Stdio::null())
-        .status()?;
+    import(dataset, data, pictures.len())?;
     let import_s = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "spikelens import failed; it says why above");
 
     eprintln!("  the graph");
     let start = Instant::now();
@@ -151,6 +149,24 @@ pub fn measure(dataset: &Path, data: &Path, pictures: &[Picture]) -> Result<Inde
         reopen_s,
         disk_mib: size(data)? as f64 / f64::from(1 << 20),
     })
+}
+
+/// Recreates `data` from the first `count` of the data set's training pictures.
+pub fn import(dataset: &Path, data: &Path, count: usize) -> Result<()> {
+    if data.exists() {
+        std::fs::remove_dir_all(data).with_context(|| format!("{} cannot be removed", data.display()))?;
+    }
+    eprintln!("  spikelens import");
+    let status = spikelens()
+        .arg("import")
+        .arg(dataset)
+        .arg("--data-dir")
+        .arg(data)
+        .args(["--limit", &count.to_string()])
+        .stdout(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "spikelens import failed; it says why above");
+    Ok(())
 }
 
 fn emulate(model: &Arc<Model>, pictures: &[Picture], threads: usize) -> Result<()> {

@@ -163,7 +163,7 @@ pub fn measure(
 }
 
 /// Whether an earlier run made these products with this model.
-fn holds(data: &Path, model: &Arc<Model>, products: usize) -> Result<bool> {
+pub fn holds(data: &Path, model: &Arc<Model>, products: usize) -> Result<bool> {
     if !Sqlite::exists(data) {
         return Ok(false);
     }

@@ -48,6 +48,18 @@ impl Round {
     pub fn answers_per_s(&self) -> f64 {
         self.times_ms.len() as f64 / self.seconds
     }
+
+    pub fn answers(&self) -> usize {
+        self.times_ms.len()
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    pub fn sorted(&self) -> Sorted {
+        Sorted::new(self.times_ms.clone())
+    }
 }
 
 impl Load {
@@ -57,9 +69,7 @@ impl Load {
         let times: Vec<f64> = rounds.iter().flat_map(|round| &round.times_ms).copied().collect();
         let times = Sorted::new(times);
         let due: Option<f64> = rounds.iter().map(|round| round.due_per_s).sum();
-        let medians = rounds
-            .iter()
-            .map(|round| Sorted::new(round.times_ms.clone()).median());
+        let medians = rounds.iter().map(|round| round.sorted().median());
         Self {
             clients,
             due_per_s: due.map(|due| due / rounds.len() as f64),

@@ -142,16 +142,6 @@ pub fn on_one_cpu<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<(T
 }
 
 fn pin() -> Result<usize> {
-    let allowed = || -> Result<String> {
-        let status = read("/proc/thread-self/status")?;
-        let found = status
-            .lines()
-            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-        Ok(found
-            .context("/proc/thread-self/status names no CPUs")?
-            .trim()
-            .to_owned())
-    };
     let list = allowed()?;
     let cpu = list.rsplit([',', '-']).next().unwrap_or(&list).to_owned();
     let thread = std::fs::read_link("/proc/thread-self")?;
@@ -164,4 +154,21 @@ fn pin() -> Result<usize> {
     let now = allowed()?;
     ensure!(now == cpu, "the thread is to stay on CPU {cpu}, it may use {now}");
     Ok(cpu.parse()?)
+}
+
+/// The first CPU that this thread may use.
+pub fn first_cpu() -> Result<usize> {
+    let list = allowed()?;
+    let first = list.split([',', '-']).next().unwrap_or(&list);
+    Ok(first.parse()?)
+}
+
+/// The list of CPUs that this thread may use.
+fn allowed() -> Result<String> {
+    let status = read("/proc/thread-self/status")?;
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let list = list.context("/proc/thread-self/status names no CPUs")?;
+    Ok(list.trim().to_owned())
 }

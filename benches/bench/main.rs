@@ -11,6 +11,8 @@ mod large;
 mod load;
 mod machine;
 mod page;
+mod peers;
+mod python;
 mod search;
 mod summary;
 
@@ -23,6 +25,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use engine::network::TimeSteps;
 use engine::picture::Picture;
+use engine::picture::idx::CLASS_NAMES;
 use lab::dataset::{Split, fashion_mnist};
 use serde::Serialize;
 
@@ -34,6 +37,8 @@ enum Part {
     Indexing,
     Search,
     Http,
+    /// The server beside one in Python; by name, also the emulator beside libraries for spiking networks
+    Peers,
     /// A large catalogue; only on request
     Large,
 }
@@ -45,7 +50,7 @@ struct Arguments {
     /// Few pictures, one round: checks in a minute that everything runs
     #[arg(long)]
     quick: bool,
-    /// Only these parts; search and http then use the catalogue that the last indexing left
+    /// Only these parts; search and http then use the catalogue that the last indexing left, peers makes one if there is none
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Products of the large catalogue
@@ -70,6 +75,15 @@ struct Size {
     indexed: usize,
     /// Duration of each load in each round.
     load: Duration,
+    peers: PeersSize,
+}
+
+struct PeersSize {
+    rounds: usize,
+    load: Duration,
+    checked: usize,
+    spiking_pictures: usize,
+    spiking_rounds: usize,
 }
 
 const FULL: Size = Size {
@@ -78,6 +92,13 @@ const FULL: Size = Size {
     time_steps: &[4, 8, 16, 32, 128],
     indexed: 60_000,
     load: Duration::from_secs(2),
+    peers: PeersSize {
+        rounds: 30,
+        load: Duration::from_secs(1),
+        checked: 300,
+        spiking_pictures: 300,
+        spiking_rounds: 5,
+    },
 };
 
 const QUICK: Size = Size {
@@ -86,6 +107,13 @@ const QUICK: Size = Size {
     time_steps: &[4, 16],
     indexed: 5000,
     load: Duration::from_secs(1),
+    peers: PeersSize {
+        rounds: 2,
+        load: Duration::from_millis(500),
+        checked: 100,
+        spiking_pictures: 50,
+        spiking_rounds: 1,
+    },
 };
 
 /// The results of a run.
@@ -101,6 +129,8 @@ struct Record {
     http: Option<http::Http>,
     #[serde(skip_serializing_if = "Option::is_none")]
     indexing: Option<indexing::Indexing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<peers::Peers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     large: Option<large::Large>,
     took: Vec<Took>,
@@ -131,7 +161,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let wants = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
     let work = work_folder()?;
     let data = work.join(if arguments.quick { "data-quick" } else { "data" });
-    let test = pictures(&arguments.dataset, Split::Test, size.test_pictures)?;
+    let (test, classes) = fashion_mnist(&arguments.dataset, Split::Test, Some(size.test_pictures))?;
     let mut record = Record {
         machine: Machine::look()?,
         quick: arguments.quick,
@@ -139,12 +169,13 @@ fn run(arguments: &Arguments) -> Result<()> {
         search: None,
         http: None,
         indexing: None,
+        peers: None,
         large: None,
         took: Vec::new(),
     };
     let mut took = Vec::new();
     if wants(Part::Emulation) {
-        let python = float_network::python(&work.join("venv"))?;
+        let python = python::environment(&work.join("venv"), "requirements.txt")?;
         let time_steps = size.time_steps.iter().map(|&steps| TimeSteps::new(steps));
         let plan = emulation::Plan {
             pictures: &test,
@@ -170,6 +201,42 @@ fn run(arguments: &Arguments) -> Result<()> {
             http::measure(&data, &test, size.rounds, size.load)
         });
         record.http = Some(found?);
+    }
+    if wants(Part::Peers) {
+        let names = classes
+            .iter()
+            .map(|&class| CLASS_NAMES[usize::from(class)].to_owned());
+        let names: Vec<String> = names.collect();
+        let service = match peers::service::python(&work.join("venv-peers")) {
+            Ok(python) => {
+                let plan = peers::service::Plan {
+                    dataset: &arguments.dataset,
+                    data: &data,
+                    products: size.indexed,
+                    pictures: &test,
+                    classes: &names,
+                    checked: size.peers.checked,
+                    rounds: size.peers.rounds,
+                    load: size.peers.load,
+                    python: &python,
+                    work: &work,
+                };
+                peers::Outcome::Measured(part("peers", &mut took, || peers::service::measure(&plan))?)
+            }
+            Err(error) => peers::Outcome::Missing(format!("{error:#}")),
+        };
+        let plan = peers::spiking::Plan {
+            pictures: &test[..size.peers.spiking_pictures],
+            rounds: size.peers.spiking_rounds,
+            work: &work,
+        };
+        // Their environment takes 6 GB.
+        let spiking = if arguments.only.contains(&Part::Peers) {
+            part("spiking libraries", &mut took, || peers::spiking::measure(&plan))?
+        } else {
+            Vec::new()
+        };
+        record.peers = Some(peers::Peers { service, spiking });
     }
     if arguments.only.contains(&Part::Large) {
         let training = pictures(&arguments.dataset, Split::Train, 60_000)?;

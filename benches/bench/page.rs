@@ -1,5 +1,7 @@
 //! The record as a page of tables.
 
+mod peers;
+
 use std::fmt::Write;
 
 use crate::emulation::{Emulation, Network, Row};
@@ -29,6 +31,9 @@ pub fn page(record: &Record) -> String {
     }
     if let Some(found) = &record.http {
         memory(&mut out, found);
+    }
+    if let Some(found) = &record.peers {
+        peers::peers(&mut out, found);
     }
     if let Some(found) = &record.large {
         large(&mut out, found);
