@@ -25,6 +25,8 @@ pub struct Vectors {
     rows: Rows,
     /// Sum of squares of each row.
     squares: Chunked<f64>,
+    /// One over the length of each row; 0 for one of zeros.
+    inverses: Chunked<f32>,
     /// The largest magnitude of all values.
     largest: i64,
 }
@@ -45,6 +47,7 @@ impl Vectors {
             dimensions,
             rows: Rows::I8(Chunked::new(dimensions)),
             squares: Chunked::new(1),
+            inverses: Chunked::new(1),
             largest: 0,
         }
     }
@@ -78,7 +81,9 @@ impl Vectors {
             Rows::I16(rows) => rows.push(values.iter().map(|&value| narrowed(value))),
             Rows::I32(rows) => rows.push(values.iter().copied()),
         }
-        self.squares.push(std::iter::once(square(values)));
+        let square = square(values);
+        self.squares.push(std::iter::once(square));
+        self.inverses.push(std::iter::once(inverse(square)));
     }
 
     /// Replaces row `index`; all rows are widened if its values require it.
@@ -97,7 +102,9 @@ impl Vectors {
             Rows::I16(rows) => copy(rows.row_mut(index), values),
             Rows::I32(rows) => copy(rows.row_mut(index), values),
         }
-        self.squares.row_mut(index).fill(square(values));
+        let square = square(values);
+        self.squares.row_mut(index).fill(square);
+        self.inverses.row_mut(index).fill(inverse(square));
     }
 
     /// Makes sure that the rows can hold these values.
@@ -133,7 +140,7 @@ impl Vectors {
             Rows::I16(rows) => rows.bytes(),
             Rows::I32(rows) => rows.bytes(),
         };
-        rows + self.squares.bytes()
+        rows + self.squares.bytes() + self.inverses.bytes()
     }
 
     /// Whether row `index` has these values.
@@ -153,18 +160,21 @@ impl Vectors {
         self.squares.row(index)[0] == 0.0
     }
 
-    /// Cosine of rows `a` and `b`, -1 to 1; 0 if either is all zeros.
-    pub(super) fn cosine_of_rows(&self, a: usize, b: usize) -> f64 {
+    /// About the cosine of rows `a` and `b`; 0 if either is all zeros.
+    #[inline]
+    pub(super) fn cosine_of_rows(&self, a: usize, b: usize) -> f32 {
         let product = match &self.rows {
-            Rows::I8(rows) => float(self.kernel.dot_i8(rows.row(a), rows.row(b))),
-            Rows::I16(rows) => float(self.kernel.dot_i16(rows.row(a), rows.row(b))),
-            Rows::I32(rows) => dot(rows.row(a), rows.row(b), false),
+            Rows::I8(rows) => self.kernel.dot_i8(rows.row(a), rows.row(b)) as f32,
+            Rows::I16(rows) => self.kernel.dot_i16(rows.row(a), rows.row(b)) as f32,
+            Rows::I32(rows) => dot(rows.row(a), rows.row(b), false) as f32,
         };
-        let scale = (self.squares.row(a)[0] * self.squares.row(b)[0]).sqrt();
-        if scale == 0.0 {
-            return 0.0;
-        }
-        (product / scale).clamp(-1.0, 1.0)
+        product * self.inverses.row(a)[0] * self.inverses.row(b)[0]
+    }
+
+    /// About the cosine of the query and row `index`: quick, and good enough to find rows that are then compared exactly.
+    #[inline]
+    pub(super) fn rough_cosine(&self, query: &Query, index: usize) -> f32 {
+        self.product(query, index) as f32 * query.inverse * self.inverses.row(index)[0]
     }
 
     /// Prepares a query for many comparisons.
@@ -189,6 +199,7 @@ impl Vectors {
         Query {
             form,
             square: square(values),
+            inverse: inverse(square(values)),
             exact: self.most_product(values) < i128::from(i64::MAX),
         }
     }
@@ -196,7 +207,12 @@ impl Vectors {
     /// Cosine of the query and row `index`, -1 to 1; 0 if either is all zeros.
     #[must_use]
     pub fn cosine(&self, query: &Query, index: usize) -> f64 {
-        let product = match (&query.form, &self.rows) {
+        self.scaled(query, index, self.product(query, index))
+    }
+
+    #[inline]
+    fn product(&self, query: &Query, index: usize) -> f64 {
+        match (&query.form, &self.rows) {
             (Form::I8(query), Rows::I8(rows)) => float(self.kernel.dot_i8(query, rows.row(index))),
             (Form::I16(query), Rows::I16(rows)) => float(self.kernel.dot_i16(query, rows.row(index))),
             (Form::I8(values), Rows::I16(rows)) => dot(values, rows.row(index), query.exact),
@@ -206,13 +222,13 @@ impl Vectors {
             (Form::I32(values), Rows::I8(rows)) => dot(values, rows.row(index), query.exact),
             (Form::I32(values), Rows::I16(rows)) => dot(values, rows.row(index), query.exact),
             (Form::I32(values), Rows::I32(rows)) => dot(values, rows.row(index), query.exact),
-        };
-        self.scaled(query, index, product)
+        }
     }
 
     /// Prefetches row `index` for a comparison that follows soon. For wide rows the beginning is enough: the hardware
     /// prefetcher continues.
     pub(super) fn prefetch(&self, index: usize) {
+        prefetch(self.inverses.row(index));
         match &self.rows {
             Rows::I8(rows) => prefetch(rows.row(index)),
             Rows::I16(rows) => prefetch(rows.row(index)),
@@ -297,6 +313,8 @@ pub fn nearest_first(mut found: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
 pub struct Query {
     form: Form,
     square: f64,
+    /// One over its length; 0 for one of zeros.
+    inverse: f32,
     /// Whether it is proven that a 64-bit dot product does not overflow.
     exact: bool,
 }
@@ -335,6 +353,13 @@ fn square(values: &[i32]) -> f64 {
         .iter()
         .map(|&value| u128::from(value.unsigned_abs()).pow(2));
     squares.sum::<u128>() as f64
+}
+
+fn inverse(square: f64) -> f32 {
+    match square {
+        0.0 => 0.0,
+        square => (1.0 / square.sqrt()) as f32,
+    }
 }
 
 fn largest(values: &[i32]) -> i64 {

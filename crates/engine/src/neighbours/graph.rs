@@ -179,7 +179,8 @@ mod tests {
                 found[..10].iter().sum()
             };
             theirs += sum(&mut graph.candidates(&values, 64));
-            let found = links.nearest(64, None, similarity, |_| {}, |_| true);
+            let rough = |row: usize| similarity(row) as f32;
+            let found = links.nearest(64, None, rough, |_| {}, |_| true);
             ours += sum(&mut found.into_iter().map(|key| key.row() as usize));
         }
         assert!(ours >= theirs - 1e-3, "{ours} against {theirs}");

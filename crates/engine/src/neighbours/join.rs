@@ -245,7 +245,7 @@ fn chosen(vectors: &Vectors, near: &[Key], count: usize) -> Vec<u32> {
             return chosen;
         }
         let row = key.row();
-        let between = |to: &u32| vectors.cosine_of_rows(row as usize, *to as usize) as f32;
+        let between = |to: &u32| vectors.cosine_of_rows(row as usize, *to as usize);
         match chosen.iter().all(|to| between(to) < key.similarity()) {
             true => chosen.push(row),
             false => others.push(row),

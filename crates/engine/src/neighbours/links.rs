@@ -102,7 +102,7 @@ impl Links {
         &self,
         count: usize,
         start: Option<u32>,
-        similarity: impl Fn(usize) -> f64,
+        similarity: impl Fn(usize) -> f32,
         soon: impl Fn(usize),
         counts: impl Fn(usize) -> bool,
     ) -> Vec<Key> {
@@ -135,8 +135,9 @@ impl Links {
         let mut fresh: Vec<u32> = Vec::with_capacity(WIDTH);
         while let Some(next) = walk.next() {
             fresh.clear();
-            let linked = self.linked(next.row()).iter();
-            fresh.extend(linked.filter(|row| walk.seen.first_time(**row)));
+            let linked = self.lowest[next.row() as usize].into_iter();
+            let linked = linked.take_while(|row| *row != NONE);
+            fresh.extend(linked.filter(|row| walk.seen.first_time(*row)));
             fresh.iter().for_each(|row| soon(*row as usize));
             fresh.iter().for_each(|row| walk.meet(key(*row)));
         }
@@ -286,8 +287,8 @@ impl<F: Fn(usize) -> bool> Walk<F> {
 pub struct Key(u64);
 
 impl Key {
-    pub fn new(similarity: f64, row: u32) -> Self {
-        let bits = (similarity as f32).to_bits();
+    pub fn new(similarity: f32, row: u32) -> Self {
+        let bits = similarity.to_bits();
         // Positive floats are ordered like their bits, negative ones in reverse.
         let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(ordered) << 32 | u64::from(!row))
@@ -297,7 +298,7 @@ impl Key {
         !(self.0 as u32)
     }
 
-    /// The similarity, rounded to 32 bits.
+    /// The similarity.
     pub fn similarity(self) -> f32 {
         let ordered = (self.0 >> 32) as u32;
         f32::from_bits(if ordered >> 31 == 1 {
@@ -364,7 +365,7 @@ mod tests {
     fn a_chain_is_walked_to_its_nearest_end_and_not_beyond_what_is_asked() {
         let links = chain();
         assert_eq!(links.entry(), 50);
-        let near = |row: usize| -(row as f64 - 80.1).abs();
+        let near = |row: usize| -(row as f32 - 80.1).abs();
         assert_eq!(
             rows(links.nearest(5, None, near, |_| {}, |_| true)),
             [80, 81, 79, 82, 78]

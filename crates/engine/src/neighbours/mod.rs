@@ -279,7 +279,7 @@ impl Neighbours {
         let linked = links.nearest(
             count,
             own.filter(|row| (*row as usize) < links.rows()),
-            |row| self.vectors.cosine(&query, row),
+            |row| self.vectors.rough_cosine(&query, row),
             |row| self.vectors.prefetch(row),
             |row| self.is_live(row),
         );

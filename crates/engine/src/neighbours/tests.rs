@@ -205,9 +205,14 @@ fn figures() {
     println!("lost {}", lost(&neighbours));
     let (mut times, mut hits, mut wanted) = (Vec::new(), 0, 0);
     for query in queries.iter().take(2000) {
-        let start = std::time::Instant::now();
-        let found = neighbours.nearest(query, 10);
-        times.push(start.elapsed());
+        let mut found = Vec::new();
+        // The best of five: what others do on the machine aside.
+        let best = (0..5).map(|_| {
+            let start = std::time::Instant::now();
+            found = neighbours.nearest(query, 10);
+            start.elapsed()
+        });
+        times.push(best.min().unwrap_or_default());
         if times.len() <= 500 {
             let exact = neighbours.nearest_exact(query, 10);
             let least = exact[9].similarity;

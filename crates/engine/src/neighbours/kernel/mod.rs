@@ -11,10 +11,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use avx512::Avx512;
 
 /// A kernel that this CPU can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,9 @@ pub enum Kernel {
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// AVX-512 with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Kernel {
@@ -31,7 +38,10 @@ impl Kernel {
     pub fn available() -> Vec<Self> {
         let mut kernels = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        kernels.extend(Avx2::new().map(Self::Avx2));
+        {
+            kernels.extend(Avx2::new().map(Self::Avx2));
+            kernels.extend(Avx512::new().map(Self::Avx512));
+        }
         kernels
     }
 
@@ -47,6 +57,8 @@ impl Kernel {
             Self::Portable => portable::dot_i8(a, b),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(kernel) => kernel.dot_i8(a, b),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(kernel) => kernel.dot_i8(a, b),
         }
     }
 
@@ -57,6 +69,8 @@ impl Kernel {
             Self::Portable => portable::dot_i16(a, b),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(kernel) => kernel.dot_i16(a, b),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(kernel) => kernel.dot_i16(a, b),
         }
     }
 }
