@@ -20,7 +20,7 @@ const TABLE_BYTES: usize = 96 << 10;
 
 /// The rows of a group in a table: of the first number that gives a table small enough. A table of all rows of a small
 /// layer is one look-up in a step.
-const GROUPS: [usize; 2] = [5, 4];
+const GROUPS: [usize; 3] = [9, 5, 4];
 
 /// A layer in the layout of the kernels, and its membranes.
 #[derive(Debug)]

@@ -23,18 +23,25 @@ fn steps<const Z: usize>(drive: &Drive, arrivals: &Arrivals<'_>, run: &mut Run<'
         match drive {
             Drive::Table { rows, sums } => {
                 let mut drive = [Line([0; LANES]); Z];
-                look_up(*rows, sums, arrivals.rows, step, |sums| {
-                    add_narrow(&mut drive, sums)
+                look_up::<Z>(*rows, sums, arrivals.rows, step, |sums| {
+                    for (drive, sums) in drive.iter_mut().zip(sums) {
+                        add_line(drive, sums);
+                    }
                 });
-                add(membranes, &drive);
+                for (membranes, drive) in membranes.iter_mut().zip(&drive) {
+                    add(membranes, drive);
+                }
             }
             Drive::Narrow { bias, weights } => {
-                let mut drive: [Line; Z] = bias.as_slice().try_into().expect("a block's lines");
                 let weights = weights.as_chunks::<Z>().0;
-                for &row in arrivals.of(step).as_flattened() {
-                    add_narrow(&mut drive, &weights[usize::from(row)]);
+                // Line by line: the sums of one fit the registers of any CPU.
+                for (line, (membranes, bias)) in membranes.iter_mut().zip(bias).enumerate() {
+                    let mut drive = *bias;
+                    for &row in arrivals.of(step).as_flattened() {
+                        add_line(&mut drive, &weights[usize::from(row)][line]);
+                    }
+                    add(membranes, &drive);
                 }
-                add(membranes, &drive);
             }
             Drive::Wide { bias, weights, most } => {
                 for (membrane, bias) in membranes.as_flattened_mut().iter_mut().zip(bias.as_flattened()) {
@@ -42,11 +49,13 @@ fn steps<const Z: usize>(drive: &Drive, arrivals: &Arrivals<'_>, run: &mut Run<'
                 }
                 let weights = weights.as_chunks::<Z>().0;
                 for rows in arrivals.of(step).chunks(*most) {
-                    let mut part = [Line([0; LANES]); Z];
-                    for &row in rows.as_flattened() {
-                        add_narrow(&mut part, &weights[usize::from(row)]);
+                    for (line, membranes) in membranes.iter_mut().enumerate() {
+                        let mut part = Line([0; LANES]);
+                        for &row in rows.as_flattened() {
+                            add_line(&mut part, &weights[usize::from(row)][line]);
+                        }
+                        add(membranes, &part);
                     }
-                    add(membranes, &part);
                 }
             }
         }
@@ -67,19 +76,15 @@ fn steps<const Z: usize>(drive: &Drive, arrivals: &Arrivals<'_>, run: &mut Run<'
 }
 
 #[inline(always)]
-fn add_narrow<const Z: usize>(drive: &mut [Line; Z], sums: &[Line; Z]) {
-    for (drive, sums) in drive.iter_mut().zip(sums) {
-        for (drive, sum) in drive.0.iter_mut().zip(&sums.0) {
-            *drive += sum;
-        }
+fn add_line(drive: &mut Line, sums: &Line) {
+    for (drive, sum) in drive.0.iter_mut().zip(&sums.0) {
+        *drive += sum;
     }
 }
 
 #[inline(always)]
-fn add<const Z: usize>(membranes: &mut [[i32; LANES]; Z], drive: &[Line; Z]) {
-    for (membranes, drive) in membranes.iter_mut().zip(drive) {
-        for (membrane, &drive) in membranes.iter_mut().zip(&drive.0) {
-            *membrane += i32::from(drive);
-        }
+fn add(membranes: &mut [i32; LANES], drive: &Line) {
+    for (membrane, &drive) in membranes.iter_mut().zip(&drive.0) {
+        *membrane += i32::from(drive);
     }
 }

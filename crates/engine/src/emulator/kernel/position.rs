@@ -271,6 +271,23 @@ pub(super) fn gather(
     let mut any = [0; BATCH];
     let batches = rows.chunks_exact_mut(layer.row_words).zip(arrived);
     for (batch, (rows, arrived)) in batches.enumerate() {
+        if let [row] = rows {
+            // Nothing is divided between words.
+            let mut gathered = [0; BATCH];
+            for view in views {
+                let fired = &source.of_position(index(view.source))[batch * BATCH..];
+                let fired: &[u64; BATCH] = fired.first_chunk().expect("trains have whole batches");
+                for (gathered, fired) in gathered.iter_mut().zip(fired) {
+                    *gathered |= fired << view.row;
+                }
+            }
+            for ((any, arrived), gathered) in any.iter_mut().zip(arrived).zip(gathered) {
+                *any |= gathered;
+                *arrived += u64::from(gathered.count_ones());
+            }
+            *row = gathered;
+            continue;
+        }
         // Views ascend, so a word of rows is complete when the next one begins.
         let mut gathered = [0; BATCH];
         let mut place = 0;
