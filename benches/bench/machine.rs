@@ -8,13 +8,14 @@ use engine::emulator::kernel::Kernel;
 use serde::Serialize;
 
 /// Instruction sets that the kernels or the float network's runtime make use of.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 13] = [
     "avx2",
     "fma",
     "avx512f",
     "avx512bw",
     "avx512vl",
-    "avx512vbmi2",
+    "avx512_vbmi2",
+    "avx512_vpopcntdq",
     "avx512_vnni",
     "avx512_bf16",
     "amx_tile",

@@ -1,19 +1,26 @@
-//! One layer in blocks of channels: the membranes of a position stay in registers while all its time steps run.
+//! One layer in blocks of channels: a position runs all its time steps before the next one.
 //!
 //! Used if it is proven that no membrane can exceed 32 bits in the requested time steps. Pooling and all other layers
 //! use `layer.rs`.
 
-use super::bits::{SpikeBits, WORD};
+use super::bits::{BATCH, SpikeBits, WORD};
 use super::kernel::{
-    Block, Drive, Kernel, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View, index,
+    Block, Drive, GROUP, Kernel, LANES, LINES, Layer as Seen, Line, MOST_ROWS, Scratch, Start, Target, View,
 };
 use super::state::LayerState;
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
-use crate::chip::width::{self, Range};
+use crate::chip::width::{self, MEMBRANE_MAX, Range};
 use crate::network::snn::{Parameters, Weights};
 use crate::network::{Kind, Layer, TimeSteps};
 use crate::picture::Shape;
+
+/// A table of sums is made for a layer if it takes at most so many bytes, so that it stays in the CPU's nearest caches.
+const TABLE_BYTES: usize = 96 << 10;
+
+/// The rows of a group in a table: of the first number that gives a table small enough. A table of all rows of a small
+/// layer is one look-up in a step.
+const GROUPS: [usize; 3] = [9, 5, 4];
 
 /// A layer in the layout of the kernels, and its membranes.
 #[derive(Debug)]
@@ -22,37 +29,27 @@ pub struct BlockLayer {
     tiling: Tiling,
     threshold: i32,
     blocks: Vec<Block>,
-    /// `[block]`: the run of a position that receives no spikes; empty if positions have different initial membranes.
-    unmoved: Vec<Unmoved>,
     /// `[position]`: the end of its range in `views`.
     ends: Vec<usize>,
     views: Vec<View>,
-    /// Words needed for one bit per row of weights.
-    row_words: usize,
+    /// `[position]`: its part of the positions.
+    parts: Vec<usize>,
+    /// Rows of weights.
+    rows: usize,
     scratch: Scratch,
-    /// `[block, position, lane]`.
-    initial: Vec<i32>,
-    membranes: Vec<i32>,
+    start: Start,
+    /// `[position, line]`.
+    membranes: Vec<[i32; LANES]>,
     /// The range by which one step can change a membrane, and the range of initial membranes.
     drive: Range,
-    start: Range,
-    /// `[part of positions, step]`: spikes, counted once for each window that contains them.
-    arrived: Vec<u64>,
-}
-
-/// The run of a position that receives no spikes.
-#[derive(Debug, Default)]
-struct Unmoved {
-    membranes: Vec<i32>,
-    /// `[step]`.
-    fired: Vec<u64>,
-    /// `[step]`.
-    spikes: Vec<u64>,
-    saturated: u64,
+    initial: Range,
+    /// `[part of positions, step]`, in whole batches: spikes, counted once for each window that contains them.
+    arrived: Vec<[u64; BATCH]>,
 }
 
 impl BlockLayer {
-    /// Lays a layer out; `None` for pooling and for layers with more inputs than [`MOST_ROWS`].
+    /// Lays a layer out; `None` for pooling, for layers with more inputs than [`MOST_ROWS`] and for weights of which not
+    /// even [`GROUP`] can be summed in 16 bits.
     pub fn new(layer: &Layer, parameters: &Parameters, tiling: Tiling) -> Option<Self> {
         if layer.fan_in() > MOST_ROWS {
             return None;
@@ -77,58 +74,46 @@ impl BlockLayer {
                 _ => return None,
             };
         let output = layer.output;
-        let plane = output.height * output.width;
-        let mut blocks = Vec::new();
-        let mut initial = Vec::new();
-        let mut alike = true;
-        for first in (0..output.channels).step_by(WORD) {
-            let channels = (output.channels - first).min(WORD);
-            let vectors = channels.div_ceil(LANES).next_power_of_two().min(VECTORS);
-            let lanes = vectors * LANES;
-            let mut weights = vec![0; rows * lanes];
-            for (row, weights) in weights.chunks_exact_mut(lanes).enumerate() {
-                for (lane, stored) in weights.iter_mut().take(channels).enumerate() {
-                    *stored = weight(row, first + lane);
+        let blocks = (0..output.channels)
+            .step_by(LINES * LANES)
+            .map(|first| {
+                let channels = (output.channels - first).min(LINES * LANES);
+                let lines = channels.div_ceil(LANES);
+                let mut weights = vec![Line([0; LANES]); rows * lines];
+                for (place, line) in weights.iter_mut().enumerate() {
+                    let (row, lane) = (place / lines, place % lines * LANES);
+                    for (lane, stored) in (lane..channels).zip(&mut line.0) {
+                        *stored = weight(row, first + lane);
+                    }
                 }
-            }
-            let of_lanes = |value: &dyn Fn(usize) -> i32| -> Vec<i32> {
-                (0..lanes)
-                    .map(|lane| if lane < channels { value(first + lane) } else { 0 })
-                    .collect()
-            };
-            let start = initial.len();
-            for position in 0..plane {
-                let membrane = |channel: usize| parameters.initial_membrane.of(channel * plane + position);
-                initial.extend(of_lanes(&membrane));
-            }
-            let (first, others) = initial[start..].split_at(lanes);
-            alike &= others.chunks_exact(lanes).all(|other| other == first);
-            let bias = of_lanes(&|channel| parameters.bias_of(channel));
-            blocks.push(Block {
-                vectors,
-                drive: drive(&weights, bias),
-                weights,
-            });
-        }
+                let mut bias = vec![[0; LANES]; lines];
+                for (lane, stored) in bias.as_flattened_mut().iter_mut().take(channels).enumerate() {
+                    *stored = parameters.bias_of(first + lane);
+                }
+                Some(Block {
+                    lines,
+                    drive: drive(weights, bias)?,
+                })
+            })
+            .collect::<Option<_>>()?;
         let (ends, views) = views(layer);
+        let start = start(output, parameters);
         Some(Self {
             output,
             tiling,
             threshold: parameters.threshold,
-            unmoved: blocks
-                .iter()
-                .filter(|_| alike)
-                .map(|_| Unmoved::default())
-                .collect(),
             blocks,
+            parts: (0..ends.len())
+                .map(|position| tiling.position_part(position))
+                .collect(),
             ends,
             views,
-            row_words: rows.div_ceil(WORD),
+            rows,
             scratch: Scratch::default(),
-            membranes: Vec::with_capacity(initial.len()),
-            initial,
+            start,
+            membranes: Vec::new(),
             drive: width::drive(layer, parameters),
-            start: width::initial_range(&parameters.initial_membrane),
+            initial: width::initial_range(&parameters.initial_membrane),
             arrived: Vec::new(),
         })
     }
@@ -144,8 +129,8 @@ impl BlockLayer {
     fn reach(&self, time_steps: TimeSteps) -> Range {
         let steps = i64::from(time_steps.get());
         Range {
-            low: self.start.low.min(0) + steps * self.drive.low.min(0),
-            high: self.start.high.max(0) + steps * self.drive.high.max(0),
+            low: self.initial.low.min(0) + steps * self.drive.low.min(0),
+            high: self.initial.high.max(0) + steps * self.drive.high.max(0),
         }
     }
 
@@ -161,107 +146,45 @@ impl BlockLayer {
         let steps = time_steps.count();
         fired.start(self.output, steps);
         events.start(self.output.len(), self.tiling.cores());
-        events.spikes_per_step.resize(steps, 0);
-        self.membranes.resize(self.initial.len(), 0);
+        let lines = self.output.channels.div_ceil(LANES);
+        self.membranes.resize(self.ends.len() * lines, [0; LANES]);
+        let batches = (steps - 1).div_ceil(BATCH);
         self.arrived.clear();
-        self.arrived.resize(self.tiling.position_parts * steps, 0);
-        let stride = fired.words();
-        let watched = !self.reach(time_steps).fits();
-        self.find_unmoved(kernel, source, steps);
-        let mut start = 0;
-        for (word, block) in self.blocks.iter().enumerate() {
-            let lanes = block.vectors * LANES;
-            let mut first = 0;
-            for (position, &end) in self.ends.iter().enumerate() {
-                let views = &self.views[first..end];
-                first = end;
-                let place = start + position * lanes..start + (position + 1) * lanes;
-                let membranes = &mut self.membranes[place.clone()];
-                let words = fired.of_position_mut(position);
-                let spikes = &mut events.spikes_per_step;
-                let unmoved = self
-                    .unmoved
-                    .get(word)
-                    .filter(|_| views.iter().all(|view| source.is_silent(index(view.source))));
-                if let Some(unmoved) = unmoved {
-                    unmoved.copy(membranes, words, stride, word, spikes);
-                    events.saturated_updates += unmoved.saturated;
-                    continue;
-                }
-                let seen = Position {
-                    views,
-                    source,
-                    block,
-                    threshold: self.threshold,
-                    words: self.row_words,
-                    initial: &self.initial[place],
-                    watched,
-                };
-                let part = self.tiling.position_part(position);
-                let mut target = Target {
-                    membranes,
-                    fired: words,
-                    stride,
-                    word,
-                    spikes,
-                    arrived: &mut self.arrived[part * steps..][..steps],
-                    saturated: &mut events.saturated_updates,
-                    scratch: &mut self.scratch,
-                };
-                kernel.run(&seen, &mut target);
-            }
-            start += self.ends.len() * lanes;
-        }
-        for position in 0..self.ends.len() {
-            fired.find_silence(position);
-        }
-        self.count(steps, events);
-    }
-
-    /// Runs a position without inputs, once for each number of steps.
-    fn find_unmoved(&mut self, kernel: Kernel, source: &SpikeBits, steps: usize) {
-        let mut start = 0;
-        for (block, unmoved) in self.blocks.iter().zip(&mut self.unmoved) {
-            let lanes = block.vectors * LANES;
-            if unmoved.fired.len() != steps {
-                unmoved.membranes.resize(lanes, 0);
-                unmoved.fired.resize(steps, 0);
-                unmoved.saturated = 0;
-                unmoved.spikes.clear();
-                unmoved.spikes.resize(steps, 0);
-                let seen = Position {
-                    views: &[],
-                    source,
-                    block,
-                    threshold: self.threshold,
-                    words: self.row_words,
-                    initial: &self.initial[start..][..lanes],
-                    watched: true,
-                };
-                let mut target = Target {
-                    membranes: &mut unmoved.membranes,
-                    fired: &mut unmoved.fired,
-                    stride: 1,
-                    word: 0,
-                    spikes: &mut unmoved.spikes,
-                    // Nothing arrives.
-                    arrived: &mut self.arrived[..steps],
-                    saturated: &mut unmoved.saturated,
-                    scratch: &mut self.scratch,
-                };
-                kernel.run(&seen, &mut target);
-            }
-            start += self.ends.len() * lanes;
-        }
+        self.arrived
+            .resize(self.tiling.position_parts * batches, [0; BATCH]);
+        let seen = Seen {
+            ends: &self.ends,
+            views: &self.views,
+            source,
+            row_words: self.rows.div_ceil(WORD),
+            zeros: u16::try_from(self.rows).expect("at most MOST_ROWS"),
+            blocks: &self.blocks,
+            start: &self.start,
+            threshold: self.threshold,
+            steps,
+            watched: !self.reach(time_steps).fits(),
+            parts: &self.parts,
+        };
+        let mut target = Target {
+            membranes: &mut self.membranes,
+            fired,
+            spikes: &mut events.spikes_per_step,
+            arrived: &mut self.arrived,
+            saturated: &mut events.saturated_updates,
+            scratch: &mut self.scratch,
+        };
+        kernel.run(&seen, &mut target);
+        self.count(steps, batches, events);
     }
 
     /// Every window that contains a spike adds one weight for each of a core's channels.
-    fn count(&self, steps: usize, events: &mut LayerEvents) {
-        // Each block has counted every arriving spike.
-        let blocks = u64::try_from(self.blocks.len()).expect("a length fits 64 bits");
+    fn count(&self, steps: usize, batches: usize, events: &mut LayerEvents) {
         for step in 0..steps {
             for part in 0..self.tiling.position_parts {
-                let windows = self.arrived[part * steps + step] / blocks;
+                // Nothing arrives in the first step.
+                let windows = step.checked_sub(1).map_or(0, |before| {
+                    self.arrived[part * batches + before / BATCH][before % BATCH]
+                });
                 for channel_part in 0..self.tiling.channel_parts {
                     let channels = self.tiling.channels_of(channel_part).len();
                     let channels = u64::try_from(channels).expect("a length fits 64 bits");
@@ -273,70 +196,131 @@ impl BlockLayer {
 
     /// Copies membranes out, flattened channel, row, column.
     pub fn read(&self, state: &mut LayerState) {
-        let plane = self.ends.len();
+        let lines = self.output.channels.div_ceil(LANES);
+        let membranes = self.membranes.as_flattened();
         state.membranes.clear();
-        let mut start = 0;
-        for (block, first) in self.blocks.iter().zip((0..self.output.channels).step_by(WORD)) {
-            let lanes = block.vectors * LANES;
-            for lane in 0..(self.output.channels - first).min(WORD) {
-                let membranes = (0..plane).map(|position| self.membranes[start + position * lanes + lane]);
-                state.membranes.extend(membranes);
-            }
-            start += plane * lanes;
+        for channel in 0..self.output.channels {
+            let of_channel = membranes[channel..].iter().step_by(lines * LANES);
+            state.membranes.extend(of_channel);
         }
     }
 }
 
-impl Unmoved {
-    /// Copies the run to another position.
-    fn copy(&self, membranes: &mut [i32], words: &mut [u64], stride: usize, word: usize, spikes: &mut [u64]) {
-        membranes.copy_from_slice(&self.membranes);
-        for (target, fired) in words[word..].iter_mut().step_by(stride).zip(&self.fired) {
-            *target = *fired;
-        }
-        for (sum, spikes) in spikes.iter_mut().zip(&self.spikes) {
-            *sum += spikes;
-        }
-    }
-}
-
-/// Chooses how a block's drive is summed, from its weights, `[row, lane]`, and biases, `[lane]`.
-fn drive(weights: &[i16], bias: Vec<i32>) -> Drive {
-    let lanes = bias.len();
-    let Some(narrow) = narrow(weights, &bias) else {
-        return Drive::Wide(bias);
+/// The first time step, in which a neuron receives its bias alone.
+fn start(output: Shape, parameters: &Parameters) -> Start {
+    let plane = output.height * output.width;
+    let (lines, words) = (output.channels.div_ceil(LANES), output.channels.div_ceil(WORD));
+    let mut start = Start {
+        alike: false,
+        membranes: vec![[0; LANES]; plane * lines],
+        fired: vec![0; plane * words],
+        saturated: 0,
     };
-    let rows = weights.len() / lanes;
-    if rows > TABLE_ROWS {
-        return Drive::Narrow(narrow);
-    }
-    let mut sums = narrow;
-    for weights in weights.chunks_exact(lanes) {
-        // The subsets with this row follow those without it.
-        let without = sums.len();
-        sums.extend_from_within(..);
-        for sums in sums[without..].chunks_exact_mut(lanes) {
-            for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum += weight;
+    for position in 0..plane {
+        let membranes = start.membranes[position * lines..][..lines].as_flattened_mut();
+        for (channel, stored) in membranes.iter_mut().take(output.channels).enumerate() {
+            // A layer whose membranes may leave 32 bits does not run in blocks.
+            let initial = parameters.initial_membrane.of(channel * plane + position);
+            let mut membrane = initial.wrapping_add(parameters.bias_of(channel));
+            start.saturated += u64::from(i64::from(membrane).abs() > MEMBRANE_MAX);
+            if membrane >= parameters.threshold {
+                membrane -= parameters.threshold;
+                start.fired[position * words + channel / WORD] |= 1 << (channel % WORD);
             }
+            *stored = membrane;
         }
     }
-    Drive::Table(sums)
+    let (first, others) = start.membranes.split_at(lines);
+    let (first_fired, others_fired) = start.fired.split_at(words);
+    start.alike = others.chunks_exact(lines).all(|other| other == first)
+        && others_fired.chunks_exact(words).all(|other| other == first_fired);
+    if start.alike {
+        start.membranes.truncate(lines);
+        start.fired.truncate(words);
+    }
+    start
+}
+
+/// Chooses how a block's drive is summed, from its weights, `[row, line]`, and biases, `[line]`.
+fn drive(weights: Vec<Line>, bias: Vec<[i32; LANES]>) -> Option<Drive> {
+    let lines = bias.len();
+    let Some(narrow) = narrow(&weights, &bias) else {
+        let largest = weights
+            .iter()
+            .flat_map(|line| line.0)
+            .map(i16::unsigned_abs)
+            .max();
+        let most = usize::from(i16::MAX.unsigned_abs() / largest.unwrap_or(0).max(1));
+        return (most >= GROUP).then(|| Drive::Wide {
+            bias,
+            weights: with_zeros(weights, lines),
+            most: most / GROUP,
+        });
+    };
+    let rows = weights.len() / lines;
+    let small = |group: &usize| (rows.div_ceil(*group) << group) * lines * size_of::<Line>() <= TABLE_BYTES;
+    Some(match GROUPS.into_iter().find(small) {
+        Some(group) => Drive::Table {
+            rows: group,
+            sums: table(group, &weights, &narrow),
+        },
+        None => Drive::Narrow {
+            bias: narrow,
+            weights: with_zeros(weights, lines),
+        },
+    })
+}
+
+fn with_zeros(mut weights: Vec<Line>, lines: usize) -> Vec<Line> {
+    weights.resize(weights.len() + lines, Line([0; LANES]));
+    weights
+}
+
+/// The sums of all subsets of each `group` adjacent rows, `[group, subset, line]`.
+fn table(group: usize, weights: &[Line], bias: &[Line]) -> Vec<Line> {
+    let lines = bias.len();
+    let mut sums = Vec::new();
+    for (word, weights) in weights.chunks(WORD * lines).enumerate() {
+        for (place, weights) in weights.chunks(group * lines).enumerate() {
+            let first = sums.len();
+            if (word, place) == (0, 0) {
+                sums.extend_from_slice(bias);
+            } else {
+                sums.resize(first + lines, Line([0; LANES]));
+            }
+            for weights in weights.chunks_exact(lines) {
+                // The subsets with this row follow those without it.
+                let without = sums.len();
+                sums.extend_from_within(first..);
+                for (place, sum) in sums[without..].iter_mut().enumerate() {
+                    for (sum, weight) in sum.0.iter_mut().zip(&weights[place % lines].0) {
+                        *sum += weight;
+                    }
+                }
+            }
+            sums.resize(first + (lines << group), Line([0; LANES]));
+        }
+    }
+    sums
 }
 
 /// The biases in 16 bits, if the sum with any subset of a lane's weights fits 16 bits.
-fn narrow(weights: &[i16], bias: &[i32]) -> Option<Vec<i16>> {
-    let lanes = bias.len();
-    for (lane, &bias) in bias.iter().enumerate() {
-        let (mut most, mut least) = (i64::from(bias), i64::from(bias));
-        for &weight in weights[lane..].iter().step_by(lanes) {
-            most += i64::from(weight.max(0));
-            least += i64::from(weight.min(0));
+fn narrow(weights: &[Line], bias: &[[i32; LANES]]) -> Option<Vec<Line>> {
+    let lines = bias.len();
+    let mut narrow = vec![Line([0; LANES]); lines];
+    for (line, (bias, narrow)) in bias.iter().zip(&mut narrow).enumerate() {
+        for (lane, (&bias, narrow)) in bias.iter().zip(&mut narrow.0).enumerate() {
+            let (mut most, mut least) = (i64::from(bias), i64::from(bias));
+            for weights in weights[line..].iter().step_by(lines) {
+                most += i64::from(weights.0[lane].max(0));
+                least += i64::from(weights.0[lane].min(0));
+            }
+            i16::try_from(most).ok()?;
+            i16::try_from(least).ok()?;
+            *narrow = i16::try_from(bias).ok()?;
         }
-        i16::try_from(most).ok()?;
-        i16::try_from(least).ok()?;
     }
-    bias.iter().map(|&bias| i16::try_from(bias).ok()).collect()
+    Some(narrow)
 }
 
 /// For each position, the source positions in its window.

@@ -2,7 +2,7 @@
 //!
 //! A neuron's spikes depend on its pixel alone, so each of the 256 values is run once and looked up.
 
-use super::bits::{SpikeBits, WORD};
+use super::bits::{BATCH, SpikeBits, WORD};
 use super::state::{EmulatorError, LayerState};
 use crate::chip::events::LayerEvents;
 use crate::chip::tiling::Tiling;
@@ -21,8 +21,12 @@ pub struct InputRun {
     /// The number of time steps of `trains`.
     steps: usize,
     trains: Vec<Train>,
-    /// The same as words, `[pixel, time step]`: 1 if it fires.
-    words: Vec<u64>,
+    /// The same as words, `[pixel, time step]` in whole batches: 1 if it fires.
+    words: Vec<[u64; BATCH]>,
+    /// The same with a byte for each time step, the first one lowest.
+    bytes: Vec<u64>,
+    /// Whether any membrane exceeds the chip's range.
+    saturates: bool,
     /// Whether any of them exceeds 32 bits.
     overflows: bool,
     pixels: Vec<u8>,
@@ -51,6 +55,8 @@ impl InputRun {
             steps: 0,
             trains: Vec::new(),
             words: Vec::new(),
+            bytes: Vec::new(),
+            saturates: false,
             overflows: false,
             pixels: Vec::new(),
             fired: SpikeBits::default(),
@@ -67,16 +73,19 @@ impl InputRun {
         let steps = time_steps.count();
         if self.steps != steps {
             self.trains = (0..=u8::MAX).map(|pixel| self.train(pixel, time_steps)).collect();
+            self.saturates = self.trains.iter().any(|train| train.saturated > 0);
             self.overflows = self.trains.iter().any(|train| train.overflow.is_some());
             self.steps = steps;
+            let batches = steps.div_ceil(BATCH);
             self.words.clear();
-            for train in &self.trains {
-                let first = self.words.len();
-                self.words.resize(first + steps, 0);
+            self.words.resize(self.trains.len() * batches, [0; BATCH]);
+            for (train, words) in self.trains.iter().zip(self.words.chunks_exact_mut(batches)) {
                 for &step in &train.steps {
-                    self.words[first + step] = 1;
+                    words[step / BATCH][step % BATCH] = 1;
                 }
             }
+            let bytes = |words: &[u64; BATCH]| u64::from_le_bytes(words.map(|word| u8::from(word == 1)));
+            self.bytes = self.words.iter().map(bytes).collect();
             if self.shape.channels == 1 {
                 self.fired.share(self.shape, steps, &self.words);
             }
@@ -89,18 +98,10 @@ impl InputRun {
             .operations_per_step_and_core
             .resize(steps * self.tiling.cores(), 0);
         events.spikes_per_step.resize(steps, 0);
-        let mut histogram = [0u64; 256];
-        for &pixel in &self.pixels {
-            histogram[usize::from(pixel)] += 1;
-        }
-        let trains = self.trains.iter().zip(self.words.chunks_exact(steps));
-        for (&neurons, (train, words)) in histogram.iter().zip(trains) {
-            if neurons > 0 {
-                events.saturated_updates += neurons * train.saturated;
-                for (spikes, fires) in events.spikes_per_step.iter_mut().zip(words) {
-                    *spikes += neurons * fires;
-                }
-            }
+        self.count(&mut events.spikes_per_step);
+        if self.saturates {
+            let saturated = |&pixel: &u8| self.trains[usize::from(pixel)].saturated;
+            events.saturated_updates = self.pixels.iter().map(saturated).sum();
         }
         if self.shape.channels == 1 {
             self.fired.assign(&self.pixels);
@@ -110,17 +111,34 @@ impl InputRun {
         Ok(())
     }
 
+    /// Counts the spikes of each step, 8 steps at once: so many pixels that no byte of a sum overflows.
+    fn count(&self, spikes: &mut [u64]) {
+        let batches = self.bytes.len() / self.trains.len();
+        for pixels in self.pixels.chunks(usize::from(u8::MAX)) {
+            for (batch, spikes) in spikes.chunks_mut(BATCH).enumerate() {
+                let bytes = |&pixel: &u8| self.bytes[usize::from(pixel) * batches + batch];
+                let sums = pixels.iter().map(bytes).sum::<u64>().to_le_bytes();
+                for (spikes, sum) in spikes.iter_mut().zip(sums) {
+                    *spikes += u64::from(sum);
+                }
+            }
+        }
+    }
+
     /// Interleaves the channels of each position.
     fn fire(&mut self, steps: usize) {
         self.fired.start_silent(self.shape, steps);
         let plane = self.shape.height * self.shape.width;
-        let words = self.fired.words();
+        let stride = self.fired.stride();
         for (channel, pixels) in self.pixels.chunks_exact(plane).enumerate() {
             let (word, bit) = (channel / WORD, channel % WORD);
             for (position, &pixel) in pixels.iter().enumerate() {
-                let fired = self.fired.of_position_mut(position);
-                for &step in &self.trains[usize::from(pixel)].steps {
-                    fired[step * words + word] |= 1 << bit;
+                let fired = &mut self.fired.of_position_mut(position)[word * stride..][..stride];
+                let words = &self.words[usize::from(pixel) * stride / BATCH..];
+                for (fired, words) in fired.as_chunks_mut::<BATCH>().0.iter_mut().zip(words) {
+                    for (fired, word) in fired.iter_mut().zip(words) {
+                        *fired |= word << bit;
+                    }
                 }
             }
         }

@@ -1,19 +1,25 @@
-//! The innermost loop: one position of a layer, all its time steps, a block of channels in lanes.
+//! The innermost loop: a layer position by position, each in all its time steps, channels in lanes.
 //!
-//! In: where the position's spikes come from, the block's weights and biases. Out: its membranes and its own spikes.
-//! Every kernel does the following; a vector holds one value for each channel of the block:
+//! In: where each position's spikes come from, weights and biases. Out: membranes and the layer's own spikes. Every
+//! kernel does the following; a line is a cache line of 32 channels, and a block has up to four of them:
 //!
 //! ```text
-//! rows[step] = bits of the rows of weights whose source fired in step - 1      (gather; none in the first step)
-//! membrane   = initial
-//! for each step:
-//!     drive     = bias + sum of weights[row] for each row in rows[step]        (16 bits where they suffice, or a table)
-//!     membrane += drive
-//!     saturated += number of lanes with |membrane| > MEMBRANE_MAX              (only where the range is watched)
-//!     fired     = membrane >= threshold
-//!     membrane -= threshold where fired
-//!     output[step] = fired, one bit per lane
+//! for each position:
+//!     rows = which rows of weights have a source that fired, by word and step      (gather; 8 steps at once)
+//!     if nothing arrives: copy another such position                              (if all positions start alike)
+//!     for each batch of 8 steps:
+//!         active = indices of the rows of each step, a row of zeros up to fours   (list; not if sums are in tables)
+//!         for each block, for each step:
+//!             drive     = bias + sum of weights[row] for each active row          (16 bits where they suffice, or tables)
+//!             membrane += drive
+//!             saturated += number of lanes with |membrane| > MEMBRANE_MAX         (only where the range is watched)
+//!             fired     = membrane >= threshold
+//!             membrane -= threshold where fired
+//!             output[word, step] = fired, one bit per lane
 //! ```
+//!
+//! The first step is the same for every picture, because nothing arrives in it: it is part of the layout. What arrives in
+//! a step was fired in the one before.
 //!
 //! A kernel for an instruction set is a token, such as `Avx2`, whose `new` returns it only on a CPU that has the
 //! instructions. Holding the token is the proof, so that running the kernel asks nothing and cannot fail. An emulator
@@ -37,7 +43,7 @@ use avx512::Avx512;
 use neon::Neon;
 
 pub use position::{
-    Block, Drive, LANES, MOST_ROWS, Position, Scratch, TABLE_ROWS, Target, VECTORS, View, index,
+    Block, Drive, GROUP, LANES, LINES, Layer, Line, MOST_ROWS, Scratch, Start, Target, View, index,
 };
 
 /// A kernel that this CPU can run.
@@ -48,7 +54,7 @@ pub enum Kernel {
     /// AVX2 with BMI1, LZCNT and POPCNT.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
-    /// AVX-512 F, BW, VL and VBMI2, with POPCNT.
+    /// AVX-512 F, BW, VL, VBMI2 and VPOPCNTDQ, with POPCNT.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     /// NEON.
@@ -91,17 +97,16 @@ impl Kernel {
         }
     }
 
-    /// Runs all time steps of one position.
-    #[inline]
-    pub fn run(self, position: &Position<'_>, target: &mut Target<'_>) {
+    /// Runs all time steps of a layer.
+    pub fn run(self, layer: &Layer<'_>, target: &mut Target<'_>) {
         match self {
-            Self::Portable => portable::run(position, target),
+            Self::Portable => portable::run(layer, target),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(kernel) => kernel.run(position, target),
+            Self::Avx2(kernel) => kernel.run(layer, target),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(kernel) => kernel.run(position, target),
+            Self::Avx512(kernel) => kernel.run(layer, target),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon(kernel) => kernel.run(position, target),
+            Self::Neon(kernel) => kernel.run(layer, target),
         }
     }
 }

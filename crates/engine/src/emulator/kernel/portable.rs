@@ -1,70 +1,90 @@
 //! Plain Rust: the reference for the other kernels, and what runs on CPUs without them.
 
-use super::position::{Drive, FARTHEST, Position, Target, gather, list, looked_up, wide};
+use super::position::{
+    Arrivals, Drive, FARTHEST, LANES, Layer, Line, Run, Target, gather, list, look_up, positions, wide,
+};
 
-/// Runs all time steps of one position.
-pub fn run(position: &Position<'_>, target: &mut Target<'_>) {
-    match position.block.vectors {
-        1 => steps::<16>(position, target),
-        2 => steps::<32>(position, target),
-        _ => steps::<64>(position, target),
-    }
+/// Runs all time steps of a layer.
+pub fn run(layer: &Layer<'_>, target: &mut Target<'_>) {
+    positions(layer, target, gather, list, |block, arrivals, run| {
+        match block.lines {
+            1 => steps::<1>(&block.drive, arrivals, run),
+            2 => steps::<2>(&block.drive, arrivals, run),
+            3 => steps::<3>(&block.drive, arrivals, run),
+            _ => steps::<4>(&block.drive, arrivals, run),
+        }
+    });
 }
 
-/// Plain loops over `B` lanes.
-fn steps<const B: usize>(position: &Position<'_>, target: &mut Target<'_>) {
-    let block = position.block;
-    let weights = block.weights.as_chunks::<B>().0;
-    let membranes: &mut [i32; B] = target.membranes.try_into().expect("a block's lanes");
-    membranes.copy_from_slice(position.initial);
-    let steps = target.arrived.len();
-    gather(position, steps, target.scratch);
-    for step in 0..steps {
-        match &block.drive {
-            Drive::Table(sums) => {
-                let sums = looked_up::<B>(sums, target.scratch, step, &mut target.arrived[step]);
-                add(membranes, sums);
-            }
-            Drive::Narrow(bias) => {
-                let count = list(target.scratch, step, steps);
-                target.arrived[step] += wide(count);
-                let mut drive: [i16; B] = bias.as_slice().try_into().expect("a block's lanes");
-                for &row in &target.scratch.active[..count] {
-                    for (sum, weight) in drive.iter_mut().zip(&weights[usize::from(row)]) {
-                        *sum += weight;
+/// Plain loops over `Z` lines.
+fn steps<const Z: usize>(drive: &Drive, arrivals: &Arrivals<'_>, run: &mut Run<'_>) {
+    let membranes: &mut [[i32; LANES]; Z] = (&mut *run.membranes).try_into().expect("a block's lines");
+    for step in 0..run.steps {
+        match drive {
+            Drive::Table { rows, sums } => {
+                let mut drive = [Line([0; LANES]); Z];
+                look_up::<Z>(*rows, sums, arrivals.rows, step, |sums| {
+                    for (drive, sums) in drive.iter_mut().zip(sums) {
+                        add_line(drive, sums);
                     }
+                });
+                for (membranes, drive) in membranes.iter_mut().zip(&drive) {
+                    add(membranes, drive);
                 }
-                add(membranes, &drive);
             }
-            Drive::Wide(bias) => {
-                let count = list(target.scratch, step, steps);
-                target.arrived[step] += wide(count);
-                for (membrane, bias) in membranes.iter_mut().zip(bias) {
+            Drive::Narrow { bias, weights } => {
+                let weights = weights.as_chunks::<Z>().0;
+                // Line by line: the sums of one fit the registers of any CPU.
+                for (line, (membranes, bias)) in membranes.iter_mut().zip(bias).enumerate() {
+                    let mut drive = *bias;
+                    for &row in arrivals.of(step).as_flattened() {
+                        add_line(&mut drive, &weights[usize::from(row)][line]);
+                    }
+                    add(membranes, &drive);
+                }
+            }
+            Drive::Wide { bias, weights, most } => {
+                for (membrane, bias) in membranes.as_flattened_mut().iter_mut().zip(bias.as_flattened()) {
                     *membrane += bias;
                 }
-                for &row in &target.scratch.active[..count] {
-                    add(membranes, &weights[usize::from(row)]);
+                let weights = weights.as_chunks::<Z>().0;
+                for rows in arrivals.of(step).chunks(*most) {
+                    for (line, membranes) in membranes.iter_mut().enumerate() {
+                        let mut part = Line([0; LANES]);
+                        for &row in rows.as_flattened() {
+                            add_line(&mut part, &weights[usize::from(row)][line]);
+                        }
+                        add(membranes, &part);
+                    }
                 }
             }
         }
-        if position.watched {
-            let beyond = membranes.iter().filter(|membrane| membrane.abs() > FARTHEST);
-            *target.saturated += wide(beyond.count());
+        if run.watched {
+            let beyond = membranes.as_flattened().iter();
+            *run.saturated += wide(beyond.filter(|membrane| membrane.abs() > FARTHEST).count());
         }
-        let mut fired = 0u64;
-        for (lane, membrane) in membranes.iter_mut().enumerate() {
-            let spikes = *membrane >= position.threshold;
-            *membrane -= position.threshold * i32::from(spikes);
-            fired |= u64::from(spikes) << lane;
+        for (word, membranes) in membranes.chunks_mut(2).enumerate() {
+            let mut fired = 0u64;
+            for (lane, membrane) in membranes.as_flattened_mut().iter_mut().enumerate() {
+                let spikes = *membrane >= run.threshold;
+                *membrane -= run.threshold * i32::from(spikes);
+                fired |= u64::from(spikes) << lane;
+            }
+            run.fired[word * run.stride + step] = fired;
         }
-        target.fired[step * target.stride + target.word] = fired;
-        target.spikes[step] += u64::from(fired.count_ones());
     }
 }
 
 #[inline(always)]
-fn add<const B: usize>(membranes: &mut [i32; B], drive: &[i16; B]) {
-    for (membrane, &drive) in membranes.iter_mut().zip(drive) {
+fn add_line(drive: &mut Line, sums: &Line) {
+    for (drive, sum) in drive.0.iter_mut().zip(&sums.0) {
+        *drive += sum;
+    }
+}
+
+#[inline(always)]
+fn add(membranes: &mut [i32; LANES], drive: &Line) {
+    for (membrane, &drive) in membranes.iter_mut().zip(&drive.0) {
         *membrane += i32::from(drive);
     }
 }

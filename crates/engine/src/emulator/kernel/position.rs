@@ -1,20 +1,26 @@
-//! One position's run: what a kernel reads and writes, and the two steps that all kernels share: gathering the rows of
-//! weights that arrive, and listing those of one time step.
+//! What all kernels share: their input and output, the walk over a layer's positions, and gathering the rows of weights
+//! that arrive.
 
 use crate::chip::width::MEMBRANE_MAX;
-use crate::emulator::bits::SpikeBits;
+use crate::emulator::bits::{BATCH, SpikeBits, WORD};
 
-/// Lanes of the narrowest block; a block has 1, 2 or 4 times as many.
-pub const LANES: usize = 16;
+/// Lanes of a line; a block has 1 to [`LINES`] lines.
+pub const LANES: usize = 32;
 
-/// The widest block, in [`LANES`]: 64 channels, one word of spikes.
-pub const VECTORS: usize = 4;
+/// Lines of the widest block: 128 channels, two words of spikes.
+pub const LINES: usize = 4;
 
-/// The largest number of rows of weights: a row's index fits 16 bits.
-pub const MOST_ROWS: usize = 1 << 16;
+/// The largest number of rows of weights: a row's index fits 16 bits, and so does that of the row of zeros after them.
+pub const MOST_ROWS: usize = u16::MAX as usize;
 
-/// Up to this many rows of weights, the sums of all their subsets are precomputed.
-pub const TABLE_ROWS: usize = 9;
+/// Listed rows are added so many at once: the row of zeros fills each step's list up. So the number of turns of the loop
+/// over them varies less from step to step, and the CPU predicts its end more often.
+pub const GROUP: usize = 4;
+
+/// 16-bit values of 32 channels: a cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub struct Line(pub [i16; LANES]);
 
 /// One source position in a window.
 #[derive(Debug, Clone, Copy)]
@@ -25,61 +31,90 @@ pub struct View {
     pub row: u32,
 }
 
-/// Up to 64 channels of a layer. Lanes beyond the last channel have weights, bias and membrane 0 and never spike.
+/// Up to 128 channels of a layer. Lanes beyond the last channel have weights, bias and membrane 0 and never spike.
 #[derive(Debug)]
 pub struct Block {
-    /// 1, 2 or 4 vectors of [`LANES`].
-    pub vectors: usize,
-    /// `[kernel place x source channel, lane]`.
-    pub weights: Vec<i16>,
-    /// The biases, and how they are added.
+    pub lines: usize,
     pub drive: Drive,
 }
 
-/// How the bias and the arriving weights of one time step are summed.
+/// The biases and weights of a block, by how those of one time step are summed.
 #[derive(Debug)]
 pub enum Drive {
-    /// In 16 bits: the bias plus any subset of a lane's weights fits. `[lane]`: the bias.
-    Narrow(Vec<i16>),
-    /// In 16 bits, with all sums precomputed: `[subset of rows, lane]`; bit `i` of a subset's index stands for row
-    /// `i`.
-    Table(Vec<i16>),
-    /// In the membrane's 32 bits. `[lane]`: the bias.
-    Wide(Vec<i32>),
+    /// In 16 bits: the bias plus any subset of a lane's weights fits.
+    Narrow {
+        /// `[line]`.
+        bias: Vec<Line>,
+        /// `[kernel place x source channel, line]`, and a row of zeros.
+        weights: Vec<Line>,
+    },
+    /// In 16 bits, with the sums of all subsets of a few adjacent rows precomputed.
+    Table {
+        /// Rows of a group. A word of rows is cut into groups from its lowest bit on; the last one may have fewer.
+        rows: usize,
+        /// `[group, subset of its rows, line]`; bit `i` of a subset's index stands for row `i` of the group. The first
+        /// group's sums include the bias.
+        sums: Vec<Line>,
+    },
+    /// In the membrane's 32 bits.
+    Wide {
+        /// `[line]`.
+        bias: Vec<[i32; LANES]>,
+        /// As in `Narrow`.
+        weights: Vec<Line>,
+        /// The sum of any so many groups of [`GROUP`] rows fits 16 bits.
+        most: usize,
+    },
+}
+
+/// The neurons after the first time step, in which nothing arrives.
+#[derive(Debug)]
+pub struct Start {
+    /// Whether all positions are equal; only the first one is stored then.
+    pub alike: bool,
+    /// `[position, line]`.
+    pub membranes: Vec<[i32; LANES]>,
+    /// `[position, word]`.
+    pub fired: Vec<u64>,
+    /// Updates of all positions beyond the chip's membrane range.
+    pub saturated: u64,
 }
 
 /// The input of a kernel.
 #[derive(Debug)]
-pub struct Position<'a> {
-    /// The source positions in the window.
+pub struct Layer<'a> {
+    /// `[position]`: the end of its range in `views`, the source positions in its window by ascending row.
+    pub ends: &'a [usize],
     pub views: &'a [View],
     /// The spikes of the source.
     pub source: &'a SpikeBits,
-    /// The weights and biases.
-    pub block: &'a Block,
+    /// Words needed for one bit per row of weights, which says whether its source fired.
+    pub row_words: usize,
+    /// All but the last have [`LINES`] lines.
+    pub blocks: &'a [Block],
+    pub start: &'a Start,
+    /// The index of the row of zeros.
+    pub zeros: u16,
     /// At least 1.
     pub threshold: i32,
-    /// Words needed for one bit per row of weights, which says whether its source fired.
-    pub words: usize,
-    /// `[lane]`.
-    pub initial: &'a [i32],
+    pub steps: usize,
     /// Whether a membrane may exceed the chip's range: if so, such updates are counted.
     pub watched: bool,
+    /// `[position]`: its part of the positions.
+    pub parts: &'a [usize],
 }
 
 /// The output of a kernel.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// `[lane]`: the membranes after the last step.
-    pub membranes: &'a mut [i32],
-    /// The position's words, `[step, word]`.
-    pub fired: &'a mut [u64],
-    /// Words per step, and the index of the block's word among them.
-    pub stride: usize,
-    pub word: usize,
-    /// `[step]`: spikes fired and spikes arriving; the kernel adds to them.
-    pub spikes: &'a mut [u64],
-    pub arrived: &'a mut [u64],
+    /// `[position, line]`: the membranes after the last step.
+    pub membranes: &'a mut [[i32; LANES]],
+    pub fired: &'a mut SpikeBits,
+    /// `[step]`: spikes fired.
+    pub spikes: &'a mut Vec<u64>,
+    /// `[part of positions, step of the source]`, in whole batches: spikes that arrive in the next step. The kernel adds
+    /// to it, also those of the last step, which never arrive.
+    pub arrived: &'a mut [[u64; BATCH]],
     /// Updates beyond the chip's membrane range; the kernel adds to it.
     pub saturated: &'a mut u64,
     pub scratch: &'a mut Scratch,
@@ -88,75 +123,277 @@ pub struct Target<'a> {
 /// Buffers of a kernel, reused for each position.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// `[word, step]`: which rows of weights arrive.
-    pub(super) rows: Vec<u64>,
-    /// The indices of the rows that arrive in one step, and space after them, because batches are written whole.
-    pub(super) active: Vec<u16>,
+    /// `[batch, word]`: which rows of weights arrive, by step of the source.
+    rows: Vec<[u64; BATCH]>,
+    /// The rows that arrive in each step of a batch, and [`ROOM`].
+    active: Vec<u16>,
 }
+
+/// Space for row indices that are written but not read, and for those of the row of zeros.
+pub(super) const ROOM: usize = 128;
 
 /// The largest magnitude of the chip's membrane.
 #[expect(clippy::cast_possible_truncation, reason = "a constant of 17 bits")]
 pub(super) const FARTHEST: i32 = MEMBRANE_MAX as i32;
 
-/// The number of row indices written at once.
-pub(super) const BATCH: usize = 32;
-
-/// Collects, for all steps at once, which rows of weights arrive: each view's words of the previous step, shifted to
-/// the position of its rows. Nothing arrives in the first step.
-#[inline(always)]
-pub(super) fn gather(position: &Position<'_>, steps: usize, scratch: &mut Scratch) {
-    let rows = &mut scratch.rows;
-    rows.clear();
-    rows.resize(position.words * steps, 0);
-    let words = position.source.words();
-    for view in position.views {
-        let fired = position.source.of_position(index(view.source));
-        for word in 0..words {
-            let first = index(view.row) + word * 64;
-            let (target, shift) = (first / 64 * steps, first % 64);
-            let (low, high) = rows[target..].split_at_mut(steps);
-            if words == 1 {
-                for (row, bits) in low[1..].iter_mut().zip(fired) {
-                    *row |= bits << shift;
-                }
-            } else {
-                for (row, bits) in low[1..].iter_mut().zip(fired[word..].iter().step_by(words)) {
-                    *row |= bits << shift;
-                }
-            }
-            // Bits shifted out belong to the next word.
-            if shift + (position.source.channels() - word * 64).min(64) > 64 {
-                for (row, bits) in high[1..steps].iter_mut().zip(fired[word..].iter().step_by(words)) {
-                    *row |= bits >> (64 - shift);
-                }
-            }
-        }
-    }
-    scratch.active.resize(position.words * 64 + BATCH, 0);
+/// What arrives in one batch of time steps.
+#[derive(Debug)]
+pub(super) struct Arrivals<'a> {
+    /// `[word]`: which rows of weights arrive, by step.
+    pub rows: &'a [[u64; BATCH]],
+    /// The same as row indices, from `ends[step]` to `ends[step + 1]`; empty if all blocks have tables.
+    pub active: &'a [u16],
+    pub ends: [usize; BATCH + 1],
 }
 
-/// Lists the rows of weights that arrive in `step`; returns their number.
-#[inline(always)]
-pub(super) fn list(scratch: &mut Scratch, step: usize, steps: usize) -> usize {
-    /// Less than [`BATCH`], because most words have few set bits.
-    const AT_ONCE: usize = 4;
-    let mut count = 0;
-    let mut base = 0;
-    for &word in scratch.rows[step..].iter().step_by(steps) {
-        let mut bits = word;
-        let mut place = count;
-        while bits != 0 {
-            // Entries after the last one are written but not read.
-            for number in &mut scratch.active[place..][..AT_ONCE] {
-                *number = base + low_bits(bits.trailing_zeros());
-                bits &= bits.wrapping_sub(1);
-            }
-            place += AT_ONCE;
-        }
-        count += index(word.count_ones());
-        base = base.wrapping_add(64);
+impl Arrivals<'_> {
+    /// The row indices of a step of the batch.
+    #[inline(always)]
+    pub fn of(&self, step: usize) -> &[[u16; GROUP]] {
+        self.active[self.ends[step]..self.ends[step + 1]].as_chunks().0
     }
-    count
+}
+
+/// A block of one position in one batch of time steps.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub threshold: i32,
+    pub watched: bool,
+    /// Steps of the batch.
+    pub steps: usize,
+    /// `[line]`: before, then after the batch.
+    pub membranes: &'a mut [[i32; LANES]],
+    /// `[word, step]` with `stride` between words: the spikes of the batch are written.
+    pub fired: &'a mut [u64],
+    pub stride: usize,
+    pub saturated: &'a mut u64,
+}
+
+/// A position without arrivals; others that start alike end alike.
+struct Silent {
+    position: usize,
+    saturated: u64,
+}
+
+/// Runs a layer position by position. `gather` collects the rows that arrive and says whether there are any; `list` writes the indices of the rows that arrive in each of so many steps, and
+/// `run` runs a block. Both are a kernel's own; this function becomes part of the kernel, with its instructions.
+#[inline(always)]
+pub(super) fn positions(
+    layer: &Layer<'_>,
+    target: &mut Target<'_>,
+    gather: impl Fn(&Layer<'_>, &[View], &mut [[u64; BATCH]], &mut [[u64; BATCH]]) -> bool,
+    list: impl Fn(&[[u64; BATCH]], usize, u16, &mut [u16]) -> [usize; BATCH + 1],
+    run: impl Fn(&Block, &Arrivals<'_>, &mut Run<'_>),
+) {
+    let Scratch { rows, active } = &mut *target.scratch;
+    // The first step is in `start`.
+    let after_first = layer.steps - 1;
+    let batches = after_first.div_ceil(BATCH);
+    rows.resize(layer.row_words * batches, [0; BATCH]);
+    let listed = layer
+        .blocks
+        .iter()
+        .any(|block| !matches!(block.drive, Drive::Table { .. }));
+    if listed {
+        active.resize(layer.row_words * WORD * BATCH + ROOM, 0);
+    }
+    let (words, stride) = (target.fired.words(), target.fired.stride());
+    let lines = target.membranes.len() / layer.ends.len();
+    let mut silent: Option<Silent> = None;
+    let mut first = 0;
+    for (position, &end) in layer.ends.iter().enumerate() {
+        let views = &layer.views[first..end];
+        first = end;
+        let arrived = &mut target.arrived[layer.parts[position] * batches..][..batches];
+        let moved = gather(layer, views, rows, arrived);
+        if let Some(silent) = silent.as_ref().filter(|_| !moved) {
+            let from = silent.position * lines;
+            target.membranes.copy_within(from..from + lines, position * lines);
+            target.fired.copy(silent.position, position);
+            *target.saturated += silent.saturated;
+            continue;
+        }
+        let start = if layer.start.alike { 0 } else { position };
+        let membranes = &mut target.membranes[position * lines..][..lines];
+        membranes.copy_from_slice(&layer.start.membranes[start * lines..][..lines]);
+        let fired = target.fired.of_position_mut(position);
+        let first_fired = &layer.start.fired[start * words..][..words];
+        for (fired, first_fired) in fired.chunks_exact_mut(stride).zip(first_fired) {
+            fired[0] = *first_fired;
+        }
+        let saturated_before = *target.saturated;
+        for batch in 0..batches {
+            let rows = &rows[batch * layer.row_words..][..layer.row_words];
+            let steps = (after_first - batch * BATCH).min(BATCH);
+            let ends = if listed {
+                list(rows, steps, layer.zeros, active)
+            } else {
+                [0; BATCH + 1]
+            };
+            let arrivals = Arrivals { rows, active, ends };
+            let mut line = 0;
+            for block in layer.blocks {
+                let mut of_block = Run {
+                    threshold: layer.threshold,
+                    watched: layer.watched,
+                    steps,
+                    membranes: &mut membranes[line..][..block.lines],
+                    fired: &mut fired[line * LANES / WORD * stride..][1 + batch * BATCH..],
+                    stride,
+                    saturated: target.saturated,
+                };
+                run(block, &arrivals, &mut of_block);
+                line += block.lines;
+            }
+        }
+        if !moved && layer.start.alike {
+            silent = Some(Silent {
+                position,
+                saturated: *target.saturated - saturated_before,
+            });
+        }
+    }
+    *target.saturated += layer.start.saturated;
+    target.fired.count_steps(target.spikes);
+}
+
+/// Collects which rows of weights arrive, `[batch, word]`: each view's words, shifted to the position of its rows. Counts
+/// them and says whether there are any.
+#[inline(always)]
+pub(super) fn gather(
+    layer: &Layer<'_>,
+    views: &[View],
+    rows: &mut [[u64; BATCH]],
+    arrived: &mut [[u64; BATCH]],
+) -> bool {
+    let source = layer.source;
+    let (words, stride) = (source.words(), source.stride());
+    let mut any = [0; BATCH];
+    let batches = rows.chunks_exact_mut(layer.row_words).zip(arrived);
+    for (batch, (rows, arrived)) in batches.enumerate() {
+        if let [row] = rows {
+            // Nothing is divided between words.
+            let mut gathered = [0; BATCH];
+            for view in views {
+                let fired = &source.of_position(index(view.source))[batch * BATCH..];
+                let fired: &[u64; BATCH] = fired.first_chunk().expect("trains have whole batches");
+                for (gathered, fired) in gathered.iter_mut().zip(fired) {
+                    *gathered |= fired << view.row;
+                }
+            }
+            for ((any, arrived), gathered) in any.iter_mut().zip(arrived).zip(gathered) {
+                *any |= gathered;
+                *arrived += u64::from(gathered.count_ones());
+            }
+            *row = gathered;
+            continue;
+        }
+        // Views ascend, so a word of rows is complete when the next one begins.
+        let mut gathered = [0; BATCH];
+        let mut place = 0;
+        let mut put = |gathered: &mut [u64; BATCH], place: &mut usize| {
+            rows[*place] = *gathered;
+            for ((any, arrived), gathered) in any.iter_mut().zip(&mut *arrived).zip(&*gathered) {
+                *any |= gathered;
+                *arrived += u64::from(gathered.count_ones());
+            }
+            *gathered = [0; BATCH];
+            *place += 1;
+        };
+        for view in views {
+            let fired = source.of_position(index(view.source));
+            for word in 0..words {
+                let fired = &fired[word * stride + batch * BATCH..];
+                let fired: &[u64; BATCH] = fired.first_chunk().expect("trains have whole batches");
+                let first = index(view.row) + word * WORD;
+                let shift = first % WORD;
+                while place < first / WORD {
+                    put(&mut gathered, &mut place);
+                }
+                for (gathered, fired) in gathered.iter_mut().zip(fired) {
+                    *gathered |= fired << shift;
+                }
+                // Bits shifted out belong to the next word.
+                if shift + (source.channels() - word * WORD).min(WORD) > WORD {
+                    put(&mut gathered, &mut place);
+                    for (gathered, fired) in gathered.iter_mut().zip(fired) {
+                        *gathered = fired >> (WORD - shift);
+                    }
+                }
+            }
+        }
+        while place < layer.row_words {
+            put(&mut gathered, &mut place);
+        }
+    }
+    any.iter().fold(0, |all, any| all | any) != 0
+}
+
+/// Lists the rows of weights that arrive in each of the first `steps` steps of a batch, each step's list filled up with
+/// the row of zeros; returns the ends.
+#[inline(always)]
+pub(super) fn list(
+    rows: &[[u64; BATCH]],
+    steps: usize,
+    zeros: u16,
+    active: &mut [u16],
+) -> [usize; BATCH + 1] {
+    /// Most words have few set bits.
+    const FEW: usize = 4;
+    let mut ends = [0; BATCH + 1];
+    let mut count = 0;
+    for step in 0..steps {
+        let mut base = 0;
+        for word in rows {
+            let mut bits = word[step];
+            let mut place = count;
+            while bits != 0 {
+                // Entries after the last one are written but not read.
+                for number in &mut active[place..][..FEW] {
+                    *number = base + low_bits(bits.trailing_zeros());
+                    bits &= bits.wrapping_sub(1);
+                }
+                place += FEW;
+            }
+            count += index(word[step].count_ones());
+            base = base.wrapping_add(64);
+        }
+        active[count..][..GROUP].fill(zeros);
+        count = count.next_multiple_of(GROUP);
+        ends[step + 1] = count;
+    }
+    ends
+}
+
+/// Gives `add` the sums of a table that make up the drive of a step: one of each group.
+#[inline(always)]
+pub(super) fn look_up<const Z: usize>(
+    group: usize,
+    sums: &[Line],
+    rows: &[[u64; BATCH]],
+    step: usize,
+    mut add: impl FnMut(&[Line; Z]),
+) {
+    let subsets = 1 << group;
+    let mut groups = sums.as_chunks::<Z>().0;
+    for word in rows {
+        let mut bits = word[step];
+        let mut left = WORD;
+        while left > 0
+            && let Some((sums, others)) = groups.split_at_checked(subsets)
+        {
+            add(&sums[index_of(bits) & (subsets - 1)]);
+            bits >>= group;
+            left = left.saturating_sub(group);
+            groups = others;
+        }
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+fn index_of(bits: u64) -> usize {
+    bits as usize
 }
 
 #[inline(always)]
@@ -170,19 +407,6 @@ fn low_bits(place: u32) -> u16 {
 #[must_use]
 pub fn index(number: u32) -> usize {
     usize::try_from(number).expect("32 bits fit")
-}
-
-/// The precomputed sum of the rows that arrive in `step`; counts their spikes as arrived.
-#[inline(always)]
-pub(super) fn looked_up<'a, const L: usize>(
-    sums: &'a [i16],
-    scratch: &Scratch,
-    step: usize,
-    arrived: &mut u64,
-) -> &'a [i16; L] {
-    let subset = scratch.rows[step];
-    *arrived += u64::from(subset.count_ones());
-    &sums.as_chunks().0[usize::try_from(subset).expect("few rows")]
 }
 
 #[inline(always)]
