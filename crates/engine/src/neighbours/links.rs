@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
+use super::kernel::prefetch;
+
 /// The most links of a row in the lowest layer.
 pub const WIDTH: usize = 32;
 /// An empty place.
@@ -139,7 +141,11 @@ impl Links {
             let linked = linked.take_while(|row| *row != NONE);
             fresh.extend(linked.filter(|row| walk.seen.first_time(*row)));
             fresh.iter().for_each(|row| soon(*row as usize));
-            fresh.iter().for_each(|row| walk.meet(key(*row)));
+            for &row in &fresh {
+                if walk.meet(key(row)) {
+                    prefetch(&self.lowest[row as usize]);
+                }
+            }
         }
         let mut found: Vec<Key> = walk.found.into_iter().map(|Reverse(key)| key).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
@@ -266,9 +272,10 @@ impl<F: Fn(usize) -> bool> Walk<F> {
         (!over).then_some(next)
     }
 
-    fn meet(&mut self, key: Key) {
+    /// Takes a row up if it is wanted; whether its links may be followed.
+    fn meet(&mut self, key: Key) -> bool {
         if !self.is_wanted(key) {
-            return;
+            return false;
         }
         self.open.push(key);
         // Rows that do not count lead on all the same.
@@ -279,6 +286,7 @@ impl<F: Fn(usize) -> bool> Walk<F> {
                 *worst = Reverse(key);
             }
         }
+        true
     }
 }
 
