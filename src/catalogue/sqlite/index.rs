@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::neighbours::{EXACT_BELOW, Neighbours};
+use engine::neighbours::{EXACT_BELOW, Links, Neighbours};
 use parking_lot::Mutex;
 
 use super::change::Change;
@@ -48,8 +48,10 @@ pub struct Index {
 pub struct Version {
     /// Rows and pictures have other numbers than before.
     pub renumbered: u64,
-    /// Anything is other than before.
+    /// Anything that is stored is other than before.
     changed: u64,
+    /// Rows have other links than before.
+    linked: u64,
 }
 
 /// An index without removed rows, which is to replace the one that it was made from.
@@ -96,7 +98,7 @@ impl Index {
 
     /// Mends the links that were taken up, and links the rows that came since.
     fn linked(mut self, threads: usize, file: &Path, origin: &Origin, progress: &Progress) -> Self {
-        if self.neighbours.live() + self.neighbours.unlinked() < self.neighbours.rows() {
+        if self.neighbours.live() < self.neighbours.rows() {
             self.neighbours.mend(threads);
         }
         let fresh = self.neighbours.linking().map(|linking| linking.count());
@@ -227,7 +229,7 @@ impl Index {
 
     /// Keeps the rows that passed a filter in a version, until the next write.
     pub fn keep_passing(&self, filter: &Filter, passing: &Arc<Passing>, of: Version) {
-        if of != self.version {
+        if of.changed != self.version.changed {
             return;
         }
         let mut kept = self.passing.lock();
@@ -289,6 +291,12 @@ impl Index {
     fn add(&mut self, picture: PictureKey, product: usize, embedding: &[i32]) -> u32 {
         let row = self.neighbours.push(embedding);
         self.pictures.add(picture, number(product), row)
+    }
+
+    /// Takes the links that the rows got; returns those that they had.
+    pub fn set_links(&mut self, links: Arc<Links>) -> Option<Arc<Links>> {
+        self.version.linked += 1;
+        self.neighbours.set_links(links)
     }
 
     fn changed(&mut self) {

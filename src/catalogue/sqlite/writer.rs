@@ -320,7 +320,7 @@ impl Writer {
             Some(Err(TryRecvError::Empty)) => {}
             Some(Ok(Done::Linked(links))) => {
                 self.underway = None;
-                let before = index.write().neighbours.set_links(links);
+                let before = index.write().set_links(links);
                 // Freeing much memory takes its time, and no write is to wait for that.
                 std::thread::spawn(move || drop(before));
                 self.changed = true;

@@ -9,7 +9,7 @@ import { startTheme } from "./theme.js";
 const EVERY_MS = 2000;
 /** Scrapes of the last minute, and one before it. */
 const KEPT = 31;
-/** The stats measure a recall of their own: they are asked for often only while an import runs. */
+/** The stats list imports: they are asked for often only while one runs. */
 const STATS_EVERY_MS = 10_000;
 
 const scrapes = [];
@@ -43,14 +43,14 @@ function showPool(series) {
 }
 
 function showIndex(series) {
-  const [products, pictures, removed, unlinked, recall] = ["products", "pictures", "index_removed", "index_unlinked", "index_recall"].map((name) => value(series, `spikelens_${name}`));
+  const [products, pictures, removed, unlinked, recall, margin] = ["products", "pictures", "index_removed", "index_unlinked", "index_recall", "index_recall_margin"].map((name) => value(series, `spikelens_${name}`));
   if (pictures === undefined) {
     at("index").replaceChildren(row("Index", "not ready"));
     return;
   }
   at("index").replaceChildren(
     big(whole(pictures), "pictures", `of ${whole(products)} products`),
-    recall === undefined ? row("Recall", "not measured yet") : h("div", { class: "big" }, h("dt", {}, `Recall of the ten best: ${(100 * recall).toFixed(1)} %`), h("dd", {}, meter(recall, "Recall"))),
+    recall === undefined ? row("Recall", "not measured yet") : h("div", { class: "big" }, h("dt", {}, `Recall of the ten best: ${(100 * recall).toFixed(1)} ± ${(100 * margin).toFixed(1)} %`), h("dd", {}, meter(recall, "Recall"))),
     row("Search", { graph: "graph", exact: "one by one" }[stats?.index.search] ?? "…"),
     row("Not linked yet", whole(unlinked)),
     row("Removed, still in the index", whole(removed)));
