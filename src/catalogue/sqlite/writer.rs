@@ -71,7 +71,7 @@ struct Writer {
     tasks: Receiver<Task>,
     /// Where the work on the index that is under way arrives.
     underway: Option<Receiver<Done>>,
-    /// Whether the kept index is older than the one in use.
+    /// Whether the kept links are older than those in use.
     changed: bool,
 }
 
@@ -232,7 +232,6 @@ impl Writer {
                 answers.push(applied.map(|applied| {
                     if let Some(index) = &mut index {
                         index.apply(applied.change);
-                        self.changed = true;
                     }
                     Written {
                         product: applied.product,
@@ -329,7 +328,6 @@ impl Writer {
                 self.underway = None;
                 let mut index = index.write();
                 index.replace(*rebuilt);
-                self.changed = true;
                 tracing::info!(pictures = index.pictures.len(), "index rebuilt");
             }
             Some(Err(TryRecvError::Disconnected)) => {

@@ -38,8 +38,8 @@ pub use links::Links;
 pub const CANDIDATES_AT_SEARCH: usize = 96;
 /// Below this many embeddings the exact search is as fast as the graph.
 pub const EXACT_BELOW: usize = 2048;
-/// The core is built anew when it is a smaller part of the rows than one in this many.
-const CORE_SHARE: usize = 8;
+/// The core is built anew when it is a smaller part of the rows than one in this many, and less than half as large as it may be.
+const CORE_SHARE: usize = 16;
 /// Rows are linked when this many, or 1 in this many of all rows, are not linked, whichever is more.
 const UNLINKED: (usize, usize) = (1024, 256);
 /// Rows that are compared before the nearest of them are chosen.
@@ -223,7 +223,7 @@ impl Neighbours {
         let (least, share) = UNLINKED;
         let anew = match &self.links {
             None => self.live >= EXACT_BELOW,
-            Some(links) => links.core() < CORE.min(self.rows() / CORE_SHARE),
+            Some(links) => links.core() < (CORE / 2).min(self.rows() / CORE_SHARE),
         };
         let wanted = anew || self.unlinked() >= least.max(self.rows() / share);
         let links = self.links.clone().filter(|_| !anew);
