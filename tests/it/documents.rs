@@ -107,6 +107,7 @@ fn every_option_of_the_server_is_in_the_documentation_with_its_default() {
 fn every_metric_is_in_the_documentation_with_its_meaning() {
     let folder = catalogue(5, &[]);
     let server = Server::start(folder.path(), &[]).ready();
+    server.measured_stats();
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
     let lines: Vec<&str> = metrics.lines().collect();
     let expected: Vec<String> = lines

@@ -2,6 +2,7 @@
 //! after restarts, deletes and inserts.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::network::{Probe, TimeSteps};
 use engine::picture::Mode;
@@ -111,6 +112,10 @@ fn nearest(catalogue: &Sqlite, embedding: &[i32], options: SearchOptions) -> Vec
     catalogue.nearest_here(&search, &Work::OWN).unwrap()
 }
 
+fn ids(found: &[Match]) -> Vec<&str> {
+    found.iter().map(|found| found.product.id.as_str()).collect()
+}
+
 fn best(k: usize) -> SearchOptions {
     SearchOptions {
         k,
@@ -182,12 +187,26 @@ fn nobody_is_lost(products: usize, placeholders: usize, place: Place, changes: u
             // A group is listed in stored order, through filters too.
             let found = nearest(&catalogue, &placeholder(), best(20));
             assert!(found.iter().all(|found| found.score == 1.0), "{found:?}");
+            let more = nearest(&catalogue, &placeholder(), best(40));
+            assert_eq!(ids(&found), ids(&more)[..20]);
+            if place == Place::First {
+                assert!(
+                    ids(&found)
+                        .into_iter()
+                        .eq((0..20).map(|number| format!("none-{number}")))
+                );
+            }
             let filter = Filter::from_json(&json!({"last": "7"})).unwrap();
             let options = SearchOptions {
                 filter: Some(filter),
                 ..best(20)
             };
+            let start = Instant::now();
             let found = nearest(&catalogue, &placeholder(), options);
+            eprintln!(
+                "  a filtered search of {placeholders} equal pictures: {:?}",
+                start.elapsed()
+            );
             assert!(found.len() == 20 && found.iter().all(|found| found.product.id.as_str().ends_with('7')));
         }
         for first in (0..changes).step_by(500) {

@@ -42,6 +42,7 @@ fn requests_errors_queue_energy_and_index_are_counted() {
     server.get("/v1/products/fashion-mnist-train-1");
     server.get("/v1/products/nobody");
     server.ask("BREW", "/coffee/%22pot%22", &[], b"");
+    server.measured_stats();
     let found = scrape(&server);
     let requests = |method: &str, route: &str, status: u16| {
         let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");

@@ -335,6 +335,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -387,6 +389,26 @@ mod tests {
         cut.set(60, &[59]);
         assert_eq!(rows(cut.nearest(1, None, near, |_| {}, |_| true)), [60]);
         assert_eq!(rows(cut.nearest(1, Some(99), near, |_| {}, |_| true)), [80]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_refused_or_leads_to_rows_that_are_there(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            end in any::<prop::sample::Index>(),
+        ) {
+            let mut file = Vec::new();
+            chain().write(&mut file).unwrap();
+            for (place, value) in changes {
+                let place = place.index(file.len());
+                file[place] = value;
+            }
+            file.truncate(end.index(2 * file.len()).max(16));
+            if let Ok(links) = Links::read(&mut file.as_slice(), 100) {
+                let found = links.nearest(10, Some(99), |row| row as f32, |_| {}, |_| true);
+                prop_assert!(found.iter().all(|key| key.row() < 100));
+            }
+        }
     }
 
     #[test]
