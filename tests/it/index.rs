@@ -247,7 +247,7 @@ fn nobody_is_lost_among_placeholders_mixed_in() {
 
 /// All that is promised: `cargo test --release --test it index:: -- --ignored --nocapture --test-threads 1`.
 #[test]
-#[ignore = "half an hour"]
+#[ignore = "nine minutes"]
 fn nobody_is_lost_among_any_placeholders() {
     for (products, changes) in [(6000, 2000), (60_000, 20_000)] {
         nobody_is_lost(products, 0, Place::First, changes);

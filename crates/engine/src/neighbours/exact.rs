@@ -17,6 +17,9 @@ pub struct Neighbour {
     pub similarity: f64,
 }
 
+/// More than a rough cosine is off: three roundings to 24 bits.
+const ROUGH: f64 = 1e-5;
+
 /// Stored embeddings, in the narrowest integer type that can hold them all. A copy takes a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vectors {
@@ -282,11 +285,27 @@ impl Vectors {
         rows: Range<usize>,
         passes: impl Fn(usize) -> bool,
     ) -> Vec<Neighbour> {
-        let found = rows.filter(|&index| passes(index)).map(|index| Neighbour {
-            index,
-            similarity: self.cosine(query, index),
-        });
-        nearest_first(found.collect(), k)
+        if k == 0 {
+            return Vec::new();
+        }
+        let mut found = Vec::with_capacity(2 * k.min(rows.len()));
+        let most = k.saturating_mul(2);
+        // No row below it is among the nearest.
+        let mut least = f64::NEG_INFINITY;
+        for index in rows.filter(|&index| passes(index)) {
+            if f64::from(self.rough_cosine(query, index)) < least - ROUGH {
+                continue;
+            }
+            let similarity = self.cosine(query, index);
+            if similarity >= least {
+                found.push(Neighbour { index, similarity });
+            }
+            if found.len() == most {
+                found = nearest_first(found, k);
+                least = found[k - 1].similarity;
+            }
+        }
+        nearest_first(found, k)
     }
 }
 
@@ -404,6 +423,29 @@ mod tests {
                 let expected = obvious(&query, row);
                 prop_assert!((vectors.cosine(&prepared, index) - expected).abs() < 1e-9);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_nearest_are_those_of_all_cosines_sorted(
+            rows in prop::collection::vec(prop::collection::vec(-3i32..200, 5), 0..120),
+            query in prop::collection::vec(-3i32..200, 5),
+            factor in prop::sample::select(vec![1, 50, 40_000]),
+            k in 0usize..20,
+        ) {
+            let times = |values: &Vec<i32>| values.iter().map(|value| value * factor).collect::<Vec<i32>>();
+            let mut vectors = Vectors::new(5);
+            rows.iter().for_each(|row| vectors.push(&times(row)));
+            let query = vectors.query(&times(&query));
+            let passes = |row: usize| row % 7 != 3;
+            let all = vectors.cosines(&query).enumerate().filter(|(row, _)| passes(*row));
+            let mut all: Vec<(usize, f64)> = all.collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1));
+            all.truncate(k);
+            let found = vectors.nearest(&query, k, 0..vectors.len(), passes);
+            let found: Vec<(usize, f64)> = found.into_iter().map(|one| (one.index, one.similarity)).collect();
+            prop_assert_eq!(found, all);
         }
     }
 

@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_castsi512_si256, _mm512_cvtepi32_epi64, _mm512_dpbusd_epi32,
-    _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_reduce_add_epi64, _mm512_set1_epi8,
-    _mm512_setzero_si512, _mm512_xor_si512,
+    __m512i, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_reduce_add_epi32, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_sub_epi32, _mm512_xor_si512,
 };
 
 use super::avx2::Avx2;
@@ -38,8 +37,8 @@ impl Avx512 {
 }
 
 const LANES: usize = 64;
-/// A lane of a 32-bit sum takes four products at a time, each below 2^15: 2^13 times stay below 2^30.
-const PIECE: usize = LANES << 13;
+/// A lane of a 32-bit sum takes four products at a time, each below 2^15: the 16 lanes of 2^9 times stay below 2^30 together.
+const PIECE: usize = LANES << 9;
 
 /// One operand of the instruction has no sign: `a + 128` takes the place of `a`, and `128 * b` is taken away in the end.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -55,7 +54,8 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i64 {
             raised = _mm512_dpbusd_epi32(raised, _mm512_xor_si512(a, sign), b);
             plain = _mm512_dpbusd_epi32(plain, ones, b);
         }
-        total += sum(raised) - 128 * sum(plain) + portable::dot_i8(a_rest, b_rest);
+        let sums = _mm512_sub_epi32(raised, _mm512_slli_epi32::<7>(plain));
+        total += i64::from(_mm512_reduce_add_epi32(sums)) + portable::dot_i8(a_rest, b_rest);
     }
     total
 }
@@ -65,12 +65,4 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i64 {
 fn load(values: &[i8; LANES]) -> __m512i {
     // SAFETY: the reference is to 64 readable bytes, and the load needs no alignment.
     unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn sum(lanes: __m512i) -> i64 {
-    let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(lanes));
-    let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(lanes));
-    _mm512_reduce_add_epi64(_mm512_add_epi64(low, high))
 }
