@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-fn origin() -> Origin {
+pub fn origin() -> Origin {
     Origin {
         model_id: "model".to_owned(),
         probe: Probe::SpikeCount,

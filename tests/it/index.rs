@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::network::{Probe, TimeSteps};
 use engine::picture::Mode;
 use serde_json::{Map, json};
 use spikelens::admission::Work;
@@ -12,7 +11,9 @@ use spikelens::catalogue::filter::Filter;
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
 use spikelens::catalogue::sqlite::{Room, Sqlite};
 use spikelens::catalogue::write::Write;
-use spikelens::catalogue::{Attributes, NewPicture, NewProduct, Origin, ProductId, Title};
+use spikelens::catalogue::{Attributes, NewPicture, NewProduct, ProductId, Title};
+
+use crate::catalogue::origin;
 
 const DIMENSIONS: usize = 32;
 
@@ -48,14 +49,6 @@ impl Draw {
         let values = embedding.iter();
         let moved = values.map(|value| value + i32::try_from(self.below(3)).unwrap());
         moved.collect()
-    }
-}
-
-fn origin() -> Origin {
-    Origin {
-        model_id: "model".to_owned(),
-        probe: Probe::SpikeCount,
-        time_steps: TimeSteps::DEFAULT,
     }
 }
 

@@ -34,28 +34,25 @@ impl Linking {
     pub fn run(self, threads: usize, progress: &(dyn Fn(usize) + Sync)) -> Arc<Links> {
         let vectors = &self.vectors;
         let rows = number(vectors.len());
-        let (links, first) = match self.links {
+        let mut fresh: Vec<u32> = (0..rows).collect();
+        let mut join = match self.links {
             Some(links) => {
-                let first = number(links.rows());
-                (Arc::unwrap_or_clone(links), first)
+                fresh.drain(..links.rows());
+                let mut join = Join::new(vectors, Arc::unwrap_or_clone(links), threads);
+                join.link(fresh.iter().copied(), progress);
+                join
             }
             None => {
                 let step = vectors.len().div_ceil(CORE);
                 // Spread over all rows, of which neighbours in stored order are often alike.
                 let core: Vec<u32> = (0..rows).step_by(step).collect();
-                let links = graph::build(vectors, &core, threads, progress);
-                let mut join = Join::new(vectors, links, threads);
+                let mut join = Join::new(vectors, graph::build(vectors, &core, threads, progress), threads);
                 for first in 1..number(step) {
                     join.link((first..rows).step_by(step), progress);
                 }
-                (join.into_links(), 0)
+                join
             }
         };
-        let mut join = Join::new(vectors, links, threads);
-        let fresh: Vec<u32> = (first..rows).collect();
-        if first > 0 {
-            join.link(fresh.iter().copied(), progress);
-        }
         join.mend(&fresh);
         Arc::new(join.into_links())
     }

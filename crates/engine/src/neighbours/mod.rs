@@ -42,8 +42,6 @@ pub const EXACT_BELOW: usize = 2048;
 const CORE_SHARE: usize = 16;
 /// Rows are linked when this many, or 1 in this many of all rows, are not linked, whichever is more.
 const UNLINKED: (usize, usize) = (1024, 256);
-/// Rows that are compared before the nearest of them are chosen.
-const PIECE: usize = 16_384;
 /// Up to this many removed rows never justify a rebuild.
 const FEW_REMOVED: usize = 1024;
 
@@ -75,16 +73,8 @@ impl Stored {
     #[must_use]
     pub fn nearest(&self, values: &[i32], k: usize) -> Vec<Neighbour> {
         let query = self.vectors.query(values);
-        let rows = self.vectors.len();
-        let mut nearest = Vec::new();
-        // Piece by piece, so that not all rows are sorted at once.
-        for first in (0..rows).step_by(PIECE) {
-            let piece = first..rows.min(first + PIECE);
-            let live = |row: usize| !self.removed.row(row)[0];
-            nearest.extend(self.vectors.nearest(&query, k, piece, live));
-            nearest = nearest_first(nearest, k);
-        }
-        nearest
+        let live = |row: usize| !self.removed.row(row)[0];
+        self.vectors.nearest(&query, k, 0..self.vectors.len(), live)
     }
 }
 
