@@ -96,9 +96,9 @@ fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text
         .parse()
         .map_err(|_| "it must be a number of minutes".to_owned())?;
-    match (0.01..=10_080.0).contains(&minutes) {
+    match minutes > 0.0 && minutes <= 10_080.0 {
         true => Ok(minutes),
-        false => Err("it must be 0.01 to 10080 minutes (a week)".to_owned()),
+        false => Err("it must be more than 0, and at most 10080 minutes (a week)".to_owned()),
     }
 }
 
