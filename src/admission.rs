@@ -270,6 +270,13 @@ impl Work {
         result
     }
 
+    /// Adds time that was spent on it elsewhere.
+    pub fn add(&self, time: Duration) {
+        if let Some(request) = &self.0 {
+            request.took.fetch_add(nanoseconds(time), Ordering::Relaxed);
+        }
+    }
+
     /// How long threads have worked on it.
     #[must_use]
     pub fn took(&self) -> Duration {

@@ -40,6 +40,9 @@ pub enum CatalogueError {
     /// The store failed; its own error is the source.
     #[error("the catalogue's store failed: {0}")]
     Store(Box<dyn Error + Send + Sync>),
+    /// The store cannot be reached, or cannot work now.
+    #[error("the store cannot be reached: {reason}")]
+    Unavailable { reason: String },
     #[error("too many writes are waiting in the catalogue")]
     Busy,
     #[error(transparent)]
@@ -87,6 +90,6 @@ impl CatalogueError {
     /// Whether the same write may succeed later, without a change of the catalogue.
     #[must_use]
     pub fn passes(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Locked)
+        matches!(self, Self::Full { .. } | Self::Locked | Self::Unavailable { .. })
     }
 }

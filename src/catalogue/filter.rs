@@ -72,6 +72,14 @@ impl Values {
         values
     }
 
+    /// Each of the values.
+    pub fn scalars(&self) -> impl Iterator<Item = Scalar> {
+        let texts = self.texts.iter().cloned().map(Scalar::Text);
+        let numbers = self.numbers.iter().copied().map(Scalar::Number);
+        let booleans = self.booleans.iter().copied().map(Scalar::Boolean);
+        texts.chain(numbers).chain(booleans)
+    }
+
     fn hold(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => self.texts.binary_search(text).is_ok(),

@@ -10,6 +10,7 @@ use super::error::CatalogueError;
 use super::filter::Filter;
 use super::import::{Import, Lease, OpenImport};
 use super::origin::Origin;
+use super::postgres::{Limits, Postgres};
 use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
 use super::search::{CatalogueStats, Match, Nearest};
 use super::sqlite::{Background, EmbedLast, Room, Sqlite};
@@ -22,6 +23,8 @@ use crate::progress::Progress;
 pub enum Catalogue {
     /// In a data directory of this machine.
     Sqlite(Sqlite),
+    /// In a PostgreSQL database, which other servers may share.
+    Postgres(Postgres),
 }
 
 impl Catalogue {
@@ -33,11 +36,20 @@ impl Catalogue {
         Sqlite::open(data_dir, room).map(Self::Sqlite)
     }
 
+    /// Connects to a PostgreSQL database, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// If it cannot be reached, lacks pgvector, or has a newer schema.
+    pub async fn connect(address: &str, limits: Limits) -> Result<Self, CatalogueError> {
+        Postgres::connect(address, limits).await.map(Self::Postgres)
+    }
+
     /// What of the store was lost while it was open, as a sentence; none while all is there.
     #[must_use]
     pub fn lost(&self) -> Option<String> {
         match self {
             Self::Sqlite(store) => store.lost(),
+            Self::Postgres(store) => store.lost(),
         }
     }
 
@@ -46,6 +58,7 @@ impl Catalogue {
     pub fn current_origin(&self) -> Option<Arc<Origin>> {
         match self {
             Self::Sqlite(store) => store.current_origin(),
+            Self::Postgres(store) => store.current_origin(),
         }
     }
 
@@ -54,6 +67,7 @@ impl Catalogue {
     pub fn pictures(&self) -> Option<usize> {
         match self {
             Self::Sqlite(store) => store.pictures(),
+            Self::Postgres(store) => store.pictures(),
         }
     }
 
@@ -63,6 +77,7 @@ impl Catalogue {
     pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Option<Result<Vec<Match>, CatalogueError>> {
         match self {
             Self::Sqlite(store) => Some(store.nearest_here(search, work)),
+            Self::Postgres(_) => None,
         }
     }
 
@@ -70,6 +85,7 @@ impl Catalogue {
     pub fn write_unobserved(&self, write: Write) {
         match self {
             Self::Sqlite(store) => store.write_unobserved(write),
+            Self::Postgres(store) => store.write_unobserved(write),
         }
     }
 
@@ -86,6 +102,7 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.load(origin, dimensions, threads, progress).await,
+            Self::Postgres(store) => store.load(origin, dimensions, progress).await,
         }
     }
 
@@ -96,6 +113,7 @@ impl Catalogue {
     pub async fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.origin().await,
+            Self::Postgres(store) => store.origin().await,
         }
     }
 
@@ -106,6 +124,7 @@ impl Catalogue {
     pub async fn set_origin(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.set_origin(origin, model).await,
+            Self::Postgres(store) => store.set_origin(origin, model).await,
         }
     }
 
@@ -116,6 +135,7 @@ impl Catalogue {
     pub async fn model(&self, id: String) -> Result<Option<Vec<u8>>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.model(id).await,
+            Self::Postgres(store) => store.model(id).await,
         }
     }
 
@@ -126,6 +146,7 @@ impl Catalogue {
     pub async fn keep_model(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.keep_model(origin, model).await,
+            Self::Postgres(store) => store.keep_model(origin, model).await,
         }
     }
 
@@ -136,6 +157,7 @@ impl Catalogue {
     pub async fn count(&self) -> Result<usize, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.count().await,
+            Self::Postgres(store) => store.count().await,
         }
     }
 
@@ -146,6 +168,7 @@ impl Catalogue {
     pub async fn holds(&self, id: String, work: Work) -> Result<bool, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.holds(id, work).await,
+            Self::Postgres(store) => store.holds(id, work).await,
         }
     }
 
@@ -156,6 +179,7 @@ impl Catalogue {
     pub async fn product(&self, id: String, work: Work) -> Result<Product, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.product(id, work).await,
+            Self::Postgres(store) => store.product(id, work).await,
         }
     }
 
@@ -172,6 +196,7 @@ impl Catalogue {
     ) -> Result<Page, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.page(after, limit, filter, work).await,
+            Self::Postgres(store) => store.page(after, limit, filter, work).await,
         }
     }
 
@@ -187,6 +212,7 @@ impl Catalogue {
     ) -> Result<PictureFile, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.picture(product, picture, work).await,
+            Self::Postgres(store) => store.picture(product, picture, work).await,
         }
     }
 
@@ -197,6 +223,7 @@ impl Catalogue {
     pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.picture_piece(key, offset).await,
+            Self::Postgres(store) => store.picture_piece(key, offset).await,
         }
     }
 
@@ -207,6 +234,7 @@ impl Catalogue {
     pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.nearest(search, work).await,
+            Self::Postgres(store) => store.nearest(search, work).await,
         }
     }
 
@@ -221,6 +249,7 @@ impl Catalogue {
     ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.embeddings_of(ids, work).await,
+            Self::Postgres(store) => store.embeddings_of(ids, work).await,
         }
     }
 
@@ -232,6 +261,7 @@ impl Catalogue {
     pub async fn write(&self, write: Write) -> Result<Written, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.write(write).await,
+            Self::Postgres(store) => store.write(write).await,
         }
     }
 
@@ -245,6 +275,7 @@ impl Catalogue {
     ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.write_many(writes).await,
+            Self::Postgres(store) => store.write_many(writes).await,
         }
     }
 
@@ -255,6 +286,7 @@ impl Catalogue {
     pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<usize, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.store_all(products).await,
+            Self::Postgres(store) => store.store_all(products).await,
         }
     }
 
@@ -265,6 +297,7 @@ impl Catalogue {
     pub async fn import(&self, id: String, work: Work) -> Result<Import, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.import(id, work).await,
+            Self::Postgres(store) => store.import(id, work).await,
         }
     }
 
@@ -275,6 +308,7 @@ impl Catalogue {
     pub async fn open_imports(&self, count: usize, work: Work) -> Result<Vec<OpenImport>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.open_imports(count, work).await,
+            Self::Postgres(store) => store.open_imports(count, work).await,
         }
     }
 
@@ -287,6 +321,7 @@ impl Catalogue {
     pub async fn claim(&self, count: usize, bytes: usize) -> Result<Option<Lease>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.claim(count, bytes).await,
+            Self::Postgres(store) => store.claim(count, bytes).await,
         }
     }
 
@@ -297,6 +332,7 @@ impl Catalogue {
     pub async fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.next_origin().await,
+            Self::Postgres(store) => store.next_origin().await,
         }
     }
 
@@ -307,6 +343,7 @@ impl Catalogue {
     pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.begin_reembedding(origin, model).await,
+            Self::Postgres(store) => store.begin_reembedding(origin, model).await,
         }
     }
 
@@ -317,6 +354,7 @@ impl Catalogue {
     pub async fn cancel_reembedding(&self) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.cancel_reembedding().await,
+            Self::Postgres(store) => store.cancel_reembedding().await,
         }
     }
 
@@ -327,6 +365,7 @@ impl Catalogue {
     pub async fn reembedded(&self) -> Result<(usize, usize), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.reembedded().await,
+            Self::Postgres(store) => store.reembedded().await,
         }
     }
 
@@ -341,6 +380,7 @@ impl Catalogue {
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.without_embedding(count, bytes).await,
+            Self::Postgres(store) => store.without_embedding(count, bytes).await,
         }
     }
 
@@ -351,6 +391,7 @@ impl Catalogue {
     pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.add_embeddings(made).await,
+            Self::Postgres(store) => store.add_embeddings(made).await,
         }
     }
 
@@ -367,6 +408,7 @@ impl Catalogue {
     ) -> Result<bool, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.adopt(dimensions, embed, background).await,
+            Self::Postgres(store) => store.adopt(dimensions, embed, background).await,
         }
     }
 
@@ -377,6 +419,7 @@ impl Catalogue {
     pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.stats(work).await,
+            Self::Postgres(store) => store.stats(work).await,
         }
     }
 
@@ -384,6 +427,7 @@ impl Catalogue {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
         }
     }
 }

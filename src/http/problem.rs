@@ -358,6 +358,7 @@ impl From<CatalogueError> for Problem {
             ),
             CatalogueError::Dimensions { .. } => Self::field("embedding", detail),
             CatalogueError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
+            CatalogueError::Unavailable { .. } => Self::retry_after(1, Code::NotReady, detail),
             CatalogueError::Busy => Self::overloaded(),
             CatalogueError::Stopped(stopped) => Self::from(stopped),
             CatalogueError::Closed => Self::from(ServiceError::ShuttingDown),

@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::change::{Applied, Change};
 use super::import_rows;
 use super::keys::ProductKey;
-use super::rows::{add_picture, check_origin, json, key, known, product, product_sum, put, touch};
+use super::rows::{add_picture, check_origin, key, known, product, put, touch};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::import::ImportStep;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::{json, product_sum};
 use crate::catalogue::product::{PictureKey, Product};
 use crate::catalogue::write::Write;
 

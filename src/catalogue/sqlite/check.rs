@@ -3,12 +3,12 @@
 use engine::network::hex;
 use sha2::{Digest, Sha256};
 
-use super::checksums::{bytes, sum};
-use super::embeddings::unpack;
+use super::checksums::bytes;
 use super::error::damaged;
 use super::reader::Reader;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
+use crate::catalogue::packing::{sum, unpack};
 
 /// What was checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

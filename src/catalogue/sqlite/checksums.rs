@@ -1,19 +1,9 @@
 //! SHA-256 of what rows hold, stored beside it: a flipped bit is found by it.
 
 use rusqlite::{Connection, Row, params};
-use sha2::{Digest, Sha256};
 
 use crate::catalogue::error::CatalogueError;
-
-/// SHA-256 over parts, each with its length before it.
-pub fn sum(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
-}
+use crate::catalogue::packing::sum;
 
 /// Adds the missing checksums: catalogues older than the checksums have none.
 pub fn sum_all(connection: &Connection) -> Result<(), CatalogueError> {

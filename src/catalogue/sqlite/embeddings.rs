@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, params};
 
-use super::checksums::sum;
 use super::error::damaged;
 use super::keys::ProductKey;
 use crate::catalogue::error::CatalogueError;
+use crate::catalogue::packing::{packed, sum, unpack};
 use crate::catalogue::product::PictureKey;
 
 /// The embeddings that are searched, or those being made to replace them.
@@ -69,34 +69,4 @@ pub fn add_embedding(
         .prepare_cached(sql)?
         .execute(params![picture.0, width, data, sum(&[&data])])?;
     Ok(())
-}
-
-/// The narrowest width that holds every value, and the values in it, little-endian.
-pub fn packed(values: &[i32]) -> (u8, Vec<u8>) {
-    fn all<T: TryFrom<i32>>(values: &[i32]) -> Option<Vec<T>> {
-        let narrowed = values.iter().map(|&value| T::try_from(value).ok());
-        narrowed.collect()
-    }
-    if let Some(narrow) = all::<i8>(values) {
-        (1, narrow.into_iter().flat_map(i8::to_le_bytes).collect())
-    } else if let Some(narrow) = all::<i16>(values) {
-        (2, narrow.into_iter().flat_map(i16::to_le_bytes).collect())
-    } else {
-        (4, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-    }
-}
-
-/// The values of a stored embedding.
-pub fn unpack(width: u8, data: &[u8], values: &mut Vec<i32>) {
-    values.clear();
-    match width {
-        1 => values.extend(data.iter().map(|&byte| i32::from(byte.cast_signed()))),
-        2 => values.extend(
-            data.as_chunks()
-                .0
-                .iter()
-                .map(|&b| i32::from(i16::from_le_bytes(b))),
-        ),
-        _ => values.extend(data.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b))),
-    }
 }

@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::embeddings::packed;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::packed;
 
 const FILE: &str = "index.links";
 const NEXT: &str = "index-next.links";

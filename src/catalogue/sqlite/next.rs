@@ -6,13 +6,14 @@
 use rusqlite::{Connection, OptionalExtension, Rows};
 
 use super::checksums::bytes;
-use super::embeddings::{Table, add_embedding, unpack};
+use super::embeddings::{Table, add_embedding};
 use super::error::damaged;
 use super::reader::Reader;
 use super::settings;
 use super::store::Store;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::unpack;
 use crate::catalogue::product::{PictureKey, StoredPicture};
 
 impl Store {

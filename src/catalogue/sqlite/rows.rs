@@ -5,13 +5,13 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::checksums::sum;
 use super::embeddings::{Table, add_embedding};
 use super::error::damaged;
 use super::keys::ProductKey;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::{json, product_sum, sum};
 use crate::catalogue::product::{NewPicture, NewProduct, PictureKey, Product, ProductPicture};
 use crate::catalogue::title::Title;
 
@@ -86,10 +86,6 @@ pub fn add_picture(
     Ok(PictureKey(seq))
 }
 
-pub fn product_sum(id: &str, title: &str, attributes: &str) -> [u8; 32] {
-    sum(&[id.as_bytes(), title.as_bytes(), attributes.as_bytes()])
-}
-
 /// Which product has this name.
 pub fn key(connection: &Connection, id: &str) -> Result<Option<ProductKey>, CatalogueError> {
     let mut statement = connection.prepare_cached("SELECT seq FROM products WHERE id = ?1")?;
@@ -159,8 +155,4 @@ pub fn touch(connection: &Connection, product: ProductKey) -> Result<(), Catalog
         )?
         .execute([product.0])?;
     Ok(())
-}
-
-pub fn json(attributes: &Attributes) -> Result<String, CatalogueError> {
-    serde_json::to_string(attributes).map_err(|error| damaged(error.to_string()))
 }

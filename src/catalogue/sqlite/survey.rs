@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::Checked;
 use super::checksums::bytes;
-use super::embeddings::{Table, unpack};
+use super::embeddings::Table;
 use super::error::damaged;
 use super::kept::{self, Kept, RowHash, row_hash};
 use super::reader::{Moment, Reader};
@@ -14,6 +14,7 @@ use super::store::Store;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::unpack;
 use crate::catalogue::product::{PictureKey, StoredPicture};
 
 /// The most pictures of a batch, and about the most bytes of them.

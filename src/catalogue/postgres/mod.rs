@@ -1,0 +1,26 @@
+//! A catalogue in a PostgreSQL database with pgvector, which any number of servers share.
+//!
+//! The database is the truth and the index in one, and its transactions are all that servers agree by: nothing that a write
+//! changes is kept between two requests, and every search asks in the same statement whether its embeddings are still the
+//! present ones. Absent: replication, backup and failover, which are PostgreSQL's own.
+
+mod directions;
+mod error;
+mod filter;
+mod imports;
+mod measured;
+mod nearest;
+mod opening;
+mod reads;
+mod reembedding;
+mod rows;
+mod schema;
+mod servers;
+mod spaces;
+mod stats;
+mod store;
+mod text;
+mod writes;
+
+pub use measured::Timed;
+pub use store::{Limits, Postgres};

@@ -1,0 +1,399 @@
+//! From embeddings to their neighbours, and from those to products.
+//!
+//! pgvector chooses candidates by their directions; scores come from the whole numbers, so that products, scores and order
+//! are those of an exact search over the same candidates. A search is one statement for the candidates, which also says
+//! whether the space is still present, and one for the products, which is believed if it fits the first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use engine::embedding::is_zero;
+use engine::neighbours::exact::Vectors;
+use sqlx::{PgConnection, Postgres as Database, QueryBuilder, Row};
+
+use super::directions;
+use super::error::is_missing_table;
+use super::filter;
+use super::measured::Kind;
+use super::rows::products;
+use super::spaces::{MOST_INDEXED, Space};
+use super::store::{Postgres, read};
+use crate::admission::Work;
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::filter::Filter;
+use crate::catalogue::packing::unpack;
+use crate::catalogue::product::{PictureKey, Product};
+use crate::catalogue::search::{Match, Nearest, Shown};
+
+/// With fewer pictures than this all are compared.
+pub const FEW: usize = 2_000;
+/// If no more products than this pass, their pictures are compared; else the index is walked until enough pass.
+const PASSING: i64 = 5_000;
+/// Candidates for each product that is wanted, and some more: directions are rounded, and several pictures are of one
+/// product.
+const AHEAD: usize = 4;
+const AHEAD_AT_LEAST: usize = 40;
+/// More candidates each time that they were not enough.
+const MORE: usize = 8;
+/// With more candidates than this, comparing all is cheaper than walking the index.
+const WALKED: usize = 10_000;
+/// How often a search begins again because products changed under it.
+const AGAIN: usize = 3;
+
+impl Postgres {
+    /// The products whose pictures are nearest to the embeddings of a search.
+    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
+        if let [embedding] = &search.embeddings[..] {
+            self.0.recalls.ask(embedding);
+        }
+        self.nearest_unasked(search, Kind::Search, work).await
+    }
+
+    /// The same, for the store's own ends.
+    pub(super) async fn nearest_unasked(
+        &self,
+        search: Nearest,
+        kind: Kind,
+        work: Work,
+    ) -> Result<Vec<Match>, CatalogueError> {
+        let space = self.loaded()?;
+        if *space.origin != *search.origin {
+            return Err(CatalogueError::OtherOrigin);
+        }
+        check(&search, space.dimensions)?;
+        let few = self.pictures().is_none_or(|pictures| pictures < FEW);
+        let round = Round {
+            space: &space,
+            search: &search,
+            few,
+        };
+        read!(self, kind, work.clone(), |connection| {
+            round.matches(connection, &work).await
+        })
+    }
+}
+
+fn check(search: &Nearest, wanted: Option<usize>) -> Result<(), CatalogueError> {
+    for embedding in &search.embeddings {
+        if let Some(wanted) = wanted
+            && embedding.len() != wanted
+        {
+            let given = embedding.len();
+            return Err(CatalogueError::Dimensions { given, wanted });
+        }
+        if is_zero(embedding) {
+            return Err(CatalogueError::EmptyEmbedding);
+        }
+    }
+    Ok(())
+}
+
+/// A distinct embedding near to a query, with the pictures that have it, in stored order.
+struct Candidate {
+    /// The negative inner product of the directions.
+    rough: f64,
+    score: f64,
+    values: Arc<[i32]>,
+    pictures: Vec<(PictureKey, i64)>,
+}
+
+/// How candidates are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By the index.
+    Index,
+    /// By comparing all that pass.
+    Compare,
+}
+
+#[derive(Clone)]
+struct Found {
+    score: f64,
+    picture: PictureKey,
+    product: i64,
+    values: Arc<[i32]>,
+}
+
+struct Round<'a> {
+    space: &'a Space,
+    search: &'a Nearest,
+    few: bool,
+}
+
+impl Round<'_> {
+    async fn matches(
+        &self,
+        connection: &mut PgConnection,
+        work: &Work,
+    ) -> Result<Vec<Match>, CatalogueError> {
+        let mut again = 0;
+        loop {
+            let found = self.found(connection, work).await?;
+            let wanted = found.len();
+            let matches = self.shown(connection, found).await?;
+            if matches.len() == wanted || again == AGAIN {
+                return Ok(matches);
+            }
+            again += 1;
+        }
+    }
+
+    /// The best picture of each of the nearest products.
+    async fn found(&self, connection: &mut PgConnection, work: &Work) -> Result<Vec<Found>, CatalogueError> {
+        let options = &self.search.options;
+        let compare = options.exact
+            || self.few
+            || match &options.filter {
+                Some(filter) => self.is_rare(connection, filter).await?,
+                None => false,
+            };
+        let way = if compare { Way::Compare } else { Way::Index };
+        let mut all = Vec::new();
+        for embedding in &self.search.embeddings {
+            all.extend(self.nearest_to(connection, embedding, way, work).await?);
+        }
+        let floor = options.min_score.unwrap_or(f64::NEG_INFINITY);
+        all.retain(|found| found.score >= floor);
+        Ok(best_of_each(all, options.k))
+    }
+
+    /// Whether so few products pass that comparing them is fast.
+    async fn is_rare(&self, connection: &mut PgConnection, filter: &Filter) -> Result<bool, CatalogueError> {
+        let mut sql = QueryBuilder::<Database>::new("SELECT count(*) FROM (SELECT 1 FROM products p WHERE ");
+        filter::push(&mut sql, filter);
+        sql.push(format!(" LIMIT {}) AS passing", PASSING + 1));
+        let count: i64 = sql.build_query_scalar().fetch_one(connection).await?;
+        Ok(count <= PASSING)
+    }
+
+    async fn nearest_to(
+        &self,
+        connection: &mut PgConnection,
+        embedding: &[i32],
+        mut way: Way,
+        work: &Work,
+    ) -> Result<Vec<Found>, CatalogueError> {
+        let options = &self.search.options;
+        if embedding.len() > MOST_INDEXED {
+            way = Way::Compare;
+        }
+        let error = directions::error(embedding.len());
+        let mut ahead = AHEAD * options.k + AHEAD_AT_LEAST;
+        loop {
+            work.check()?;
+            let candidates = self.candidates(connection, embedding, way, ahead).await?;
+            let whole = candidates.len() < ahead;
+            let rough = candidates
+                .iter()
+                .map(|candidate| -candidate.rough)
+                .fold(1.0, f64::min);
+            let found = best_of_each(flattened(candidates), options.k);
+            let enough = found.len() == options.k;
+            match way {
+                // The walk may have ended before all was seen.
+                Way::Index if enough => return Ok(found),
+                Way::Index if whole || ahead >= WALKED => way = Way::Compare,
+                Way::Index => ahead *= MORE,
+                Way::Compare => {
+                    // What was left out is at most this near.
+                    let left_out = rough + 2.0 * error;
+                    let least = found.last().map_or(f64::NEG_INFINITY, |found| found.score);
+                    let floor = options.min_score.unwrap_or(f64::NEG_INFINITY);
+                    if whole || (enough && least > left_out) || floor > left_out {
+                        return Ok(found);
+                    }
+                    ahead *= MORE;
+                }
+            }
+        }
+    }
+
+    /// The nearest distinct embeddings by direction, with exact scores.
+    async fn candidates(
+        &self,
+        connection: &mut PgConnection,
+        embedding: &[i32],
+        way: Way,
+        ahead: usize,
+    ) -> Result<Vec<Candidate>, CatalogueError> {
+        let mut sql = self.statement(embedding, way, ahead);
+        let rows = match sql.build().fetch_all(connection).await {
+            Err(error) if is_missing_table(&error) => return Err(CatalogueError::OtherOrigin),
+            rows => rows?,
+        };
+        let mut vectors = Vectors::new(embedding.len());
+        let mut candidates = Vec::with_capacity(rows.len());
+        let mut values = Vec::with_capacity(embedding.len());
+        for row in &rows {
+            if !row.try_get::<Option<bool>, _>("present")?.unwrap_or(false) {
+                return Err(CatalogueError::OtherOrigin);
+            }
+            let Some(data) = row.try_get::<Option<&[u8]>, _>("data")? else {
+                continue;
+            };
+            let width: i16 = row.try_get("width")?;
+            unpack(u8::try_from(width).unwrap_or(4), data, &mut values);
+            if values.len() != embedding.len() {
+                let (given, wanted) = (embedding.len(), values.len());
+                return Err(CatalogueError::Dimensions { given, wanted });
+            }
+            vectors.push(&values);
+            let pictures: Option<Vec<i64>> = row.try_get("pictures")?;
+            let products: Option<Vec<i64>> = row.try_get("products")?;
+            let pictures = pictures.unwrap_or_default().into_iter().map(PictureKey);
+            candidates.push(Candidate {
+                rough: row.try_get("rough")?,
+                score: 0.0,
+                values: values.as_slice().into(),
+                pictures: pictures.zip(products.unwrap_or_default()).collect(),
+            });
+        }
+        let query = vectors.query(embedding);
+        for (place, candidate) in candidates.iter_mut().enumerate() {
+            candidate.score = vectors.cosine(&query, place);
+        }
+        Ok(candidates)
+    }
+
+    fn statement(&self, embedding: &[i32], way: Way, ahead: usize) -> QueryBuilder<Database> {
+        let Self { space, search, .. } = self;
+        let options = &search.options;
+        let (vectors, embeddings, width) = (space.vectors(), space.embeddings(), embedding.len());
+        let direction = |sql: &mut QueryBuilder<Database>| {
+            sql.push(format!("v.direction::halfvec({width}) <#> "));
+            sql.push_bind(directions::text(embedding));
+            sql.push(format!("::text::halfvec({width})"));
+        };
+        let mut sql = QueryBuilder::new("WITH here AS (SELECT present = ");
+        sql.push(space.number);
+        sql.push(" AS present FROM catalogue)");
+        let filter = options.filter.as_ref();
+        if let (Some(filter), Way::Compare) = (filter, way) {
+            sql.push(", passing AS MATERIALIZED (SELECT p.seq FROM products p WHERE ");
+            filter::push(&mut sql, filter);
+            sql.push(")");
+        }
+        sql.push(", near AS MATERIALIZED (SELECT v.id, v.width, v.data, ");
+        direction(&mut sql);
+        sql.push(" AS rough FROM ");
+        match (filter, way) {
+            (Some(_), Way::Compare) => sql.push(format!(
+                "(SELECT DISTINCT e.vector FROM passing JOIN {embeddings} e ON e.product = passing.seq) AS c
+                 JOIN {vectors} v ON v.id = c.vector"
+            )),
+            (Some(filter), Way::Index) => {
+                // The offset keeps it a condition of each row that the index leads to.
+                sql.push(format!(
+                    "{vectors} v WHERE EXISTS (SELECT 1 FROM {embeddings} e JOIN products p ON p.seq = e.product
+                     WHERE e.vector = v.id AND "
+                ));
+                filter::push(&mut sql, filter);
+                sql.push(" OFFSET 0)")
+            }
+            (None, _) => sql.push(format!("{vectors} v")),
+        };
+        sql.push(" ORDER BY ");
+        if way == Way::Compare {
+            // A sum, which no index is of.
+            sql.push("0 + (");
+            direction(&mut sql);
+            sql.push("), v.id");
+        } else {
+            direction(&mut sql);
+        }
+        sql.push(format!(
+            " LIMIT {ahead}) SELECT here.present, near.width, near.data, near.rough, e.pictures, e.products
+             FROM here LEFT JOIN near ON here.present LEFT JOIN LATERAL (
+                 SELECT array_agg(picture ORDER BY picture) AS pictures, array_agg(product ORDER BY picture) AS products
+                 FROM (SELECT e.picture, e.product FROM {embeddings} e"
+        ));
+        match (filter, way) {
+            (Some(filter), Way::Index) => {
+                sql.push(" JOIN products p ON p.seq = e.product WHERE e.vector = near.id AND ");
+                filter::push(&mut sql, filter);
+            }
+            (Some(_), Way::Compare) => {
+                sql.push(" WHERE e.vector = near.id AND e.product IN (SELECT seq FROM passing)");
+            }
+            (None, _) => {
+                sql.push(" WHERE e.vector = near.id");
+            }
+        }
+        if !search.without.is_empty() {
+            let without: Vec<&str> = search
+                .without
+                .iter()
+                .map(String::as_str)
+                .filter(|id| !id.contains('\0'))
+                .collect();
+            sql.push(" AND e.product <> ALL (ARRAY(SELECT seq FROM products WHERE id = ANY(");
+            sql.push_bind(without.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            sql.push(")))");
+        }
+        // Each product may have all its pictures among the first.
+        let most = options.k.saturating_mul(Product::MOST_PICTURES);
+        sql.push(format!(" ORDER BY e.picture LIMIT {most}) AS e) AS e ON true"));
+        sql
+    }
+
+    /// The products as they are now; one that does not fit what was found is left out.
+    async fn shown(
+        &self,
+        connection: &mut PgConnection,
+        found: Vec<Found>,
+    ) -> Result<Vec<Match>, CatalogueError> {
+        let numbers: Vec<i64> = found.iter().map(|found| found.product).collect();
+        let stored = products(connection, &numbers).await?;
+        let options = &self.search.options;
+        let mut matches = Vec::with_capacity(found.len());
+        for found in found {
+            let Ok(at) = stored.binary_search_by_key(&found.product, |stored| stored.seq) else {
+                continue;
+            };
+            let stored = &stored[at];
+            let passes = |filter: &Filter| filter.holds(stored.product.attributes.as_map());
+            if !options.filter.as_ref().is_none_or(passes) {
+                continue;
+            }
+            let Some(place) = stored.pictures.iter().position(|key| *key == found.picture) else {
+                continue;
+            };
+            matches.push(Match {
+                picture_id: stored.product.pictures[place].id.clone(),
+                product: Arc::new(Shown::new(stored.product.clone())?),
+                score: found.score,
+                embedding: match self.search.with_embeddings {
+                    true => found.values.to_vec(),
+                    false => Vec::new(),
+                },
+            });
+        }
+        Ok(matches)
+    }
+}
+
+fn flattened(candidates: Vec<Candidate>) -> Vec<Found> {
+    let pictures = candidates.into_iter().flat_map(|candidate| {
+        let Candidate {
+            score,
+            values,
+            pictures,
+            ..
+        } = candidate;
+        pictures.into_iter().map(move |(picture, product)| Found {
+            score,
+            picture,
+            product,
+            values: Arc::clone(&values),
+        })
+    });
+    pictures.collect()
+}
+
+/// The best picture of each product, best first, equals in stored order: at most `k`.
+fn best_of_each(mut found: Vec<Found>, k: usize) -> Vec<Found> {
+    found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.picture.cmp(&b.picture)));
+    let mut products = HashSet::with_capacity(k);
+    found.retain(|found| products.len() < k && products.insert(found.product));
+    found
+}

@@ -1,0 +1,138 @@
+//! The servers of one catalogue: each says once a second that it works, and what a server held that is not seen any more
+//! is free for the others. Time is the database's.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::error::Failure;
+use super::measured::Kind;
+use super::store::{Postgres, read, transact};
+use crate::admission::Work;
+use crate::catalogue::error::CatalogueError;
+
+/// How often a server looks at the database.
+const BEAT: Duration = Duration::from_secs(1);
+/// A server that was not seen for so long holds nothing any more.
+const GONE: &str = "15 seconds";
+/// Up to so many pictures are counted; beyond, PostgreSQL's own estimate will do.
+const COUNTED: i64 = 200_000;
+
+/// The task that says that this server works.
+#[derive(Debug, Default)]
+pub struct Heart(Mutex<Option<JoinHandle<()>>>);
+
+/// Says that a server works.
+pub async fn seen(connection: &mut PgConnection, server: Uuid) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO servers (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()",
+    )
+    .bind(server)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Frees what servers held that are not seen any more.
+async fn free(connection: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query(AssertSqlSafe(format!(
+        "DELETE FROM servers WHERE id IN (SELECT id FROM servers WHERE seen_at < clock_timestamp() - interval '{GONE}'
+         FOR UPDATE SKIP LOCKED)"
+    )))
+    .execute(&mut *connection)
+    .await?;
+    // Nobody sends the rest of their lines.
+    sqlx::query(
+        "WITH broken AS (UPDATE imports SET state = 'failed' WHERE state = 'receiving' AND server IS NULL RETURNING seq)
+         DELETE FROM import_lines WHERE import IN (SELECT seq FROM broken)",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Postgres {
+    /// Begins to say that this server works, until the catalogue is closed.
+    pub(super) fn start_heart(&self) {
+        let store = self.clone();
+        let beating = self.0.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(BEAT).await;
+                let beat = store.beat().await;
+                if store.0.closed.load(Ordering::Acquire) {
+                    return;
+                }
+                let mut lost = store.0.lost.write();
+                match beat {
+                    Ok(()) if lost.is_some() => {
+                        tracing::info!(store = store.0.place, "the database can be reached again");
+                        *lost = None;
+                    }
+                    Ok(()) => {}
+                    Err(error) => {
+                        let error = error.to_string();
+                        if lost.is_none() {
+                            tracing::error!(store = store.0.place, error, "the database cannot be reached");
+                        }
+                        *lost = Some(error);
+                    }
+                }
+            }
+        });
+        *self.0.heart.0.lock() = Some(beating);
+    }
+
+    pub(super) async fn beat(&self) -> Result<(), CatalogueError> {
+        let server = self.0.server;
+        transact!(self, Kind::Background, |connection| {
+            seen(connection, server).await?;
+            free(connection).await
+        })?;
+        self.spaces().await?;
+        self.count_pictures().await
+    }
+
+    pub(super) async fn count_pictures(&self) -> Result<(), CatalogueError> {
+        let Ok(space) = self.loaded() else { return Ok(()) };
+        let table = space.embeddings();
+        let pictures: i64 = read!(self, Kind::Background, Work::OWN, |connection| {
+            let about: f32 = sqlx::query_scalar("SELECT reltuples FROM pg_class WHERE oid = to_regclass($1)")
+                .bind(&table)
+                .fetch_optional(&mut *connection)
+                .await?
+                .unwrap_or(0.0);
+            if about as i64 > COUNTED {
+                return Ok(about as i64);
+            }
+            let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+            Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
+        })
+        // The space was replaced a moment ago.
+        .unwrap_or(0);
+        self.0
+            .pictures
+            .store(usize::try_from(pictures).unwrap_or_default(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives up what this server holds, and ends. What comes later is refused.
+    pub async fn close(&self) {
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(beating) = self.0.heart.0.lock().take() {
+            beating.abort();
+        }
+        let gone = sqlx::query("DELETE FROM servers WHERE id = $1").bind(self.0.server);
+        let ended = async {
+            // Without the database, others find out by themselves.
+            let _ = gone.execute(&self.0.pool).await;
+            self.0.pool.close().await;
+        };
+        let _ = tokio::time::timeout(self.0.limits.acquire, ended).await;
+    }
+}

@@ -1,0 +1,205 @@
+//! Counts, the state of the index, and how much of the exact answer it finds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::error::damaged;
+use super::measured::Kind;
+use super::nearest::FEW;
+use super::spaces::Space;
+use super::store::{Postgres, read};
+use crate::admission::Work;
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::unpack;
+use crate::catalogue::recall::{APART, Asked, K, OF_EACH, PAUSES, between, recall_of};
+use crate::catalogue::search::{CatalogueStats, IndexStats, Nearest, Recall, SearchOptions, ShownStats};
+
+/// How often the recall is measured anew, if the catalogue has changed.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How often it is asked whether it has.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The last measurement of the recall, and what searches were for.
+#[derive(Debug, Default)]
+pub struct Recalls {
+    known: Mutex<Option<(Arc<Origin>, Recall)>>,
+    asked: Asked,
+}
+
+impl Recalls {
+    /// Remembers what a search was for.
+    pub fn ask(&self, embedding: &[i32]) {
+        self.asked.ask(embedding);
+    }
+}
+
+impl Postgres {
+    /// Counts, and the state of the index.
+    pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
+        let space = self.loaded()?;
+        let (vectors, embeddings) = (space.vectors(), space.embeddings());
+        let indexed = self.is_indexed(&space).await?;
+        let counts = read!(self, Kind::Look, work, |connection| {
+            let sql = format!(
+                    "SELECT (SELECT count(*) FROM products) AS products, (SELECT count(*) FROM {embeddings}) AS pictures,
+                     (SELECT count(*) FROM {vectors}) AS embeddings"
+                );
+            let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?;
+            let count = |column: &str| -> Result<usize, CatalogueError> {
+                let count: i64 = row.try_get(column)?;
+                usize::try_from(count).map_err(|_| damaged("a negative count"))
+            };
+            Ok([count("products")?, count("pictures")?, count("embeddings")?])
+        })?;
+        let [products, pictures, embeddings] = counts;
+        let known = self.0.recalls.known.lock().clone();
+        let known = known.filter(|(of, _)| *of == space.origin);
+        Ok(CatalogueStats {
+            products,
+            pictures,
+            index: IndexStats {
+                search: if indexed && pictures >= FEW {
+                    "graph"
+                } else {
+                    "exact"
+                },
+                dimensions: space.dimensions.unwrap_or_default(),
+                embeddings,
+                removed: 0,
+                unlinked: 0,
+                kept: true,
+            },
+            origin: space.origin,
+            shown: ShownStats {
+                hits: 0,
+                misses: 0,
+                bytes: 0,
+            },
+            recall: known.map_or(Recall::NONE, |(_, recall)| recall),
+        })
+    }
+
+    /// Begins to measure the recall, until the catalogue is closed.
+    pub(super) fn start_recall(&self) {
+        let store = self.clone();
+        self.0.runtime.spawn(async move {
+            let mut measured: Option<(i64, i64, Instant)> = None;
+            while !store.0.pool.is_closed() {
+                tokio::time::sleep(LOOK).await;
+                // What cannot be measured now is measured later.
+                let Ok(space) = store.loaded() else { continue };
+                if let Some((_, _, at)) = measured.filter(|(of, ..)| *of == space.number)
+                    && at.elapsed() < AGAIN
+                {
+                    continue;
+                }
+                let Ok(changes) = store.changes(&space).await else {
+                    continue;
+                };
+                if measured.is_some_and(|(of, before, _)| (of, before) == (space.number, changes)) {
+                    continue;
+                }
+                if let Ok(recall) = store.measure(&space).await {
+                    *store.0.recalls.known.lock() = Some((Arc::clone(&space.origin), recall));
+                    measured = Some((space.number, changes, Instant::now()));
+                }
+            }
+        });
+    }
+
+    /// How often rows of its embeddings were written, by PostgreSQL's own count.
+    async fn changes(&self, space: &Space) -> Result<i64, CatalogueError> {
+        let table = space.vectors();
+        read!(self, Kind::Background, Work::OWN, |connection| {
+            let changes = sqlx::query_scalar(
+                "SELECT pg_stat_get_tuples_inserted(to_regclass($1)) + pg_stat_get_tuples_deleted(to_regclass($1))",
+            );
+            Ok(changes
+                .bind(&table)
+                .fetch_one(connection)
+                .await
+                .map(|changes: Option<i64>| changes.unwrap_or_default())?)
+        })
+    }
+
+    async fn measure(&self, space: &Space) -> Result<Recall, CatalogueError> {
+        let stored = self.sample(space).await?;
+        let mut queries = self
+            .0
+            .recalls
+            .asked
+            .of_width(space.dimensions.unwrap_or_default());
+        let between_them = stored.len().saturating_sub(queries.len());
+        for stored in stored.iter().take(between_them) {
+            let near = self.look(space, stored, false, APART).await?;
+            let other = near.last().map_or(stored, |(_, other)| other);
+            queries.push(between(stored, other));
+        }
+        let mut shares = Vec::with_capacity(2 * stored.len());
+        for query in stored.iter().chain(&queries) {
+            let begun = Instant::now();
+            let exact = self.look(space, query, true, K).await?;
+            let found = self.look(space, query, false, K).await?;
+            shares.push(exact.last().map_or(1.0, |(least, _)| {
+                found.iter().filter(|(score, _)| score >= least).count() as f64 / exact.len() as f64
+            }));
+            tokio::time::sleep(begun.elapsed() * PAUSES).await;
+        }
+        Ok(recall_of(&shares))
+    }
+
+    async fn look(
+        &self,
+        space: &Space,
+        query: &[i32],
+        exact: bool,
+        k: usize,
+    ) -> Result<Vec<(f64, Vec<i32>)>, CatalogueError> {
+        if query.iter().all(|value| *value == 0) {
+            return Ok(Vec::new());
+        }
+        let search = Nearest {
+            origin: Arc::clone(&space.origin),
+            embeddings: vec![query.to_vec()],
+            without: Vec::new(),
+            options: SearchOptions {
+                k,
+                exact,
+                ..SearchOptions::default()
+            },
+            with_embeddings: true,
+        };
+        let found = self.nearest_unasked(search, Kind::Background, Work::OWN).await?;
+        Ok(found
+            .into_iter()
+            .map(|found| (found.score, found.embedding))
+            .collect())
+    }
+
+    /// Some stored embeddings.
+    async fn sample(&self, space: &Space) -> Result<Vec<Vec<i32>>, CatalogueError> {
+        let sql = format!(
+            "SELECT width, data FROM {} ORDER BY random() LIMIT {OF_EACH}",
+            space.vectors()
+        );
+        read!(self, Kind::Background, Work::OWN, |connection| {
+            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let mut sample = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let width: i16 = row.try_get("width")?;
+                let mut values = Vec::new();
+                unpack(
+                    u8::try_from(width).unwrap_or(4),
+                    row.try_get("data")?,
+                    &mut values,
+                );
+                sample.push(values);
+            }
+            Ok(sample)
+        })
+    }
+}

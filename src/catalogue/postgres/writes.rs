@@ -1,0 +1,246 @@
+//! Writes: each is a transaction, or a part of one with others, and is done as a whole or not at all.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+
+use super::error::Failure;
+use super::filter::facts;
+use super::imports;
+use super::measured::Kind;
+use super::rows::{
+    Stored, add_pictures, check_space, drop_pictures, forget_vectors, number, product_of, put,
+};
+use super::spaces::Space;
+use super::store::{Postgres, share_writes, transact};
+use super::text::storable;
+use crate::catalogue::error::CatalogueError;
+use crate::catalogue::import::ImportStep;
+use crate::catalogue::packing::{json, product_sum};
+use crate::catalogue::product::{NewProduct, Product};
+use crate::catalogue::write::{Write, Written};
+
+/// Products of one transaction of a bulk load.
+const AT_ONCE: usize = 500;
+
+impl Postgres {
+    /// Does a write; once it is answered it is durable and searchable. Refused where too many wait; dropped before its
+    /// turn, it is not done.
+    pub async fn write(&self, write: Write) -> Result<Written, CatalogueError> {
+        self.loaded()?;
+        let _place = self.place_to_write(false).await?;
+        let mut answers = self.apply(std::slice::from_ref(&write)).await?;
+        answers.pop().unwrap_or(Err(CatalogueError::Panicked))
+    }
+
+    /// Does writes in their order; waits where too many wait.
+    pub async fn write_many(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        self.loaded()?;
+        let _place = self.place_to_write(true).await?;
+        let mut answers = Vec::with_capacity(writes.len());
+        for group in writes.chunks(AT_ONCE) {
+            answers.extend(self.apply(group).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Begins a write without waiting for its result; it may be dropped.
+    pub fn write_unobserved(&self, write: Write) {
+        let store = self.clone();
+        self.0.runtime.spawn(async move {
+            // Nobody waits for it.
+            let _ = store.write(write).await;
+        });
+    }
+
+    /// Stores products into a catalogue that is not loaded, all or none.
+    pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<usize, CatalogueError> {
+        transact!(self, Kind::Write, |connection| {
+            let space = present(share_writes(connection).await?.present)?;
+            for product in &products {
+                check_space(&product.pictures, &space)?;
+            }
+            for group in groups(&products) {
+                put(connection, &space, &group).await?;
+            }
+            Ok(products.len())
+        })
+    }
+
+    /// Does writes in one transaction; what the rules refuse changes nothing and holds up no other.
+    async fn apply(&self, writes: &[Write]) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        transact!(self, Kind::Write, |connection| {
+            let space = present(share_writes(connection).await?.present)?;
+            let mut answers = Vec::with_capacity(writes.len());
+            for write in writes {
+                answers.push(match apply(connection, &space, self.0.server, write).await {
+                    Ok(written) => Ok(written),
+                    Err(Failure::Refused(refused)) => Err(refused),
+                    Err(failed) => return Err(failed),
+                });
+            }
+            Ok(answers)
+        })
+    }
+}
+
+fn present(space: Option<Space>) -> Result<Space, CatalogueError> {
+    space.ok_or(CatalogueError::NotLoaded)
+}
+
+/// Groups in which no id comes twice, in order.
+fn groups(products: &[NewProduct]) -> Vec<Vec<&NewProduct>> {
+    let (mut groups, mut ids) = (vec![Vec::new()], HashSet::new());
+    for product in products {
+        if !ids.insert(product.id.as_str()) {
+            ids.clear();
+            ids.insert(product.id.as_str());
+            groups.push(Vec::new());
+        }
+        if let Some(last) = groups.last_mut() {
+            last.push(product);
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+/// Does one write. The rules are asked before anything is changed.
+async fn apply(
+    connection: &mut PgConnection,
+    space: &Space,
+    server: uuid::Uuid,
+    write: &Write,
+) -> Result<Written, Failure> {
+    match write {
+        Write::Put { product, only_new } => {
+            check_space(&product.pictures, space)?;
+            if *only_new {
+                // Two that create the same product at once wait for each other here.
+                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+                    .bind(product.id.as_str())
+                    .execute(&mut *connection)
+                    .await?;
+                if number(connection, product.id.as_str(), true).await?.is_some() {
+                    let id = product.id.as_str().to_owned();
+                    return Err(CatalogueError::Exists { id }.into());
+                }
+            }
+            let keys = put(connection, space, &[product]).await?;
+            match keys.first() {
+                Some((seq, created)) => written(connection, *seq, *created).await,
+                None => Err(CatalogueError::Panicked.into()),
+            }
+        }
+        Write::Merge {
+            id,
+            title,
+            attributes,
+        } => {
+            let stored = known(connection, id).await?;
+            let merged = stored.product.attributes.clone().changed(attributes.clone())?;
+            let title = title.as_ref().unwrap_or(&stored.product.title).as_str();
+            let attributes = json(&merged)?;
+            sqlx::query(
+                "UPDATE products SET title = $2, attributes = $3, facts = $4::text::jsonb, sum = $5,
+                 updated_at = clock_timestamp() WHERE seq = $1",
+            )
+            .bind(stored.seq)
+            .bind(storable(title))
+            .bind(&attributes)
+            .bind(facts(merged.as_map()).to_string())
+            .bind(product_sum(id, title, &attributes).to_vec())
+            .execute(&mut *connection)
+            .await?;
+            written(connection, stored.seq, false).await
+        }
+        Write::Delete { id } => {
+            let Some(seq) = number(connection, id, true).await? else {
+                return Err(CatalogueError::NoProduct { id: id.clone() }.into());
+            };
+            let vectors = drop_pictures(connection, space, "product", &[seq]).await?;
+            sqlx::query("DELETE FROM products WHERE seq = $1")
+                .bind(seq)
+                .execute(&mut *connection)
+                .await?;
+            forget_vectors(connection, space, &vectors).await?;
+            Ok(NOTHING)
+        }
+        Write::AddPicture { id, picture } => {
+            check_space(std::slice::from_ref(picture), space)?;
+            let stored = known(connection, id).await?;
+            if stored.product.pictures.len() >= Product::MOST_PICTURES {
+                let most = Product::MOST_PICTURES;
+                return Err(CatalogueError::PicturesFull { id: id.clone(), most }.into());
+            }
+            add_pictures(connection, space, &[(stored.seq, picture)]).await?;
+            touch(connection, stored.seq).await?;
+            written(connection, stored.seq, false).await
+        }
+        Write::DeletePicture { id, picture } => {
+            let stored = known(connection, id).await?;
+            let mut pictures = stored.product.pictures.iter();
+            let Some(place) = pictures.position(|stored| stored.id == *picture) else {
+                let (product, picture) = (id.clone(), picture.clone());
+                return Err(CatalogueError::NoPicture { product, picture }.into());
+            };
+            if stored.pictures.len() == 1 {
+                return Err(CatalogueError::LastPicture { id: id.clone() }.into());
+            }
+            let number = stored.pictures[place].0;
+            let vectors = drop_pictures(connection, space, "seq", &[number]).await?;
+            forget_vectors(connection, space, &vectors).await?;
+            touch(connection, stored.seq).await?;
+            written(connection, stored.seq, false).await
+        }
+        Write::Import { id, step } => match step {
+            ImportStep::Stored { line, product } => {
+                check_space(&product.pictures, space)?;
+                if !imports::take(connection, id, *line).await? {
+                    return Ok(NOTHING);
+                }
+                let keys = put(connection, space, &[product]).await?;
+                imports::count_stored(connection, id).await?;
+                let created = keys.first().is_some_and(|(_, created)| *created);
+                Ok(Written {
+                    product: None,
+                    created,
+                })
+            }
+            step => {
+                imports::apply(connection, id, step, server).await?;
+                Ok(NOTHING)
+            }
+        },
+    }
+}
+
+const NOTHING: Written = Written {
+    product: None,
+    created: false,
+};
+
+/// The product of this id, which nobody else changes until the transaction ends.
+async fn known(connection: &mut PgConnection, id: &str) -> Result<Stored, Failure> {
+    let stored = match number(connection, id, true).await? {
+        Some(seq) => product_of(connection, seq).await?,
+        None => None,
+    };
+    Ok(stored.ok_or_else(|| CatalogueError::NoProduct { id: id.to_owned() })?)
+}
+
+async fn touch(connection: &mut PgConnection, seq: i64) -> Result<(), Failure> {
+    sqlx::query("UPDATE products SET updated_at = clock_timestamp() WHERE seq = $1")
+        .bind(seq)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn written(connection: &mut PgConnection, seq: i64, created: bool) -> Result<Written, Failure> {
+    let product = product_of(connection, seq).await?.map(|stored| stored.product);
+    Ok(Written { product, created })
+}
