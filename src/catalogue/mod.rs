@@ -4,25 +4,33 @@
 //! folder of its own, which no SQL and no index leaves. Absent: how an embedding is made (`engine`, `crate::chips`).
 
 mod attributes;
+mod checking;
 mod error;
 pub mod filter;
 pub mod import;
 pub mod manifest;
+mod options;
 mod origin;
 pub mod picture_text;
 pub(crate) mod product;
+mod reembedding;
 pub mod search;
 pub mod sqlite;
 mod stores;
+mod survey;
 mod title;
 pub mod write;
 
 pub use attributes::{AttributeChanges, Attributes};
+pub use checking::{Batch, Checked, Which};
 pub use error::{CatalogueError, OpenError};
+pub use options::Room;
 pub use origin::Origin;
 pub use product::{
     Cursor, NewPicture, NewProduct, Page, PictureFile, PictureKey, Product, ProductId, ProductPicture,
     StoredPicture,
 };
+pub use reembedding::{Background, EmbedLast};
 pub use stores::Catalogue;
+pub use survey::Survey;
 pub use title::Title;

@@ -18,8 +18,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{files, network};
-use crate::catalogue::Catalogue;
-use crate::catalogue::sqlite::{Room, Sqlite};
+use crate::catalogue::sqlite::Sqlite;
+use crate::catalogue::{Catalogue, Room};
 use crate::http::App;
 use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;

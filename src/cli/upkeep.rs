@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::{files, progress};
-use crate::catalogue::Origin;
-use crate::catalogue::sqlite::{Sqlite, Survey};
+use crate::catalogue::sqlite::{self, Sqlite};
+use crate::catalogue::{Origin, Survey};
 use crate::chips::Maker;
 use crate::progress::Progress;
 use crate::service::ServiceError;
@@ -44,7 +44,7 @@ impl Check {
             Some(asked) => Some(files::model(asked, CostModel::Loihi1Paper)?),
             None => None,
         };
-        let survey = survey(&self.data_dir)?;
+        let survey = Survey::Sqlite(survey(&self.data_dir)?);
         let (next, origin) = (survey.next_origin()?, survey.origin()?);
         let maker = |origin: Option<&Origin>| -> Result<Option<Maker>> {
             let Some(origin) = origin else { return Ok(None) };
@@ -176,14 +176,14 @@ impl Backup {
 }
 
 /// Opens a catalogue for reading, even while a server runs on it.
-fn survey(data_dir: &Path) -> Result<Survey> {
+fn survey(data_dir: &Path) -> Result<sqlite::Survey> {
     if !Sqlite::exists(data_dir) {
         bail!(
             "{} contains no catalogue; create one with `spikelens import`",
             data_dir.display()
         );
     }
-    Survey::open(data_dir).map_err(|error| match error.is_damage() {
+    sqlite::Survey::open(data_dir).map_err(|error| match error.is_damage() {
         true => anyhow::Error::new(error).context(format!("{} is damaged", data_dir.display())),
         false => error.into(),
     })

@@ -10,10 +10,10 @@ use spikelens::admission::Work;
 use spikelens::catalogue::filter::Filter;
 use spikelens::catalogue::import::{ImportState, ImportStep};
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
-use spikelens::catalogue::sqlite::{Background, Room};
 use spikelens::catalogue::write::Write;
 use spikelens::catalogue::{
-    AttributeChanges, Attributes, Catalogue, CatalogueError, NewPicture, NewProduct, Origin, ProductId, Title,
+    AttributeChanges, Attributes, Background, Catalogue, CatalogueError, NewPicture, NewProduct, Origin,
+    ProductId, Room, Title,
 };
 use spikelens::progress::Progress;
 
