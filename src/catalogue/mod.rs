@@ -3,6 +3,7 @@
 //! The files of this folder hold words and limits, without I/O. [`Catalogue`] is the one door to a store; each store has a
 //! folder of its own, which no SQL and no index leaves. Absent: how an embedding is made (`engine`, `crate::chips`).
 
+mod address;
 mod attributes;
 mod checking;
 mod error;
@@ -21,10 +22,11 @@ mod survey;
 mod title;
 pub mod write;
 
+pub use address::{AddressError, StoreAddress};
 pub use attributes::{AttributeChanges, Attributes};
 pub use checking::{Batch, Checked, Which};
 pub use error::{CatalogueError, OpenError};
-pub use options::Room;
+pub use options::{Room, StoreOptions};
 pub use origin::Origin;
 pub use product::{
     Cursor, NewPicture, NewProduct, Page, PictureFile, PictureKey, Product, ProductId, ProductPicture,

@@ -6,10 +6,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::CatalogueError;
+use super::address::StoreAddress;
+use super::error::{CatalogueError, OpenError};
 use super::filter::Filter;
 use super::import::{Import, Lease, OpenImport};
-use super::options::Room;
+use super::options::{Room, StoreOptions};
 use super::origin::Origin;
 use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
 use super::reembedding::{Background, EmbedLast};
@@ -33,6 +34,18 @@ impl Catalogue {
     /// If it is in use, damaged, of a newer version or cannot be written to.
     pub fn open(data_dir: &Path, room: Room) -> Result<Self, CatalogueError> {
         Sqlite::open(data_dir, room).map(Self::Sqlite)
+    }
+
+    /// Opens a database on the network, which other servers may use at the same time.
+    ///
+    /// # Errors
+    /// If it refuses, or what it holds is of a newer version.
+    pub async fn connect(
+        address: &StoreAddress,
+        _room: Room,
+        _options: StoreOptions,
+    ) -> Result<Self, CatalogueError> {
+        Err(not_in_this_build(address))
     }
 
     /// What of the store was lost while it was open, as a sentence; none while all is there.
@@ -387,5 +400,13 @@ impl Catalogue {
         match self {
             Self::Sqlite(store) => store.close().await,
         }
+    }
+}
+
+/// The refusal of a store that is not built in.
+pub(super) fn not_in_this_build(address: &StoreAddress) -> CatalogueError {
+    CatalogueError::Open {
+        store: address.to_string(),
+        reason: OpenError::Store("PostgreSQL is not in this build yet".into()),
     }
 }

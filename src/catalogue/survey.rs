@@ -2,11 +2,13 @@
 //!
 //! Each function blocks its thread, and forwards to the store's own survey.
 
+use super::address::StoreAddress;
 use super::checking::{Batch, Checked, Which};
 use super::error::CatalogueError;
 use super::origin::Origin;
 use super::product::PictureKey;
 use super::sqlite;
+use super::stores::not_in_this_build;
 
 /// A catalogue in one of the stores, read while others may write.
 #[derive(Debug)]
@@ -16,6 +18,14 @@ pub enum Survey {
 }
 
 impl Survey {
+    /// Opens a database on the network. Must not be called on an async runtime.
+    ///
+    /// # Errors
+    /// If it refuses, or what it holds is of another version.
+    pub fn connect(address: &StoreAddress) -> Result<Self, CatalogueError> {
+        Err(not_in_this_build(address))
+    }
+
     /// What made the stored embeddings; none before the first.
     ///
     /// # Errors
