@@ -17,8 +17,8 @@ use engine::picture::{DecodeLimits, Mode, Picture};
 use ndarray::Array3;
 use serde::Serialize;
 use serde_json::json;
-use spikelens::catalogue::sqlite::{Room, Sqlite};
-use spikelens::catalogue::{Attributes, NewPicture, NewProduct, Origin, ProductId, Title};
+use spikelens::catalogue::sqlite::Sqlite;
+use spikelens::catalogue::{Attributes, NewPicture, NewProduct, Origin, ProductId, Room, Title};
 use spikelens::chips::{Embedder, Maker, RunOptions};
 use tokio::runtime::Runtime;
 

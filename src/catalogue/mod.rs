@@ -3,29 +3,39 @@
 //! The files of this folder hold words and limits, without I/O. [`Catalogue`] is the one door to a store; each store has a
 //! folder of its own, which no SQL and no index leaves. Absent: how an embedding is made (`engine`, `crate::chips`).
 
+mod address;
 mod attributes;
+mod checking;
 mod error;
 pub mod filter;
 pub mod import;
 pub mod manifest;
+mod options;
 mod origin;
 mod packing;
 pub mod picture_text;
 pub mod postgres;
 pub(crate) mod product;
 mod recall;
+mod reembedding;
 pub mod search;
 pub mod sqlite;
 mod stores;
+mod survey;
 mod title;
 pub mod write;
 
+pub use address::{AddressError, StoreAddress};
 pub use attributes::{AttributeChanges, Attributes};
+pub use checking::{Batch, Checked, Which};
 pub use error::{CatalogueError, OpenError};
+pub use options::{Room, StoreOptions};
 pub use origin::Origin;
 pub use product::{
     Cursor, NewPicture, NewProduct, Page, PictureFile, PictureKey, Product, ProductId, ProductPicture,
     StoredPicture,
 };
+pub use reembedding::{Background, EmbedLast};
 pub use stores::Catalogue;
+pub use survey::Survey;
 pub use title::Title;

@@ -6,14 +6,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::CatalogueError;
+use super::address::StoreAddress;
+use super::error::{CatalogueError, OpenError};
 use super::filter::Filter;
 use super::import::{Import, Lease, OpenImport};
+use super::options::{Room, StoreOptions};
 use super::origin::Origin;
-use super::postgres::{Limits, Postgres};
+use super::postgres::Postgres;
 use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
+use super::reembedding::{Background, EmbedLast};
 use super::search::{CatalogueStats, Match, Nearest};
-use super::sqlite::{Background, EmbedLast, Room, Sqlite};
+use super::sqlite::Sqlite;
 use super::write::{Write, Written};
 use crate::admission::Work;
 use crate::progress::Progress;
@@ -36,12 +39,12 @@ impl Catalogue {
         Sqlite::open(data_dir, room).map(Self::Sqlite)
     }
 
-    /// Connects to a PostgreSQL database, and brings its schema up to date.
+    /// Connects to a PostgreSQL database, which other servers may use at the same time, and brings its schema up to date.
     ///
     /// # Errors
     /// If it cannot be reached, lacks pgvector, or has a newer schema.
-    pub async fn connect(address: &str, limits: Limits) -> Result<Self, CatalogueError> {
-        Postgres::connect(address, limits).await.map(Self::Postgres)
+    pub async fn connect(address: &StoreAddress, options: StoreOptions) -> Result<Self, CatalogueError> {
+        Postgres::connect(address, options).await.map(Self::Postgres)
     }
 
     /// What of the store was lost while it was open, as a sentence; none while all is there.
@@ -113,7 +116,7 @@ impl Catalogue {
     pub async fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.origin().await,
-            Self::Postgres(store) => store.origin().await,
+            Self::Postgres(store) => store.bounded(store.origin()).await,
         }
     }
 
@@ -124,7 +127,7 @@ impl Catalogue {
     pub async fn set_origin(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.set_origin(origin, model).await,
-            Self::Postgres(store) => store.set_origin(origin, model).await,
+            Self::Postgres(store) => store.bounded(store.set_origin(origin, model)).await,
         }
     }
 
@@ -135,7 +138,7 @@ impl Catalogue {
     pub async fn model(&self, id: String) -> Result<Option<Vec<u8>>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.model(id).await,
-            Self::Postgres(store) => store.model(id).await,
+            Self::Postgres(store) => store.bounded(store.model(id)).await,
         }
     }
 
@@ -146,7 +149,7 @@ impl Catalogue {
     pub async fn keep_model(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.keep_model(origin, model).await,
-            Self::Postgres(store) => store.keep_model(origin, model).await,
+            Self::Postgres(store) => store.bounded(store.keep_model(origin, model)).await,
         }
     }
 
@@ -157,7 +160,7 @@ impl Catalogue {
     pub async fn count(&self) -> Result<usize, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.count().await,
-            Self::Postgres(store) => store.count().await,
+            Self::Postgres(store) => store.bounded(store.count()).await,
         }
     }
 
@@ -168,7 +171,7 @@ impl Catalogue {
     pub async fn holds(&self, id: String, work: Work) -> Result<bool, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.holds(id, work).await,
-            Self::Postgres(store) => store.holds(id, work).await,
+            Self::Postgres(store) => store.bounded(store.holds(id, work)).await,
         }
     }
 
@@ -179,7 +182,7 @@ impl Catalogue {
     pub async fn product(&self, id: String, work: Work) -> Result<Product, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.product(id, work).await,
-            Self::Postgres(store) => store.product(id, work).await,
+            Self::Postgres(store) => store.bounded(store.product(id, work)).await,
         }
     }
 
@@ -196,7 +199,7 @@ impl Catalogue {
     ) -> Result<Page, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.page(after, limit, filter, work).await,
-            Self::Postgres(store) => store.page(after, limit, filter, work).await,
+            Self::Postgres(store) => store.bounded(store.page(after, limit, filter, work)).await,
         }
     }
 
@@ -212,7 +215,7 @@ impl Catalogue {
     ) -> Result<PictureFile, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.picture(product, picture, work).await,
-            Self::Postgres(store) => store.picture(product, picture, work).await,
+            Self::Postgres(store) => store.bounded(store.picture(product, picture, work)).await,
         }
     }
 
@@ -223,7 +226,7 @@ impl Catalogue {
     pub async fn picture_piece(&self, key: PictureKey, offset: u64) -> Result<Vec<u8>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.picture_piece(key, offset).await,
-            Self::Postgres(store) => store.picture_piece(key, offset).await,
+            Self::Postgres(store) => store.bounded(store.picture_piece(key, offset)).await,
         }
     }
 
@@ -234,7 +237,7 @@ impl Catalogue {
     pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.nearest(search, work).await,
-            Self::Postgres(store) => store.nearest(search, work).await,
+            Self::Postgres(store) => store.bounded(store.nearest(search, work)).await,
         }
     }
 
@@ -249,7 +252,7 @@ impl Catalogue {
     ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.embeddings_of(ids, work).await,
-            Self::Postgres(store) => store.embeddings_of(ids, work).await,
+            Self::Postgres(store) => store.bounded(store.embeddings_of(ids, work)).await,
         }
     }
 
@@ -261,7 +264,7 @@ impl Catalogue {
     pub async fn write(&self, write: Write) -> Result<Written, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.write(write).await,
-            Self::Postgres(store) => store.write(write).await,
+            Self::Postgres(store) => store.bounded(store.write(write)).await,
         }
     }
 
@@ -297,7 +300,7 @@ impl Catalogue {
     pub async fn import(&self, id: String, work: Work) -> Result<Import, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.import(id, work).await,
-            Self::Postgres(store) => store.import(id, work).await,
+            Self::Postgres(store) => store.bounded(store.import(id, work)).await,
         }
     }
 
@@ -308,7 +311,7 @@ impl Catalogue {
     pub async fn open_imports(&self, count: usize, work: Work) -> Result<Vec<OpenImport>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.open_imports(count, work).await,
-            Self::Postgres(store) => store.open_imports(count, work).await,
+            Self::Postgres(store) => store.bounded(store.open_imports(count, work)).await,
         }
     }
 
@@ -321,7 +324,7 @@ impl Catalogue {
     pub async fn claim(&self, count: usize, bytes: usize) -> Result<Option<Lease>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.claim(count, bytes).await,
-            Self::Postgres(store) => store.claim(count, bytes).await,
+            Self::Postgres(store) => store.bounded(store.claim(count, bytes)).await,
         }
     }
 
@@ -332,7 +335,7 @@ impl Catalogue {
     pub async fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.next_origin().await,
-            Self::Postgres(store) => store.next_origin().await,
+            Self::Postgres(store) => store.bounded(store.next_origin()).await,
         }
     }
 
@@ -343,7 +346,7 @@ impl Catalogue {
     pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.begin_reembedding(origin, model).await,
-            Self::Postgres(store) => store.begin_reembedding(origin, model).await,
+            Self::Postgres(store) => store.bounded(store.begin_reembedding(origin, model)).await,
         }
     }
 
@@ -354,7 +357,7 @@ impl Catalogue {
     pub async fn cancel_reembedding(&self) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.cancel_reembedding().await,
-            Self::Postgres(store) => store.cancel_reembedding().await,
+            Self::Postgres(store) => store.bounded(store.cancel_reembedding()).await,
         }
     }
 
@@ -365,7 +368,7 @@ impl Catalogue {
     pub async fn reembedded(&self) -> Result<(usize, usize), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.reembedded().await,
-            Self::Postgres(store) => store.reembedded().await,
+            Self::Postgres(store) => store.bounded(store.reembedded()).await,
         }
     }
 
@@ -380,7 +383,7 @@ impl Catalogue {
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.without_embedding(count, bytes).await,
-            Self::Postgres(store) => store.without_embedding(count, bytes).await,
+            Self::Postgres(store) => store.bounded(store.without_embedding(count, bytes)).await,
         }
     }
 
@@ -391,7 +394,7 @@ impl Catalogue {
     pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(store) => store.add_embeddings(made).await,
-            Self::Postgres(store) => store.add_embeddings(made).await,
+            Self::Postgres(store) => store.bounded(store.add_embeddings(made)).await,
         }
     }
 
@@ -419,7 +422,7 @@ impl Catalogue {
     pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.stats(work).await,
-            Self::Postgres(store) => store.stats(work).await,
+            Self::Postgres(store) => store.bounded(store.stats(work)).await,
         }
     }
 
@@ -429,5 +432,13 @@ impl Catalogue {
             Self::Sqlite(store) => store.close().await,
             Self::Postgres(store) => store.close().await,
         }
+    }
+}
+
+/// The refusal of a store that is not built in.
+pub(super) fn not_in_this_build(address: &StoreAddress) -> CatalogueError {
+    CatalogueError::Open {
+        store: address.to_string(),
+        reason: OpenError::Store("PostgreSQL is not in this build yet".into()),
     }
 }

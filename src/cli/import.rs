@@ -11,15 +11,15 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use self::source::Source;
 use super::runtime::runtime;
+use super::store::{Chosen, Place};
 use super::{files, network, progress};
-use crate::catalogue::Catalogue;
 use crate::catalogue::manifest::Refusal;
-use crate::catalogue::sqlite::Room;
+use crate::catalogue::{Room, StoreOptions};
 use crate::chips::Maker;
 use crate::progress::Progress;
 use crate::service::ingest::{IngestOptions, Ingested, ingest};
@@ -62,17 +62,16 @@ Examples:
     shoe-1,Shoe,photos/shoe-1.jpg,40,false
   spikelens import export.csv --addresses | wget --force-directories --input-file=-
   spikelens import export.csv --data-dir data")]
+#[command(mut_arg("data_dir", |option| {
+    option
+        .help("The catalogue's directory; created if missing")
+        .required_unless_present_any(["store", "store_file", "addresses"])
+}))]
 pub struct Import {
     /// A directory, a .ndjson or .jsonl manifest, or a .csv or .tsv table
     source: PathBuf,
-    /// The catalogue's directory; created if missing
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "SPIKELENS_DATA_DIR",
-        required_unless_present = "addresses"
-    )]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    catalogue: Chosen,
     /// Only list the addresses of the pictures that a table names, one on each line; nothing is stored
     #[arg(long, env = "SPIKELENS_ADDRESSES")]
     addresses: bool,
@@ -139,14 +138,14 @@ impl Import {
         if self.addresses {
             return list_addresses(&self.source);
         }
-        let data_dir = self.data_dir.context("--data-dir is missing")?;
+        let place = self.catalogue.place()?;
         let source = open(&self.source, self.limit)?;
         let given = match &self.model {
             Some(asked) => Some(files::model(asked, CostModel::Loihi1Paper)?),
             None => None,
         };
         let runtime = runtime()?;
-        let catalogue = Catalogue::open(&data_dir, Room::ONE)?;
+        let catalogue = runtime.block_on(place.open(Room::ONE, StoreOptions::ONE))?;
         let before = runtime.block_on(catalogue.origin())?;
         let model = match given {
             Some(given) => given,
@@ -182,8 +181,7 @@ impl Import {
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{stored} stored, {joined} joined, {replaced} replaced, {skipped} skipped, {failed} failed; {} has {} products",
-            data_dir.display(),
+            "{stored} stored, {joined} joined, {replaced} replaced, {skipped} skipped, {failed} failed; {place} has {} products",
             runtime.block_on(catalogue.count())?
         )?;
         if unfetched > 0 {
@@ -200,8 +198,8 @@ impl Import {
             writeln!(out, "{skipped}")?;
         }
         let network = BuiltIn::of_id(&maker.origin.model_id).filter(|network| network.is_for_photos());
-        if let Some(network) = network.filter(|_| stored > 0) {
-            suggest_own_network(network, &data_dir);
+        if let (Some(network), Place::DataDir(data_dir)) = (network.filter(|_| stored > 0), &place) {
+            suggest_own_network(network, data_dir);
         }
         if failed + lost + unfetched > 0 {
             bail!(

@@ -19,6 +19,7 @@ mod runtime;
 mod search;
 mod serve;
 mod shell;
+mod store;
 mod upkeep;
 
 use std::process::ExitCode;

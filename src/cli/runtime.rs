@@ -7,5 +7,5 @@ use tokio::runtime::{Builder, Runtime};
 /// # Errors
 /// If the system gives it no event queue.
 pub fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().enable_time().build()
+    Builder::new_current_thread().enable_all().build()
 }

@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::runtime::runtime;
+use super::store::{Chosen, Place};
 use super::{embed, files, progress};
 use crate::admission::Work;
-use crate::catalogue::Catalogue;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::search::{Nearest, SearchOptions};
-use crate::catalogue::sqlite::Room;
+use crate::catalogue::{Room, StoreOptions};
 use crate::chips::{Embedder, RunOptions};
 use crate::progress::Progress;
 use crate::service::model_of;
@@ -33,12 +33,12 @@ enum SearchFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens search shoe.png --data-dir data --k 5")]
+#[command(mut_arg("data_dir", |option| option.required_unless_present_any(["store", "store_file"])))]
 pub struct Search {
     /// A picture file, or a .npy file of u8 pixels [c,h,w]
     picture: PathBuf,
-    /// The catalogue's directory
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    catalogue: Chosen,
     /// Number of products, 1 to 100
     #[arg(long, default_value_t = 10, env = "SPIKELENS_K",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100))]
@@ -74,14 +74,14 @@ impl Search {
     /// # Errors
     /// If the picture, the model or the catalogue cannot be read, or the picture cannot be run.
     pub fn run(self) -> Result<()> {
-        if !self.data_dir.is_dir() {
-            bail!(
-                "{} is not a directory; create a catalogue with `spikelens import`",
-                self.data_dir.display()
-            );
+        let place = self.catalogue.place()?;
+        if let Place::DataDir(data_dir) = &place
+            && !data_dir.is_dir()
+        {
+            bail!("{place} is not a directory; create a catalogue with `spikelens import`");
         }
         let runtime = runtime()?;
-        let catalogue = Catalogue::open(&self.data_dir, Room::ONE)?;
+        let catalogue = runtime.block_on(place.open(Room::ONE, StoreOptions::ONE))?;
         let origin = runtime.block_on(catalogue.origin())?;
         let origin = origin.context("the catalogue is empty; fill it with `spikelens import`")?;
         let model = match &self.model {

@@ -1,6 +1,7 @@
 //! `serve`: options, logging, and opening the catalogue and the model.
 
 mod open_files;
+mod postgres;
 mod run;
 
 use std::net::SocketAddr;
@@ -17,9 +18,11 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::postgres::Postgres;
+use super::store::{Chosen, Place};
 use super::{files, network};
-use crate::catalogue::Catalogue;
-use crate::catalogue::sqlite::{Room, Sqlite};
+use crate::catalogue::sqlite::Sqlite;
+use crate::catalogue::{Catalogue, Room};
 use crate::http::App;
 use crate::http::cors::WebOrigin;
 use crate::http::keys::Keys;
@@ -44,15 +47,16 @@ enum LogFormat {
 #[command(after_help = "Examples:
   spikelens serve --data-dir data
   spikelens serve --data-dir data --listen 127.0.0.1:9000 --chips 4
+  spikelens serve --store postgres://shop@db.example/lens?sslmode=verify-full
   curl --data-binary @shoe.png -H 'Content-Type: image/png' 'http://127.0.0.1:8080/v1/search?k=5'")]
+#[command(mut_arg("data_dir", |option| option.default_value("data").help("The catalogue's directory; created if missing")))]
 pub struct Serve {
     /// An SNN file, or a built-in network: photos, clothing, fashion-mnist, paper-32-64-10 [default: the catalogue's own,
     /// photos for a new one]
     #[arg(long, value_name = "MODEL", env = "SPIKELENS_MODEL")]
     model: Option<Asked>,
-    /// The catalogue's directory; created if missing
-    #[arg(long, value_name = "DIR", default_value = "data", env = "SPIKELENS_DATA_DIR")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    catalogue: Chosen,
     /// Create the data directory from this file, written by `spikelens backup`
     #[arg(long, value_name = "FILE", env = "SPIKELENS_RESTORE")]
     restore: Option<PathBuf>,
@@ -143,6 +147,8 @@ pub struct Serve {
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
+    #[command(flatten)]
+    postgres: Postgres,
 }
 
 impl Serve {
@@ -173,14 +179,15 @@ impl Serve {
             None => None,
         };
         let options = self.service_options();
-        let catalogue = self.catalogue(Room {
+        let place = self.catalogue.place()?;
+        let room = Room {
             connections: options.chips,
             shown_bytes: self.product_cache_mib.saturating_mul(1 << 20),
-        })?;
+        };
         let limits = self.limits();
         open_files::allow(limits.connections);
         tracing::info!(
-            data_dir = %self.data_dir.display(),
+            catalogue = %place,
             chips = options.chips,
             waiting = ?options.waiting,
             max_body_bytes = limits.body,
@@ -197,9 +204,10 @@ impl Serve {
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
+            let catalogue = self.open(&place, room).await?;
             if catalogue.count().await? == 0 {
                 tracing::warn!(
-                    data_dir = %self.data_dir.display(),
+                    catalogue = %place,
                     "the catalogue is empty; fill it with `spikelens import`"
                 );
             }
@@ -227,21 +235,27 @@ impl Serve {
     }
 
     /// Opens the catalogue, restored from the backup if one is given.
-    fn catalogue(&self, room: Room) -> Result<Catalogue> {
+    async fn open(&self, place: &Place, room: Room) -> Result<Catalogue> {
         let Some(backup) = &self.restore else {
-            return Ok(Catalogue::open(&self.data_dir, room)?);
+            let chips = self.chips.unwrap_or_else(files::threads);
+            return place.open(room, self.postgres.options(chips)).await;
         };
-        if Sqlite::exists(&self.data_dir) {
+        let Place::DataDir(data_dir) = place else {
             bail!(
-                "{} already contains a catalogue: restore into a new data directory, or omit --restore",
-                self.data_dir.display()
+                "--restore fills a data directory, and the catalogue is in {place}: restore a database by PostgreSQL's own \
+                 tools; or restore into a data directory, and copy that with `spikelens copy`"
+            );
+        };
+        if Sqlite::exists(data_dir) {
+            bail!(
+                "{place} already contains a catalogue: restore into a new data directory, or omit --restore"
             );
         }
         // Picture numbers continue from the current time in milliseconds. They grow slower than that, so that no number of
         // an earlier restore is used again.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).context("the system clock is out of range")?;
-        let restored = Sqlite::restore(&self.data_dir, backup, now, room);
+        let restored = Sqlite::restore(data_dir, backup, now, room);
         let restored = restored.with_context(|| format!("{} cannot be restored", backup.display()))?;
         Ok(Catalogue::Sqlite(restored))
     }

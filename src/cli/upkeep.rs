@@ -1,15 +1,15 @@
 //! `check` and `backup`: verify a catalogue, and copy it into one file.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::store::{Chosen, survey};
 use super::{files, progress};
 use crate::catalogue::Origin;
-use crate::catalogue::sqlite::{Sqlite, Survey};
 use crate::chips::Maker;
 use crate::progress::Progress;
 use crate::service::ServiceError;
@@ -22,10 +22,10 @@ use engine::model::built_in::Asked;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   spikelens check --data-dir data")]
+#[command(mut_arg("data_dir", |option| option.required_unless_present_any(["store", "store_file"])))]
 pub struct Check {
-    /// The catalogue's directory
-    #[arg(long, value_name = "DIR", env = "SPIKELENS_DATA_DIR")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    catalogue: Chosen,
     /// The network that made the embeddings: an SNN file, or a built-in one by its name [default: the catalogue's own]
     #[arg(long, value_name = "MODEL", env = "SPIKELENS_MODEL")]
     model: Option<Asked>,
@@ -44,7 +44,8 @@ impl Check {
             Some(asked) => Some(files::model(asked, CostModel::Loihi1Paper)?),
             None => None,
         };
-        let survey = survey(&self.data_dir)?;
+        let place = self.catalogue.place()?;
+        let survey = place.survey()?;
         let (next, origin) = (survey.next_origin()?, survey.origin()?);
         let maker = |origin: Option<&Origin>| -> Result<Option<Maker>> {
             let Some(origin) = origin else { return Ok(None) };
@@ -85,8 +86,7 @@ impl Check {
             Err(error) => {
                 let damage = matches!(&error, ServiceError::Catalogue(error) if error.is_damage());
                 bail!(
-                    "{} {}: {error} ({} findings before that)",
-                    self.data_dir.display(),
+                    "{place} {}: {error} ({} findings before that)",
                     if damage { "is damaged" } else { "cannot be checked" },
                     findings.len()
                 )
@@ -94,9 +94,8 @@ impl Check {
         };
         if !findings.is_empty() {
             bail!(
-                "{} findings in {}; the first are printed above",
-                findings.len(),
-                self.data_dir.display()
+                "{} findings in {place}; the first are printed above",
+                findings.len()
             );
         }
         let rows = checkup.rows;
@@ -173,18 +172,4 @@ impl Backup {
         )?;
         Ok(())
     }
-}
-
-/// Opens a catalogue for reading, even while a server runs on it.
-fn survey(data_dir: &Path) -> Result<Survey> {
-    if !Sqlite::exists(data_dir) {
-        bail!(
-            "{} contains no catalogue; create one with `spikelens import`",
-            data_dir.display()
-        );
-    }
-    Survey::open(data_dir).map_err(|error| match error.is_damage() {
-        true => anyhow::Error::new(error).context(format!("{} is damaged", data_dir.display())),
-        false => error.into(),
-    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::parallel::in_parallel;
 
 use super::error::ServiceError;
-use crate::catalogue::sqlite::{Batch, Checked, Survey, Which};
+use crate::catalogue::{Batch, Checked, Survey, Which};
 use crate::chips::{Embedder, Maker, STORED};
 use crate::progress::{Progress, Stage};
 

@@ -16,8 +16,7 @@ use super::reembed::{self, Reembedder};
 use super::state::{Phase, Service, ServiceOptions};
 use super::unembedded::Unembedded;
 use crate::admission::Admissions;
-use crate::catalogue::sqlite::Background;
-use crate::catalogue::{Catalogue, CatalogueError};
+use crate::catalogue::{Background, Catalogue, CatalogueError};
 use crate::chips::{Embedder, Maker, Pool, Rates, STORED};
 use crate::progress::{Progress, Stage};
 

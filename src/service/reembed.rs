@@ -14,8 +14,7 @@ use super::error::ServiceError;
 use super::makers::{Makers, Reembedding};
 use super::unembedded::Unembedded;
 use crate::admission::Admissions;
-use crate::catalogue::sqlite::Background;
-use crate::catalogue::{Catalogue, StoredPicture};
+use crate::catalogue::{Background, Catalogue, StoredPicture};
 use crate::chips::{Embedder, STORED};
 use crate::progress::Stage;
 

@@ -1,6 +1,6 @@
 //! The contract of a catalogue's store: these tests run on every store.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::network::{Probe, TimeSteps};
@@ -10,43 +10,49 @@ use spikelens::admission::Work;
 use spikelens::catalogue::filter::Filter;
 use spikelens::catalogue::import::{ImportState, ImportStep};
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
-use spikelens::catalogue::sqlite::{Background, Room};
 use spikelens::catalogue::write::Write;
 use spikelens::catalogue::{
-    AttributeChanges, Attributes, Catalogue, CatalogueError, NewPicture, NewProduct, Origin, ProductId, Title,
+    AttributeChanges, Attributes, Background, Catalogue, CatalogueError, NewPicture, NewProduct, Origin,
+    ProductId, Room, StoreAddress, StoreOptions, Title,
 };
 use spikelens::progress::Progress;
+
+use crate::support::postgres;
 
 const MODEL: &[u8] = b"a model's file";
 const DIMENSIONS: usize = 3;
 
-/// Opens a store in an empty directory, or one that exists.
-type Open = fn(&Path) -> Catalogue;
-
-const STORES: [(&str, Open); 1] = [("sqlite", |folder| Catalogue::open(folder, Room::ONE).unwrap())];
-
-/// Runs a test on every store, each in its own directory.
+/// Runs a test on every store, each of its own.
 fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
-    for (name, open) in STORES {
-        let folder = tempfile::tempdir().unwrap();
-        eprintln!("store: {name}");
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(test(Store {
-            open,
-            folder: folder.path().to_owned(),
-        }));
-    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    eprintln!("store: SQLite");
+    runtime.block_on(test(Store::Sqlite(folder.path().to_owned())));
+    let database = postgres::database();
+    eprintln!("store: PostgreSQL");
+    runtime.block_on(test(Store::Postgres(database.url().to_owned())));
 }
 
-struct Store {
-    open: Open,
-    folder: std::path::PathBuf,
+#[derive(Debug, Clone)]
+enum Store {
+    Sqlite(PathBuf),
+    Postgres(String),
 }
 
 impl Store {
+    async fn open(&self) -> Catalogue {
+        match self {
+            Self::Sqlite(folder) => Catalogue::open(folder, Room::ONE).unwrap(),
+            Self::Postgres(url) => {
+                let address = StoreAddress::parse(url).unwrap();
+                Catalogue::connect(&address, StoreOptions::ONE).await.unwrap()
+            }
+        }
+    }
+
     /// Opens and loads a catalogue whose embeddings are of [`origin`].
     async fn loaded(&self) -> Catalogue {
-        let catalogue = (self.open)(&self.folder);
+        let catalogue = self.open().await;
         if catalogue.origin().await.unwrap().is_none() {
             catalogue.set_origin(origin(), MODEL.to_vec()).await.unwrap();
         }

@@ -9,9 +9,9 @@ use serde_json::{Map, json};
 use spikelens::admission::Work;
 use spikelens::catalogue::filter::Filter;
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
-use spikelens::catalogue::sqlite::{Room, Sqlite};
+use spikelens::catalogue::sqlite::Sqlite;
 use spikelens::catalogue::write::Write;
-use spikelens::catalogue::{Attributes, NewPicture, NewProduct, ProductId, Title};
+use spikelens::catalogue::{Attributes, NewPicture, NewProduct, ProductId, Room, Title};
 
 use crate::catalogue::origin;
 

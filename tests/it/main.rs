@@ -40,6 +40,7 @@ mod sources;
 mod status;
 mod stopping;
 mod storage;
+mod stores;
 mod support;
 mod trace;
 mod unread;

@@ -23,4 +23,4 @@ mod text;
 mod writes;
 
 pub use measured::Timed;
-pub use store::{Limits, Postgres};
+pub use store::Postgres;

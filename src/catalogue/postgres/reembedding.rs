@@ -17,7 +17,7 @@ use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
-use crate::catalogue::sqlite::{Background, EmbedLast};
+use crate::catalogue::reembedding::{Background, EmbedLast};
 
 /// Pictures that may lack an embedding when the change is made: writes wait while they are embedded.
 const AT_ADOPTION: i64 = 16;

@@ -133,6 +133,6 @@ impl Postgres {
             let _ = gone.execute(&self.0.pool).await;
             self.0.pool.close().await;
         };
-        let _ = tokio::time::timeout(self.0.limits.acquire, ended).await;
+        let _ = tokio::time::timeout(self.0.options.wait, ended).await;
     }
 }

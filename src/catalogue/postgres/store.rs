@@ -21,31 +21,10 @@ use super::servers::Heart;
 use super::spaces::{Space, Spaces};
 use super::stats::Recalls;
 use crate::admission::{Lane, Work};
+use crate::catalogue::address::StoreAddress;
 use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
-
-/// What a server asks of its database.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections at most.
-    pub connections: u32,
-    /// How long a request waits for a connection.
-    pub acquire: Duration,
-    /// How long the database works on one statement of a request.
-    pub statement: Duration,
-    /// How long a statement waits for a lock.
-    pub lock: Duration,
-}
-
-impl Limits {
-    /// Enough for one user.
-    pub const ONE: Self = Self {
-        connections: 4,
-        acquire: Duration::from_secs(3),
-        statement: Duration::from_secs(600),
-        lock: Duration::from_secs(10),
-    };
-}
 
 /// How often a transaction is begun again that lost a conflict.
 const RETRIES: u32 = 5;
@@ -72,7 +51,7 @@ pub(super) struct Inner {
     pub place: String,
     pub server: Uuid,
     pub runtime: Handle,
-    pub limits: Limits,
+    pub options: StoreOptions,
     /// What this server answers from, once it is loaded.
     pub loaded: RwLock<Option<Space>>,
     pub pictures: AtomicUsize,
@@ -96,22 +75,23 @@ impl Postgres {
     ///
     /// # Errors
     /// If it cannot be reached, lacks pgvector, or has a newer schema.
-    pub async fn connect(address: &str, limits: Limits) -> Result<Self, CatalogueError> {
-        let options: PgConnectOptions =
+    pub async fn connect(address: &StoreAddress, options: StoreOptions) -> Result<Self, CatalogueError> {
+        let target: PgConnectOptions =
             address
+                .with_password()
                 .parse()
                 .map_err(|error: sqlx::Error| CatalogueError::Invalid {
                     field: "store".to_owned(),
                     reason: format!("is not an address like postgres://USER@HOST/DATABASE: {error}"),
                 })?;
-        let place = place(&options);
-        let options = options.application_name("spikelens");
+        let place = address.to_string();
+        let target = target.application_name("spikelens");
         let settings = [
-            ("statement_timeout", milliseconds(limits.statement)),
-            ("lock_timeout", milliseconds(limits.lock)),
+            ("statement_timeout", milliseconds(options.statement)),
+            ("lock_timeout", milliseconds(options.lock)),
             (
                 "idle_in_transaction_session_timeout",
-                milliseconds(limits.statement),
+                milliseconds(options.statement),
             ),
             // Plans depend on the values: which table of embeddings, how many rows.
             ("plan_cache_mode", "force_custom_plan".to_owned()),
@@ -122,8 +102,8 @@ impl Postgres {
             ("hnsw.max_scan_tuples", MOST_SCANNED.to_owned()),
         ];
         let pool = PgPoolOptions::new()
-            .max_connections(limits.connections)
-            .acquire_timeout(limits.acquire)
+            .max_connections(u32::try_from(options.connections).unwrap_or(u32::MAX))
+            .acquire_timeout(options.wait)
             .idle_timeout(Duration::from_secs(300))
             .after_connect(move |connection, _| {
                 let settings = settings.clone();
@@ -135,7 +115,7 @@ impl Postgres {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options);
+            .connect_lazy_with(target);
         let refused = |reason| CatalogueError::Open {
             store: place.clone(),
             reason,
@@ -156,13 +136,13 @@ impl Postgres {
             })?;
         }
         schema::migrate(&pool, &place).await?;
-        let connections = limits.connections as usize;
+        let connections = options.connections;
         Ok(Self(Arc::new(Inner {
             pool,
             place,
             server: Uuid::new_v4(),
             runtime: Handle::current(),
-            limits,
+            options,
             loaded: RwLock::default(),
             pictures: AtomicUsize::default(),
             lost: RwLock::default(),
@@ -245,11 +225,11 @@ impl Postgres {
     }
 
     /// Waits no longer than the database's own limits allow: one that does not answer at all is not bounded by them.
-    pub(super) async fn bounded<T>(
+    pub async fn bounded<T>(
         &self,
         work: impl Future<Output = Result<T, CatalogueError>>,
     ) -> Result<T, CatalogueError> {
-        let limit = self.0.limits.acquire + self.0.limits.statement + Duration::from_secs(1);
+        let limit = self.0.options.wait + self.0.options.statement + Duration::from_secs(1);
         let result = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             Err(CatalogueError::Unavailable {
                 reason: format!("the database did not answer for {} s", limit.as_secs()),
@@ -433,13 +413,4 @@ pub(super) async fn stop_writes(connection: &mut PgConnection) -> Result<Spaces,
 
 fn milliseconds(time: Duration) -> String {
     time.as_millis().to_string()
-}
-
-fn place(options: &PgConnectOptions) -> String {
-    let host = match options.get_socket() {
-        Some(socket) => socket.display().to_string(),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
-    };
-    let database = options.get_database().unwrap_or(options.get_username());
-    format!("postgres://{}@{host}/{database}", options.get_username())
 }

@@ -25,6 +25,7 @@ use crate::admission::Work;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::filter::Filter;
 use crate::catalogue::import::{Import, Lease, OpenImport};
+use crate::catalogue::options::Room;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest};
@@ -50,23 +51,6 @@ pub(super) struct Inner {
     pub(super) successor: Mutex<Option<(Origin, Successor)>>,
     /// The thread that writes, until it is waited for.
     pub(super) writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What a catalogue may use while it is open.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// How many short and how many long reads may run at a time.
-    pub connections: usize,
-    /// Bytes of products in memory, for answers.
-    pub shown_bytes: u64,
-}
-
-impl Room {
-    /// Enough for one user.
-    pub const ONE: Self = Self {
-        connections: 1,
-        shown_bytes: 1 << 20,
-    };
 }
 
 impl Sqlite {

@@ -7,18 +7,9 @@ use super::checksums::bytes;
 use super::error::damaged;
 use super::reader::Reader;
 use crate::catalogue::attributes::Attributes;
+use crate::catalogue::checking::Checked;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::packing::{sum, unpack};
-
-/// What was checked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Checked {
-    pub products: usize,
-    pub pictures: usize,
-    pub embeddings: usize,
-    /// Those of the next model, probe or T that have gathered so far.
-    pub next: usize,
-}
 
 impl Reader {
     /// Checks every row; calls `wrong` for each that is damaged.

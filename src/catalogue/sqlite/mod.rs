@@ -39,9 +39,6 @@ mod survey;
 mod terms;
 mod writer;
 
-pub use catalogue::{Room, Sqlite};
-pub use check::Checked;
-pub use queue::EmbedLast;
+pub use catalogue::Sqlite;
 pub use reader::Moment;
-pub use reembedding::Background;
-pub use survey::{Batch, Survey, Which};
+pub use survey::Survey;

@@ -9,7 +9,7 @@ use super::store::Store;
 use super::successor::Successor;
 use crate::budget::{Budget, Share};
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::product::StoredPicture;
+use crate::catalogue::reembedding::EmbedLast;
 use crate::catalogue::write::{Write, Written};
 
 /// WriteQueue that may wait, and the bytes of pictures and lines that they may hold in memory; the last one may exceed them.
@@ -30,9 +30,6 @@ pub struct Job {
     /// Returned once the write is done.
     pub share: Share,
 }
-
-/// Embeds a stored picture for the next origin, while writes wait.
-pub type EmbedLast = Box<dyn FnMut(&StoredPicture) -> Vec<i32> + Send>;
 
 /// The next embeddings, with their graph, that are to replace the present ones.
 pub struct Adoption {

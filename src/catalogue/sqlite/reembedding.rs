@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::catalogue::{Inner, Sqlite, blocking};
 use super::error::damaged;
 use super::kept;
-use super::queue::{Adopted, EmbedLast};
+use super::queue::Adopted;
 use super::reader::Reader;
 use super::store::Store;
 use super::successor::Successor;
@@ -17,26 +17,11 @@ use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
-use crate::progress::{Progress, Stage};
+use crate::catalogue::reembedding::{Background, EmbedLast};
+use crate::progress::Stage;
 
 /// The longest that linking one row can take; more than that was spent on something else.
 const LONGEST_LINK: Duration = Duration::from_millis(10);
-
-/// How work in the background reports its progress and gives way.
-#[derive(Clone)]
-pub struct Background {
-    pub progress: Arc<Progress>,
-    /// Called after each piece of work with the time that it took; returns when the next may begin.
-    pub give_way: Arc<dyn Fn(Duration) + Send + Sync>,
-}
-
-impl std::fmt::Debug for Background {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Background")
-            .field("progress", &self.progress)
-            .finish_non_exhaustive()
-    }
-}
 
 impl Sqlite {
     /// What makes the next embeddings, where re-embedding has begun.

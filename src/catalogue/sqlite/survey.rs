@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::check::Checked;
 use super::checksums::bytes;
 use super::embeddings::Table;
 use super::error::damaged;
@@ -12,6 +11,7 @@ use super::kept::{self, Kept, RowHash, row_hash};
 use super::reader::{Moment, Reader};
 use super::store::Store;
 use crate::catalogue::attributes::Attributes;
+use crate::catalogue::checking::{Batch, Checked, Which};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::unpack;
@@ -28,22 +28,6 @@ pub struct Survey {
     reader: Reader,
     /// Holds the lock, where no server has it.
     _store: Option<Store>,
-}
-
-/// What is compared: the embeddings in use, or those being made to replace them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    Present,
-    Next,
-}
-
-/// Some pictures in stored order.
-#[derive(Debug)]
-pub struct Batch {
-    /// Those that have an embedding, with it.
-    pub found: Vec<(StoredPicture, Vec<i32>)>,
-    /// The last picture that was read; none at the end.
-    pub last: Option<PictureKey>,
 }
 
 impl Survey {

@@ -16,13 +16,14 @@ use tokio::sync::oneshot;
 
 use super::index::{Index, Rebuilt};
 use super::kept;
-use super::queue::{Adopted, Adoption, EmbedLast, Job, Task, WAITING};
+use super::queue::{Adopted, Adoption, Job, Task, WAITING};
 use super::readers::Readers;
 use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::reembedding::EmbedLast;
 use crate::catalogue::write::Written;
 
 /// So many rows that searches compare one by one that writes are slowed down, to let the linking catch up.
