@@ -8,7 +8,7 @@ PHOTOS_DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data-photos)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
-.PHONY: help serve photos check test clients chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
+.PHONY: help serve photos check test clients postgres chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
 
 help:
 	@echo "make serve    download Fashion-MNIST, build, index its 60,000 training pictures, serve on 127.0.0.1:8080"
@@ -42,7 +42,7 @@ photos: build
 check: lint
 	cargo test --locked --workspace --lib
 
-test: dataset clients chromium guides lint doc unit deny
+test: dataset clients postgres chromium guides lint doc unit deny
 	@echo "all checks passed"
 
 build:
@@ -66,6 +66,9 @@ deny:
 
 clients:
 	@scripts/clients.sh
+
+postgres:
+	@scripts/postgres.sh
 
 guides:
 	@scripts/guides.sh

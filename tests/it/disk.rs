@@ -66,6 +66,23 @@ impl Disk {
         command
     }
 
+    /// The same, run by the owner of what is on the disk, who is not root there.
+    pub fn unprivileged(&self, program: &Command) -> Command {
+        let mut command = Command::new(if self.own_user { "unshare" } else { "setpriv" });
+        command.args(if self.own_user {
+            &["--user", "--map-user=65534", "--map-group=65534"][..]
+        } else {
+            &["--reuid=65534", "--regid=65534", "--clear-groups"]
+        });
+        command.arg(program.get_program()).args(program.get_args());
+        self.within(&command)
+    }
+
+    /// Whether those who test own what is on the disk.
+    pub fn own_user(&self) -> bool {
+        self.own_user
+    }
+
     /// Runs `spikelens check`.
     pub fn check(&self) -> Output {
         let check = spikelens(&["check", "--data-dir", self.data_dir().to_str().unwrap()]);
@@ -94,6 +111,11 @@ impl Disk {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
         let inside = self.folder.path().strip_prefix("/").unwrap();
         root.join(inside).join(name)
+    }
+
+    /// Gives back what [`Disk::fill`] took.
+    pub fn empty(&self) {
+        std::fs::remove_file(self.outside("filler")).unwrap();
     }
 
     /// Leaves no byte of it free.

@@ -1,5 +1,8 @@
 //! Shared by several modules: the reference bundle, the data set, random networks.
 
+pub mod postgres;
+pub mod proxy;
+
 use std::path::{Path, PathBuf};
 
 use engine::network::snn::Snn;
