@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::address::StoreAddress;
-use super::error::{CatalogueError, OpenError};
+use super::error::CatalogueError;
 use super::filter::Filter;
 use super::import::{Import, Lease, OpenImport};
 use super::options::{Room, StoreOptions};
@@ -432,13 +432,5 @@ impl Catalogue {
             Self::Sqlite(store) => store.close().await,
             Self::Postgres(store) => store.close().await,
         }
-    }
-}
-
-/// The refusal of a store that is not built in.
-pub(super) fn not_in_this_build(address: &StoreAddress) -> CatalogueError {
-    CatalogueError::Open {
-        store: address.to_string(),
-        reason: OpenError::Store("PostgreSQL is not in this build yet".into()),
     }
 }

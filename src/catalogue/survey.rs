@@ -7,14 +7,15 @@ use super::checking::{Batch, Checked, Which};
 use super::error::CatalogueError;
 use super::origin::Origin;
 use super::product::PictureKey;
-use super::sqlite;
-use super::stores::not_in_this_build;
+use super::{postgres, sqlite};
 
 /// A catalogue in one of the stores, read while others may write.
 #[derive(Debug)]
 pub enum Survey {
     /// In a data directory of this machine.
     Sqlite(sqlite::Survey),
+    /// In a PostgreSQL database.
+    Postgres(postgres::Survey),
 }
 
 impl Survey {
@@ -23,7 +24,7 @@ impl Survey {
     /// # Errors
     /// If it refuses, or what it holds is of another version.
     pub fn connect(address: &StoreAddress) -> Result<Self, CatalogueError> {
-        Err(not_in_this_build(address))
+        postgres::Survey::connect(address).map(Self::Postgres)
     }
 
     /// What made the stored embeddings; none before the first.
@@ -33,6 +34,7 @@ impl Survey {
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.origin(),
+            Self::Postgres(survey) => survey.origin(),
         }
     }
 
@@ -43,6 +45,7 @@ impl Survey {
     pub fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.next_origin(),
+            Self::Postgres(survey) => survey.next_origin(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Survey {
     pub fn model(&self, id: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.model(id),
+            Self::Postgres(survey) => survey.model(id),
         }
     }
 
@@ -67,6 +71,7 @@ impl Survey {
     ) -> Result<Checked, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.check_rows(dimensions, wrong),
+            Self::Postgres(survey) => survey.check_rows(dimensions, wrong),
         }
     }
 
@@ -81,6 +86,8 @@ impl Survey {
     ) -> Result<Option<usize>, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.check_index(origin, wrong),
+            // Each was compared with its row.
+            Self::Postgres(survey) => survey.indexed(),
         }
     }
 
@@ -98,6 +105,7 @@ impl Survey {
     ) -> Result<Batch, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.embedded_after(which, after, count, bytes),
+            Self::Postgres(survey) => survey.embedded_after(which, after, count, bytes),
         }
     }
 }

@@ -168,6 +168,7 @@ impl Import {
             let ingest = ingest(&catalogue, &maker, source.offered, options, &progress, report);
             runtime.block_on(ingest)
         })?;
+        let count = runtime.block_on(catalogue.count())?;
         runtime.block_on(catalogue.close());
         let Ingested {
             stored,
@@ -181,8 +182,7 @@ impl Import {
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{stored} stored, {joined} joined, {replaced} replaced, {skipped} skipped, {failed} failed; {place} has {} products",
-            runtime.block_on(catalogue.count())?
+            "{stored} stored, {joined} joined, {replaced} replaced, {skipped} skipped, {failed} failed; {place} has {count} products"
         )?;
         if unfetched > 0 {
             writeln!(

@@ -30,7 +30,7 @@ fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
     runtime.block_on(test(Store::Sqlite(folder.path().to_owned())));
     let database = postgres::database();
     eprintln!("store: PostgreSQL");
-    runtime.block_on(test(Store::Postgres(database.url().to_owned())));
+    runtime.block_on(test(Store::Postgres(database.url())));
 }
 
 #[derive(Debug, Clone)]

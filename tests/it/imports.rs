@@ -132,7 +132,7 @@ fn an_import_goes_on_after_a_kill_and_does_nothing_twice() {
     let counts = ["received", "stored", "failed"].map(|name| import[name].as_u64().unwrap());
     assert_eq!(counts, [count as u64 + 1, count as u64, 1]);
     assert_eq!(import["errors"][0]["line"], 702);
-    assert_eq!(server.get("/readyz").json()["pictures"], count);
+    assert_eq!(server.get("/v1/stats").json()["pictures"], count);
 }
 
 #[test]

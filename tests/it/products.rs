@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::catalogue;
-use crate::server::Server;
+use crate::server::{Server, on_postgresql};
 
 fn ids(products: &Value) -> Vec<String> {
     let products = products.as_array().unwrap();
@@ -201,9 +201,11 @@ fn the_state_of_the_catalogue_is_told_and_recall_is_measured() {
         204
     );
     let stats = server.get("/v1/stats").json();
+    // PostgreSQL's index forgets what is removed by itself.
+    let removed = u32::from(!on_postgresql());
     assert_eq!(
         (&stats["products"], &stats["index"]["removed"]),
-        (&json!(2199), &json!(1))
+        (&json!(2199), &json!(removed))
     );
     let empty = tempfile::tempdir().unwrap();
     let server = Server::start(empty.path(), &[]).ready();

@@ -1,12 +1,46 @@
 //! The real executable on port 0 with its own data directory, and a small HTTP client.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::support::postgres::{Database, database};
+
+/// Whether data directories stand for databases: with `SPIKELENS_TEST_STORE=postgresql`, each is a PostgreSQL database of its
+/// own, so that the same tests run on both stores.
+pub fn on_postgresql() -> bool {
+    std::env::var_os("SPIKELENS_TEST_STORE").is_some_and(|store| store == "postgresql")
+}
+
+/// The databases that data directories stand for.
+static DATABASES: Mutex<BTreeMap<PathBuf, Database>> = Mutex::new(BTreeMap::new());
+
+/// Whether there is a catalogue in this place yet.
+fn exists(data_dir: &Path) -> bool {
+    match on_postgresql() {
+        true => DATABASES.lock().unwrap().contains_key(data_dir),
+        false => data_dir.join("catalogue.sqlite3").exists(),
+    }
+}
+
+/// Names the database where the arguments name a data directory that stands for one.
+fn placed(arguments: &[&str]) -> Vec<String> {
+    let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    let named = arguments.iter().position(|argument| argument == "--data-dir");
+    if let Some(at) = named.filter(|at| on_postgresql() && *at + 1 < arguments.len()) {
+        let mut databases = DATABASES.lock().unwrap();
+        let place = PathBuf::from(&arguments[at + 1]);
+        let url = databases.entry(place).or_insert_with(database).url();
+        arguments.splice(at..at + 2, ["--store".to_owned(), url]);
+    }
+    arguments
+}
 
 /// The executable, without the caller's `SPIKELENS_*` variables.
 pub fn spikelens(arguments: &[&str]) -> Command {
@@ -16,7 +50,7 @@ pub fn spikelens(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(arguments);
+    command.args(placed(arguments));
     command
 }
 
@@ -81,7 +115,7 @@ impl Answer {
 impl Server {
     /// Starts a server on `data_dir` and waits until it listens. A new catalogue takes the network [`GRAY`].
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
-        let new = !data_dir.join("catalogue.sqlite3").exists();
+        let new = !exists(data_dir);
         let own = ["--model", "--restore"].iter().any(|own| arguments.contains(own));
         let gray = if new && !own { &GRAY[..] } else { &[] };
         Self::start_by(spikelens(&[]), data_dir, &[arguments, gray].concat())
@@ -91,7 +125,13 @@ impl Server {
     pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
         let data_dir = data_dir.to_str().unwrap();
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir])
+            .args(placed(&[
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--data-dir",
+                data_dir,
+            ]))
             .args(["--log-format", "json"])
             .args(arguments)
             .stderr(Stdio::piped())

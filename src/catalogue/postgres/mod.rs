@@ -19,8 +19,10 @@ mod servers;
 mod spaces;
 mod stats;
 mod store;
+mod survey;
 mod text;
 mod writes;
 
 pub use measured::Timed;
 pub use store::Postgres;
+pub use survey::Survey;

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use engine::embedding::is_zero;
+use engine::neighbours::EXACT_BELOW;
 use engine::neighbours::exact::Vectors;
 use sqlx::{PgConnection, Postgres as Database, QueryBuilder, Row};
 
@@ -25,8 +26,6 @@ use crate::catalogue::packing::unpack;
 use crate::catalogue::product::{PictureKey, Product};
 use crate::catalogue::search::{Match, Nearest, Shown};
 
-/// With fewer pictures than this all are compared.
-pub const FEW: usize = 2_000;
 /// If no more products than this pass, their pictures are compared; else the index is walked until enough pass.
 const PASSING: i64 = 5_000;
 /// Candidates for each product that is wanted, and some more: directions are rounded, and several pictures are of one
@@ -61,7 +60,7 @@ impl Postgres {
             return Err(CatalogueError::OtherOrigin);
         }
         check(&search, space.dimensions)?;
-        let few = self.pictures().is_none_or(|pictures| pictures < FEW);
+        let few = self.pictures().is_none_or(|pictures| pictures < EXACT_BELOW);
         let round = Round {
             space: &space,
             search: &search,

@@ -127,9 +127,9 @@ impl Postgres {
                  WHERE i.seq > $2 AND NOT EXISTS (SELECT 1 FROM {embeddings} e WHERE e.picture = i.seq)
                  AND NOT EXISTS (SELECT 1 FROM claimed_pictures c WHERE c.picture = i.seq AND c.server <> $1)
                  ORDER BY i.seq LIMIT $3),
-             some AS (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM free),
+             first AS (SELECT seq, sum(length) OVER (ORDER BY seq) - length AS before FROM free),
              claimed AS (
-                 INSERT INTO claimed_pictures (picture, server) SELECT seq, $1 FROM some WHERE before < $4
+                 INSERT INTO claimed_pictures (picture, server) SELECT seq, $1 FROM first WHERE before < $4
                  ON CONFLICT (picture) DO UPDATE SET server = excluded.server
                      WHERE claimed_pictures.server = excluded.server
                  RETURNING picture)

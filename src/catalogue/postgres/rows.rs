@@ -58,13 +58,14 @@ pub async fn put(
         |of: fn(&(String, String, String, Vec<u8>)) -> &str| -> Vec<&str> { texts.iter().map(of).collect() };
     let ids: Vec<&str> = products.iter().map(|product| product.id.as_str()).collect();
     let sums: Vec<&[u8]> = texts.iter().map(|(.., sum)| sum.as_slice()).collect();
-    // In the order of ids, in which every transaction locks them.
+    // Numbered as they come, and locked in the order of ids, as by every transaction.
     let rows = sqlx::query(
-        "INSERT INTO products AS p (id, title, attributes, facts, sum)
-         SELECT id, title, attributes, facts::jsonb, sum
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
-             AS new (id, title, attributes, facts, sum)
-         ORDER BY id COLLATE \"C\"
+        "WITH new AS MATERIALIZED (
+             SELECT nextval(pg_get_serial_sequence('products', 'seq')) AS seq, given.*
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+                 AS given (id, title, attributes, facts, sum))
+         INSERT INTO products AS p (seq, id, title, attributes, facts, sum)
+         SELECT seq, id, title, attributes, facts::jsonb, sum FROM new ORDER BY id COLLATE \"C\"
          ON CONFLICT (id) DO UPDATE SET title = excluded.title, attributes = excluded.attributes,
              facts = excluded.facts, sum = excluded.sum, updated_at = clock_timestamp()
          RETURNING id, seq, xmax = 0 AS created",

@@ -18,7 +18,7 @@ use crate::catalogue::error::CatalogueError;
 /// How often a server looks at the database.
 const BEAT: Duration = Duration::from_secs(1);
 /// A server that was not seen for so long holds nothing any more.
-const GONE: &str = "15 seconds";
+const GONE: &str = "10 seconds";
 /// Up to so many pictures are counted; beyond, PostgreSQL's own estimate will do.
 const COUNTED: i64 = 200_000;
 

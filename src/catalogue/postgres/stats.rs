@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::neighbours::EXACT_BELOW;
 use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::damaged;
 use super::measured::Kind;
-use super::nearest::FEW;
 use super::spaces::Space;
 use super::store::{Postgres, read};
 use crate::admission::Work;
@@ -62,7 +62,7 @@ impl Postgres {
             products,
             pictures,
             index: IndexStats {
-                search: if indexed && pictures >= FEW {
+                search: if indexed && pictures >= EXACT_BELOW {
                     "graph"
                 } else {
                     "exact"

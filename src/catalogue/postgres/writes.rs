@@ -63,10 +63,12 @@ impl Postgres {
             for product in &products {
                 check_space(&product.pictures, &space)?;
             }
+            let mut new = 0;
             for group in groups(&products) {
-                put(connection, &space, &group).await?;
+                let keys = put(connection, &space, &group).await?;
+                new += keys.iter().filter(|(_, created)| *created).count();
             }
-            Ok(products.len())
+            Ok(new)
         })
     }
 
