@@ -14,6 +14,9 @@ pub enum Stage {
     Embedding,
     Reading,
     Indexing,
+    /// Of a command alone, as the next one.
+    Copying,
+    Comparing,
 }
 
 impl Stage {
@@ -25,6 +28,8 @@ impl Stage {
             Self::Embedding => "embedding pictures",
             Self::Reading => "reading embeddings",
             Self::Indexing => "building the index",
+            Self::Copying => "copying products",
+            Self::Comparing => "comparing checksums",
         }
     }
 }

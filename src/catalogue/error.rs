@@ -25,6 +25,8 @@ pub enum OpenError {
     NotABackup { path: String },
     #[error("there is a catalogue already")]
     Exists,
+    #[error("it is an unfinished copy of {source_name}; `spikelens copy` from there goes on with it")]
+    HalfCopied { source_name: String },
     #[error(
         "{path} is left of a database that is gone, and would destroy the restored one; move it out of the data directory"
     )]
@@ -82,6 +84,9 @@ pub enum CatalogueError {
     OtherOrigin,
     #[error("the catalogue is damaged: {what}")]
     Damaged { what: String },
+    /// It cannot be copied into.
+    #[error("the target {reason}")]
+    NotACopy { reason: String },
     #[error("{field} {reason}")]
     Invalid { field: String, reason: String },
 }

@@ -6,6 +6,7 @@
 mod address;
 mod attributes;
 mod checking;
+pub mod copying;
 mod error;
 pub mod filter;
 pub mod import;
@@ -22,6 +23,7 @@ pub mod search;
 pub mod sqlite;
 mod stores;
 mod survey;
+mod target;
 mod title;
 pub mod write;
 
@@ -38,4 +40,5 @@ pub use product::{
 pub use reembedding::{Background, EmbedLast};
 pub use stores::Catalogue;
 pub use survey::Survey;
+pub use target::Target;
 pub use title::Title;

@@ -1,9 +1,10 @@
-//! A catalogue that is looked at from outside, for `check`, whether servers run over it or not.
+//! A catalogue that is looked at from outside, for `check` and `copy`, whether servers run over it or not.
 //!
 //! Each function blocks its thread, and forwards to the store's own survey.
 
 use super::address::StoreAddress;
 use super::checking::{Batch, Checked, Which};
+use super::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use super::error::CatalogueError;
 use super::origin::Origin;
 use super::product::PictureKey;
@@ -106,6 +107,70 @@ impl Survey {
         match self {
             Self::Sqlite(survey) => survey.embedded_after(which, after, count, bytes),
             Self::Postgres(survey) => survey.embedded_after(which, after, count, bytes),
+        }
+    }
+
+    /// All that `read` reads is of one moment, though others write.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn at_one_moment<T>(&self, read: impl FnOnce(&Self) -> T) -> Result<T, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => {
+                let _moment = survey.moment()?;
+                Ok(read(self))
+            }
+        }
+    }
+
+    /// How many products there are.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn products(&self) -> Result<usize, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.products(),
+        }
+    }
+
+    /// How many imports are not at their end.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn open_imports(&self) -> Result<usize, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.open_imports(),
+        }
+    }
+
+    /// The products behind number `after`, at most `count`, in order.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn fingerprints(&self, after: i64, count: usize) -> Result<Vec<Fingerprint>, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.fingerprints(after, count),
+        }
+    }
+
+    /// The products with these numbers, in their order, as long as about `bytes` of them are read: at least one. Each is
+    /// compared with its checksums.
+    ///
+    /// # Errors
+    /// Of the store, or if a product is damaged.
+    pub fn copied(&self, numbers: &[i64], bytes: usize) -> Result<Vec<CopiedProduct>, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.copied(numbers, bytes),
+        }
+    }
+
+    /// The last numbers that the store has given.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn last_numbers(&self) -> Result<LastNumbers, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.last_numbers(),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 #[cfg(feature = "lab")]
 mod adapt;
+mod copy;
 mod embed;
 mod files;
 mod import;
@@ -53,6 +54,7 @@ enum Command {
     Serve(serve::Serve),
     Check(upkeep::Check),
     Backup(upkeep::Backup),
+    Copy(copy::Copy),
     Health(shell::Health),
     Completions(shell::Completions),
     Manual(shell::Manual),
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Copy(copy) => copy.run(),
         Command::Health(health) => health.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Manual(manual) => manual.run(Cli::command()),

@@ -150,6 +150,36 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// The place that a data directory, an address or a file with an address names.
+    ///
+    /// # Errors
+    /// If there is none, the address is not one, or its file cannot be read.
+    pub fn named(option: &str, text: Option<&Secret>, file: Option<&Path>) -> Result<Self> {
+        match (text, file) {
+            (Some(Secret(text)), _) if StoreAddress::is_meant(text) => {
+                let address = StoreAddress::parse(text);
+                let address = address.map_err(|error| anyhow::anyhow!("{option} {error}"))?;
+                Ok(Self::Store(address))
+            }
+            (Some(Secret(text)), _) => Ok(Self::DataDir(text.into())),
+            (None, Some(path)) => Ok(Self::Store(address_in(path)?)),
+            (None, None) => bail!("{option} is missing"),
+        }
+    }
+
+    /// A name that says which catalogue it is, wherever the command runs on this machine.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match self {
+            // One that does not exist yet is no other one.
+            Self::DataDir(folder) => std::fs::canonicalize(folder)
+                .unwrap_or_else(|_| folder.clone())
+                .display()
+                .to_string(),
+            Self::Store(address) => address.to_string(),
+        }
+    }
+
     /// Opens the catalogue; a data directory is created if it is missing.
     ///
     /// # Errors

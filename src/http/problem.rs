@@ -370,6 +370,7 @@ impl From<CatalogueError> for Problem {
             | CatalogueError::Store(_)
             | CatalogueError::NotStored { .. }
             | CatalogueError::OtherOrigin
+            | CatalogueError::NotACopy { .. }
             | CatalogueError::Panicked
             | CatalogueError::Damaged { .. } => Self::failed(&detail),
         }

@@ -4,6 +4,7 @@
 //! Absent: HTTP and its status codes.
 
 pub mod check;
+pub mod copy;
 pub mod counters;
 mod error;
 pub mod imports;

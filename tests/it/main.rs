@@ -6,6 +6,7 @@ mod catalogue;
 mod chip;
 mod cli;
 mod connections;
+mod copying;
 mod clients;
 mod crash;
 mod decoding;

@@ -84,6 +84,9 @@ impl Sqlite {
 
     fn over(store: Store, room: Room) -> Result<Self, CatalogueError> {
         let data_dir = store.folder().to_owned();
+        if let Some(source_name) = store.unfinished_copy_of()? {
+            return Err(refused(&data_dir, OpenError::HalfCopied { source_name }));
+        }
         let (loaded, lost) = (SharedIndex::default(), Lost::default());
         let (writes, tasks) = WriteQueue::queue();
         let shown = Arc::new(ShownProducts::new(room.shown_bytes));

@@ -229,7 +229,7 @@ fn model(connection: &Connection, id: &str) -> Result<Option<Vec<u8>>, Catalogue
     Ok(statement.query_row([id], |row| row.get(0)).optional()?)
 }
 
-fn keep_model(connection: &Connection, origin: &Origin, model: &[u8]) -> Result<(), CatalogueError> {
+pub fn keep_model(connection: &Connection, origin: &Origin, model: &[u8]) -> Result<(), CatalogueError> {
     connection
         .prepare_cached("INSERT INTO models (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING")?
         .execute(rusqlite::params![origin.model_id, model])?;
@@ -237,7 +237,7 @@ fn keep_model(connection: &Connection, origin: &Origin, model: &[u8]) -> Result<
 }
 
 /// Drops the files of models that no embedding was made by.
-fn forget_models(connection: &Connection) -> Result<(), CatalogueError> {
+pub fn forget_models(connection: &Connection) -> Result<(), CatalogueError> {
     connection.execute(
         "DELETE FROM models WHERE id NOT IN
          (SELECT value FROM settings WHERE key IN ('model_id', 'next_model_id'))",

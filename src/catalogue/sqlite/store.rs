@@ -11,6 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::apply::{apply, removal};
 use super::change::Applied;
+use super::copy_mark;
 use super::error::{failed, refused};
 use super::place::Place;
 use super::reader::{BUSY, DATABASE, JOURNAL, Reader};
@@ -35,6 +36,8 @@ pub struct Store {
     pub(super) held: bool,
     /// The last of the imports that were cut off and are not ended yet.
     pub(super) broken: Option<i64>,
+    /// Whether it is a copy; the first other write ends that.
+    copied: bool,
     place: Place,
     _lock: File,
 }
@@ -73,13 +76,16 @@ impl Store {
         let broken = import_rows::last_broken(&connection)?;
         let database = folder.join(DATABASE);
         let journal = folder.join(JOURNAL);
+        let reader = Reader::over(connection);
+        let copied = reader.copied_from()?.is_some();
         let place = Place::of(vec![folder.join(LOCK), database, journal]);
         let mut store = Self {
             folder: folder.to_owned(),
-            reader: Reader::over(connection),
+            reader,
             reserve,
             held: false,
             broken,
+            copied,
             place: place.map_err(|source| failed(folder, folder, source))?,
             _lock: lock,
         };
@@ -98,6 +104,20 @@ impl Store {
     /// Begins to write what `adds` to the database or only removes. Refused where the files are gone, or another program
     /// writes.
     pub(super) fn begin(&mut self, adds: bool) -> Result<Transaction<'_>, CatalogueError> {
+        let copied = self.copied;
+        let transaction = self.begin_any(adds)?;
+        if copied {
+            copy_mark::forgotten(&transaction)?;
+        }
+        Ok(transaction)
+    }
+
+    /// Begins to write what is copied.
+    pub(super) fn begin_copying(&mut self) -> Result<Transaction<'_>, CatalogueError> {
+        self.begin_any(true)
+    }
+
+    fn begin_any(&mut self, adds: bool) -> Result<Transaction<'_>, CatalogueError> {
         if let Some(what) = self.lost() {
             return Err(CatalogueError::Lost { what });
         }

@@ -12,6 +12,7 @@ use super::reader::{Moment, Reader};
 use super::store::Store;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::checking::{Batch, Checked, Which};
+use crate::catalogue::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::unpack;
@@ -139,6 +140,31 @@ impl Survey {
             }
         }
         Ok(Batch { found, last })
+    }
+
+    /// How many products there are.
+    pub fn products(&self) -> Result<usize, CatalogueError> {
+        self.reader.products()
+    }
+
+    /// How many imports are not at their end.
+    pub fn open_imports(&self) -> Result<usize, CatalogueError> {
+        self.reader.count_open_imports()
+    }
+
+    /// The products behind number `after`, at most `count`, in order.
+    pub fn fingerprints(&self, after: i64, count: usize) -> Result<Vec<Fingerprint>, CatalogueError> {
+        self.reader.fingerprints(after, count)
+    }
+
+    /// The products with these numbers, as long as about `bytes` of them are read: at least one. Each is what was written.
+    pub fn copied(&self, numbers: &[i64], bytes: usize) -> Result<Vec<CopiedProduct>, CatalogueError> {
+        self.reader.copied(numbers, bytes)
+    }
+
+    /// The last numbers that were given.
+    pub fn last_numbers(&self) -> Result<LastNumbers, CatalogueError> {
+        self.reader.last_numbers()
     }
 
     /// Reads see the catalogue as of one moment until the answer is dropped.
