@@ -18,7 +18,10 @@ CREATE TABLE catalogue (
     -- The lowest migration that a server must know to work on this database.
     least_schema integer NOT NULL DEFAULT 1,
     present      bigint REFERENCES spaces (number),
-    next         bigint REFERENCES spaces (number)
+    next         bigint REFERENCES spaces (number),
+    -- What it is an unchanged copy of, and whether the copy is unfinished.
+    copy_of      text,
+    copying      boolean NOT NULL DEFAULT false
 );
 INSERT INTO catalogue DEFAULT VALUES;
 

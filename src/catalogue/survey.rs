@@ -120,6 +120,7 @@ impl Survey {
                 let _moment = survey.moment()?;
                 Ok(read(self))
             }
+            Self::Postgres(survey) => survey.at_one_moment(|| read(self)),
         }
     }
 
@@ -130,6 +131,7 @@ impl Survey {
     pub fn products(&self) -> Result<usize, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.products(),
+            Self::Postgres(survey) => survey.products(),
         }
     }
 
@@ -140,6 +142,7 @@ impl Survey {
     pub fn open_imports(&self) -> Result<usize, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.open_imports(),
+            Self::Postgres(survey) => survey.open_imports(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Survey {
     pub fn fingerprints(&self, after: i64, count: usize) -> Result<Vec<Fingerprint>, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.fingerprints(after, count),
+            Self::Postgres(survey) => survey.fingerprints(after, count),
         }
     }
 
@@ -161,6 +165,7 @@ impl Survey {
     pub fn copied(&self, numbers: &[i64], bytes: usize) -> Result<Vec<CopiedProduct>, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.copied(numbers, bytes),
+            Self::Postgres(survey) => survey.copied(numbers, bytes),
         }
     }
 
@@ -171,6 +176,7 @@ impl Survey {
     pub fn last_numbers(&self) -> Result<LastNumbers, CatalogueError> {
         match self {
             Self::Sqlite(survey) => survey.last_numbers(),
+            Self::Postgres(survey) => survey.last_numbers(),
         }
     }
 }

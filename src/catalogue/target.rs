@@ -6,14 +6,15 @@ use super::address::StoreAddress;
 use super::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use super::error::CatalogueError;
 use super::origin::Origin;
-use super::sqlite;
-use super::stores::not_in_this_build;
+use super::{postgres, sqlite};
 
 /// A catalogue in one of the stores, which nothing but this copy writes to.
 #[derive(Debug)]
 pub enum Target {
     /// In a data directory of this machine.
     Sqlite(sqlite::Target),
+    /// In a PostgreSQL database.
+    Postgres(postgres::Target),
 }
 
 impl Target {
@@ -30,7 +31,7 @@ impl Target {
     /// # Errors
     /// If it refuses, or what it holds is of another version.
     pub fn connect(address: &StoreAddress) -> Result<Self, CatalogueError> {
-        Err(not_in_this_build(address))
+        postgres::Target::connect(address).map(Self::Postgres)
     }
 
     /// Begins the copy of `source`, whose embeddings are by `origin`, or goes on with it. The target is unfinished from now
@@ -46,6 +47,7 @@ impl Target {
     ) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(target) => target.begin(source, origin, model),
+            Self::Postgres(target) => target.begin(source, origin, model),
         }
     }
 
@@ -56,6 +58,7 @@ impl Target {
     pub fn fingerprints(&self, after: i64, count: usize) -> Result<Vec<Fingerprint>, CatalogueError> {
         match self {
             Self::Sqlite(target) => target.fingerprints(after, count),
+            Self::Postgres(target) => target.fingerprints(after, count),
         }
     }
 
@@ -67,6 +70,7 @@ impl Target {
     pub fn write(&mut self, products: &[CopiedProduct], gone: &[i64]) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(target) => target.write(products, gone),
+            Self::Postgres(target) => target.write(products, gone),
         }
     }
 
@@ -77,6 +81,7 @@ impl Target {
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
         match self {
             Self::Sqlite(target) => target.origin(),
+            Self::Postgres(target) => target.origin(),
         }
     }
 
@@ -87,6 +92,7 @@ impl Target {
     pub fn model(&self, id: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
         match self {
             Self::Sqlite(target) => target.model(id),
+            Self::Postgres(target) => target.model(id),
         }
     }
 
@@ -97,6 +103,7 @@ impl Target {
     pub fn end(&mut self, last: LastNumbers) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(target) => target.end(last),
+            Self::Postgres(target) => target.end(last),
         }
     }
 }

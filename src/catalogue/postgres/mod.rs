@@ -4,6 +4,7 @@
 //! changes is kept between two requests, and every search asks in the same statement whether its embeddings are still the
 //! present ones. Absent: replication, backup and failover, which are PostgreSQL's own.
 
+mod copying;
 mod directions;
 mod error;
 mod filter;
@@ -20,9 +21,11 @@ mod spaces;
 mod stats;
 mod store;
 mod survey;
+mod target;
 mod text;
 mod writes;
 
 pub use measured::Timed;
 pub use store::Postgres;
 pub use survey::Survey;
+pub use target::Target;

@@ -36,7 +36,7 @@ impl Postgres {
     /// Begins re-embedding, or joins it if it was begun for the same origin.
     pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
         transact!(self, Kind::Background, |connection| {
-            let Spaces { present, next } = stop_writes(connection).await?;
+            let Spaces { present, next, .. } = stop_writes(connection).await?;
             let same = |space: &Space| *space.origin == origin;
             if !next.as_ref().is_some_and(same) && !present.as_ref().is_some_and(same) {
                 let space = Space::create(connection, &origin).await?;
@@ -177,7 +177,7 @@ impl Postgres {
     ) -> Result<bool, CatalogueError> {
         let begun = self.0.begun.lock().clone();
         let is_begun = |space: &Space| Some(&*space.origin) == begun.as_ref();
-        let Spaces { present, next } = self.spaces().await?;
+        let Spaces { present, next, .. } = self.spaces().await?;
         if present.as_ref().is_some_and(is_begun) {
             return Ok(true);
         }

@@ -27,6 +27,8 @@ pub struct Space {
 pub struct Spaces {
     pub present: Option<Space>,
     pub next: Option<Space>,
+    /// Whether nothing but a copy has written to this catalogue.
+    pub is_copy: bool,
 }
 
 /// The most values of an embedding that the index takes; wider ones are compared one by one.
@@ -118,7 +120,7 @@ impl Spaces {
     /// As they are now.
     pub async fn read(connection: &mut PgConnection) -> Result<Self, CatalogueError> {
         let rows = sqlx::query(
-            "SELECT s.*, s.number = c.present AS is_present FROM catalogue c
+            "SELECT s.*, s.number = c.present AS is_present, c.copy_of IS NOT NULL AS is_copy FROM catalogue c
              JOIN spaces s ON s.number IN (c.present, c.next)",
         )
         .fetch_all(connection)
@@ -126,6 +128,7 @@ impl Spaces {
         let mut spaces = Self::default();
         for row in &rows {
             let space = Some(Space::of(row)?);
+            spaces.is_copy = row.try_get("is_copy")?;
             match row.try_get::<Option<bool>, _>("is_present")? {
                 Some(true) => spaces.present = space,
                 _ => spaces.next = space,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgConnection, PgPool, Transaction};
+use sqlx::{Executor, PgConnection, PgPool, Row, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
@@ -39,6 +39,40 @@ const WRITES: i64 = 0x7370_696b_6500;
 pub const BUILDING: i64 = WRITES + 1;
 /// The advisory lock of the server that drops what was replaced.
 pub const SWEEPING: i64 = WRITES + 2;
+
+/// Reads on a connection: `read!(store, kind, work, |connection| { ... })`.
+macro_rules! read {
+    ($store:expr, $kind:expr, $work:expr, |$connection:ident| $read:block) => {{
+        let mut reading = $store.connection($kind, &$work).await?;
+        let read: Result<_, $crate::catalogue::error::CatalogueError> = async {
+            let $connection: &mut sqlx::PgConnection = &mut reading;
+            $read
+        }
+        .await;
+        read
+    }};
+}
+
+/// Does a transaction, again if it lost a conflict: `transact!(store, kind, |connection| { ... })`. It must change nothing
+/// but the database. A macro, because the compiler cannot yet tell that such a closure may change threads.
+macro_rules! transact {
+    ($store:expr, $kind:expr, |$connection:ident| $change:block) => {{
+        let mut attempts = $store.attempts($kind);
+        loop {
+            let mut transaction = attempts.begin().await?;
+            let changed = async {
+                let $connection: &mut sqlx::PgConnection = &mut transaction;
+                $change
+            }
+            .await;
+            if let Some(done) = attempts.end(transaction, changed).await {
+                break done;
+            }
+        }
+    }};
+}
+
+pub(super) use {read, transact};
 
 /// A catalogue in a PostgreSQL database; its clones share it.
 #[derive(Debug, Clone)]
@@ -76,6 +110,21 @@ impl Postgres {
     /// # Errors
     /// If it cannot be reached, lacks pgvector, or has a newer schema.
     pub async fn connect(address: &StoreAddress, options: StoreOptions) -> Result<Self, CatalogueError> {
+        let store = Self::connect_to_any(address, options).await?;
+        match store.copied_from().await? {
+            (Some(source_name), true) => Err(CatalogueError::Open {
+                store: store.0.place.clone(),
+                reason: OpenError::HalfCopied { source_name },
+            }),
+            _ => Ok(store),
+        }
+    }
+
+    /// The same, also to an unfinished copy.
+    pub(super) async fn connect_to_any(
+        address: &StoreAddress,
+        options: StoreOptions,
+    ) -> Result<Self, CatalogueError> {
         let target: PgConnectOptions =
             address
                 .with_password()
@@ -162,6 +211,16 @@ impl Postgres {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.0.place
+    }
+
+    /// What it is a copy of, and whether the copy is unfinished.
+    pub(super) async fn copied_from(&self) -> Result<(Option<String>, bool), CatalogueError> {
+        read!(self, Kind::Look, Work::OWN, |connection| {
+            let row = sqlx::query("SELECT copy_of, copying FROM catalogue")
+                .fetch_one(connection)
+                .await?;
+            Ok((row.try_get("copy_of")?, row.try_get("copying")?))
+        })
     }
 
     pub(super) fn loaded(&self) -> Result<Space, CatalogueError> {
@@ -359,47 +418,19 @@ impl Attempts<'_> {
     }
 }
 
-/// Reads on a connection: `read!(store, kind, work, |connection| { ... })`.
-macro_rules! read {
-    ($store:expr, $kind:expr, $work:expr, |$connection:ident| $read:block) => {{
-        let mut reading = $store.connection($kind, &$work).await?;
-        let read: Result<_, $crate::catalogue::error::CatalogueError> = async {
-            let $connection: &mut sqlx::PgConnection = &mut reading;
-            $read
-        }
-        .await;
-        read
-    }};
-}
-
-/// Does a transaction, again if it lost a conflict: `transact!(store, kind, |connection| { ... })`. It must change nothing
-/// but the database. A macro, because the compiler cannot yet tell that such a closure may change threads.
-macro_rules! transact {
-    ($store:expr, $kind:expr, |$connection:ident| $change:block) => {{
-        let mut attempts = $store.attempts($kind);
-        loop {
-            let mut transaction = attempts.begin().await?;
-            let changed = async {
-                let $connection: &mut sqlx::PgConnection = &mut transaction;
-                $change
-            }
-            .await;
-            if let Some(done) = attempts.end(transaction, changed).await {
-                break done;
-            }
-        }
-    }};
-}
-
-pub(super) use {read, transact};
-
 /// Shares the lock of writes until the transaction ends, and reads which embeddings are present.
 pub(super) async fn share_writes(connection: &mut PgConnection) -> Result<Spaces, CatalogueError> {
     sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
         .bind(WRITES)
         .execute(&mut *connection)
         .await?;
-    Spaces::read(connection).await
+    let spaces = Spaces::read(connection).await?;
+    if spaces.is_copy {
+        sqlx::query("UPDATE catalogue SET copy_of = NULL, copying = false")
+            .execute(connection)
+            .await?;
+    }
+    Ok(spaces)
 }
 
 /// Keeps all writes waiting until the transaction ends.

@@ -2,11 +2,14 @@
 
 use engine::network::hex;
 use futures_util::TryStreamExt;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::runtime::Runtime;
 
+use super::copying;
 use super::directions;
 use super::error::damaged;
 use super::filter::facts;
@@ -18,6 +21,7 @@ use crate::admission::Work;
 use crate::catalogue::address::StoreAddress;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::checking::{Batch, Checked, Which};
+use crate::catalogue::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
@@ -32,6 +36,8 @@ const AT_ONCE: usize = 1_000;
 pub struct Survey {
     runtime: Runtime,
     store: Postgres,
+    /// The connection of a moment, while one is held.
+    moment: Mutex<Option<PoolConnection<sqlx::Postgres>>>,
 }
 
 impl Survey {
@@ -49,12 +55,90 @@ impl Survey {
                 reason: OpenError::Store(Box::new(source)),
             })?;
         let store = runtime.block_on(Postgres::connect(address, StoreOptions::ONE))?;
-        Ok(Self { runtime, store })
+        Ok(Self {
+            runtime,
+            store,
+            moment: Mutex::default(),
+        })
+    }
+
+    /// Reads on the connection of the moment, where one is held.
+    fn on<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CatalogueError>,
+    ) -> Result<T, CatalogueError> {
+        let mut moment = self.moment.lock();
+        self.runtime.block_on(async {
+            match &mut *moment {
+                Some(connection) => read(connection).await,
+                None => {
+                    let mut reading = self.store.connection(Kind::Background, &Work::OWN).await?;
+                    read(&mut reading).await
+                }
+            }
+        })
+    }
+
+    /// All that `read` reads is of one moment, though others write.
+    pub fn at_one_moment<T>(&self, read: impl FnOnce() -> T) -> Result<T, CatalogueError> {
+        let begun = self.runtime.block_on(async {
+            let mut connection = self.store.0.pool.acquire().await?;
+            sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                .execute(&mut *connection)
+                .await?;
+            Ok::<_, CatalogueError>(connection)
+        })?;
+        *self.moment.lock() = Some(begun);
+        let done = read();
+        let ended = self.moment.lock().take();
+        if let Some(mut connection) = ended {
+            self.runtime.block_on(async {
+                // Nothing was written.
+                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
+            });
+        }
+        Ok(done)
+    }
+
+    /// How many products there are.
+    pub fn products(&self) -> Result<usize, CatalogueError> {
+        self.on(async |connection| count(connection, "products").await)
+    }
+
+    /// How many imports are not at their end.
+    pub fn open_imports(&self) -> Result<usize, CatalogueError> {
+        self.on(async |connection| count(connection, "imports WHERE state IN ('receiving', 'running')").await)
+    }
+
+    /// The products behind number `after`, at most `count`, in order.
+    pub fn fingerprints(&self, after: i64, count: usize) -> Result<Vec<Fingerprint>, CatalogueError> {
+        self.on(async |connection| copying::fingerprints(connection, after, count).await)
+    }
+
+    /// The products with these numbers, as long as about `bytes` of them are read: at least one. Each is what was written.
+    pub fn copied(&self, numbers: &[i64], bytes: usize) -> Result<Vec<CopiedProduct>, CatalogueError> {
+        self.on(async |connection| copying::copied(connection, numbers, bytes).await)
+    }
+
+    /// The last numbers that were given.
+    pub fn last_numbers(&self) -> Result<LastNumbers, CatalogueError> {
+        self.on(async |connection| {
+            let row = sqlx::query(
+                "SELECT (SELECT last_value FROM products_seq_seq) AS product, (SELECT last_value FROM pictures_seq_seq) AS picture",
+            )
+            .fetch_one(connection)
+            .await?;
+            Ok(LastNumbers {
+                product: row.try_get("product")?,
+                picture: row.try_get("picture")?,
+            })
+        })
     }
 
     /// What made the stored embeddings; none before the first.
     pub fn origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        self.runtime.block_on(self.store.origin())
+        let present = self.on(async |connection| Ok(Spaces::read(connection).await?.present))?;
+        Ok(present.map(|space| (*space.origin).clone()))
     }
 
     /// What makes the next embeddings, where re-embedding has begun.

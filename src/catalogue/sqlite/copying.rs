@@ -2,15 +2,13 @@
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::checksums::sum;
-use super::embeddings::unpack;
 use super::error::damaged;
 use super::reader::Reader;
-use super::rows::product_sum;
 use crate::catalogue::copying::{
     CopiedPicture, CopiedProduct, Fingerprint, Fingerprinting, LastNumbers, PictureRow,
 };
 use crate::catalogue::error::CatalogueError;
+use crate::catalogue::packing::{product_sum, sum, unpack};
 
 impl Reader {
     /// The products behind number `after`, at most `count`, in order.

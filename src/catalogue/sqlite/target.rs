@@ -4,16 +4,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::checksums::sum;
 use super::copy_mark::{begun, ended};
 use super::embeddings::{Table, add_embedding};
 use super::next::{forget_models, keep_model};
-use super::rows::product_sum;
 use super::settings;
 use super::store::Store;
 use crate::catalogue::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::packing::{product_sum, sum};
 use crate::catalogue::product::PictureKey;
 
 /// A data directory that is locked for a copy.
