@@ -36,6 +36,7 @@ mod report;
 mod requests;
 mod restore;
 mod server;
+mod several;
 mod shell;
 mod sources;
 mod status;

@@ -122,18 +122,22 @@ impl Server {
     }
 
     /// Starts a server with these arguments alone, by a command that passes them to the executable.
-    pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
-        let data_dir = data_dir.to_str().unwrap();
+    pub fn start_by(command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
+        let place = ["--data-dir", data_dir.to_str().unwrap()];
+        Self::start_with(command, &[&place, arguments].concat())
+    }
+
+    /// Starts a server over the database at this address.
+    pub fn over(url: &str, arguments: &[&str]) -> Self {
+        Self::start_with(spikelens(&[]), &[&["--store", url], arguments].concat())
+    }
+
+    fn start_with(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
-            .args(placed(&[
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--data-dir",
-                data_dir,
-            ]))
+            .args(placed(
+                &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat(),
+            ))
             .args(["--log-format", "json"])
-            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
