@@ -4,12 +4,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::error::Failure;
+use super::error::{Failure, is_missing_table};
 use super::measured::Kind;
 use super::store::{Postgres, read, transact};
 use crate::admission::Work;
@@ -21,10 +19,6 @@ const BEAT: Duration = Duration::from_secs(1);
 const GONE: &str = "10 seconds";
 /// Up to so many pictures are counted; beyond, PostgreSQL's own estimate will do.
 const COUNTED: i64 = 200_000;
-
-/// The task that says that this server works.
-#[derive(Debug, Default)]
-pub struct Heart(Mutex<Option<JoinHandle<()>>>);
 
 /// Says that a server works.
 pub async fn seen(connection: &mut PgConnection, server: Uuid) -> Result<(), Failure> {
@@ -60,33 +54,29 @@ impl Postgres {
     pub(super) fn start_heart(&self) {
         let store = self.clone();
         let beating = self.0.runtime.spawn(async move {
+            let mut said = None;
             loop {
                 tokio::time::sleep(BEAT).await;
-                let beat = store.beat().await;
+                let failed = store.bounded(store.beat()).await.err();
                 if store.0.closed.load(Ordering::Acquire) {
                     return;
                 }
-                let mut lost = store.0.lost.write();
-                match beat {
-                    Ok(()) if lost.is_some() => {
-                        tracing::info!(store = store.0.place, "the database can be reached again");
-                        *lost = None;
-                    }
-                    Ok(()) => {}
-                    Err(error) => {
-                        let error = match error {
-                            CatalogueError::Unavailable { reason } => reason,
-                            error => error.to_string(),
-                        };
-                        if lost.is_none() {
-                            tracing::error!(store = store.0.place, error, "the database cannot be reached");
-                        }
-                        *lost = Some(error);
-                    }
+                // That it cannot be reached is said by the watch; all else is no reason to answer nobody.
+                let failed = failed.filter(|_| store.lost().is_none());
+                let failed = failed.map(|error| error.to_string());
+                if failed != said
+                    && let Some(error) = &failed
+                {
+                    tracing::warn!(
+                        store = store.0.place,
+                        error,
+                        "the database does not hear of this server"
+                    );
                 }
+                said = failed;
             }
         });
-        *self.0.heart.0.lock() = Some(beating);
+        *self.0.heart.lock() = Some(beating);
     }
 
     pub(super) async fn beat(&self) -> Result<(), CatalogueError> {
@@ -112,10 +102,12 @@ impl Postgres {
                 return Ok(about as i64);
             }
             let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-            Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
-        })
-        // The space was replaced a moment ago.
-        .unwrap_or(0);
+            match sqlx::query_scalar(count).fetch_one(connection).await {
+                // The space was replaced a moment ago.
+                Err(error) if is_missing_table(&error) => Ok(0),
+                count => Ok(count?),
+            }
+        })?;
         self.0
             .pictures
             .store(usize::try_from(pictures).unwrap_or_default(), Ordering::Relaxed);
@@ -127,7 +119,8 @@ impl Postgres {
         if self.0.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(beating) = self.0.heart.0.lock().take() {
+        self.0.watch.look_now();
+        if let Some(beating) = self.0.heart.lock().take() {
             beating.abort();
         }
         let gone = sqlx::query("DELETE FROM servers WHERE id = $1").bind(self.0.server);
