@@ -19,7 +19,7 @@ use crate::catalogue::recall::{APART, Asked, K, OF_EACH, PAUSES, between, recall
 use crate::catalogue::search::{CatalogueStats, IndexStats, Nearest, Recall, SearchOptions, ShownStats};
 
 /// How often the recall is measured anew, if the catalogue has changed.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(600);
 /// How often it is asked whether it has.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -147,7 +147,7 @@ impl Postgres {
             shares.push(exact.last().map_or(1.0, |(least, _)| {
                 found.iter().filter(|(score, _)| score >= least).count() as f64 / exact.len() as f64
             }));
-            tokio::time::sleep(begun.elapsed() * PAUSES).await;
+            tokio::time::sleep(begun.elapsed() * PAUSES_HERE).await;
         }
         Ok(recall_of(&shares))
     }

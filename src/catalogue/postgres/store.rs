@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgConnection, PgPool, Row, Transaction};
+use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Row, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
@@ -31,7 +31,7 @@ const RETRIES: u32 = 5;
 /// Writes that wait for a connection.
 const WAITING: usize = 256;
 /// Neighbours that the index looks at for one answer before filters, and rows that it visits at most.
-const EF_SEARCH: &str = "200";
+const EF_SEARCH: &str = "100";
 const MOST_SCANNED: &str = "40000";
 /// The advisory lock that writes share and a change of the present space takes alone.
 const WRITES: i64 = 0x7370_696b_6500;
@@ -132,7 +132,8 @@ impl Postgres {
                     reason: format!("is not an address like postgres://USER@HOST/DATABASE: {error}"),
                 })?;
         let place = address.to_string();
-        let target = target.application_name("spikelens");
+        // What is slow shows in the metrics.
+        let target = target.application_name("spikelens").disable_statement_logging();
         let settings = [
             ("statement_timeout", milliseconds(options.statement)),
             ("lock_timeout", milliseconds(options.lock)),
@@ -140,8 +141,6 @@ impl Postgres {
                 "idle_in_transaction_session_timeout",
                 milliseconds(options.statement),
             ),
-            // Plans depend on the values: which table of embeddings, how many rows.
-            ("plan_cache_mode", "force_custom_plan".to_owned()),
             // Compiling takes longer than any of these statements.
             ("jit", "off".to_owned()),
             ("hnsw.ef_search", EF_SEARCH.to_owned()),
