@@ -122,16 +122,15 @@ impl Server {
     }
 
     /// Starts a server with these arguments alone, by a command that passes them to the executable.
-    pub fn start_by(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
-        let data_dir = data_dir.to_str().unwrap();
+    pub fn start_by(command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
+        let data_dir = ["--data-dir", data_dir.to_str().unwrap()];
+        Self::start_at(command, &[&data_dir, arguments].concat())
+    }
+
+    /// Starts a server on the catalogue that the command's arguments or variables name.
+    pub fn start_at(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
-            .args(placed(&[
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--data-dir",
-                data_dir,
-            ]))
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--log-format", "json"])
             .args(arguments)
             .stderr(Stdio::piped())
