@@ -42,9 +42,6 @@ pub enum CatalogueError {
     /// The store failed; its own error is the source.
     #[error("the catalogue's store failed: {0}")]
     Store(Box<dyn Error + Send + Sync>),
-    /// The store cannot be reached, or cannot work now.
-    #[error("the store cannot be reached: {reason}")]
-    Unavailable { reason: String },
     #[error("too many writes are waiting in the catalogue")]
     Busy,
     #[error(transparent)]
@@ -61,6 +58,9 @@ pub enum CatalogueError {
     EmptyEmbedding,
     #[error("there is no room for the write: {reason}; nothing of it was stored")]
     Full { reason: String },
+    /// Nothing is known of what was asked for: a write may be stored, or not.
+    #[error("the store cannot be reached: {reason}")]
+    Unavailable { reason: String },
     #[error("another program holds a lock on the database; nothing of the write was stored")]
     Locked,
     /// What is no longer where it was opened.
@@ -92,7 +92,7 @@ pub enum CatalogueError {
 }
 
 impl CatalogueError {
-    /// Whether the same write may succeed later, without a change of the catalogue.
+    /// Whether the same may succeed later, without a change of the catalogue.
     #[must_use]
     pub fn passes(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Locked | Self::Unavailable { .. })

@@ -47,7 +47,16 @@ impl Catalogue {
         Postgres::connect(address, options).await.map(Self::Postgres)
     }
 
-    /// What of the store was lost while it was open, as a sentence; none while all is there.
+    /// Whether other servers may use it at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// What of the store was lost while it was open, or why it cannot be reached, as a sentence; none while all is there.
     #[must_use]
     pub fn lost(&self) -> Option<String> {
         match self {
@@ -372,29 +381,35 @@ impl Catalogue {
         }
     }
 
-    /// Up to `count` pictures, and about `bytes` of them, that have no next embedding.
+    /// Up to `count` pictures, and about `bytes` of them, that have no next embedding. On a shared catalogue no other server
+    /// is given the same.
     ///
     /// # Errors
-    /// Of the request, or of the store.
+    /// [`CatalogueError::OtherOrigin`] if the next embeddings are not of `origin`; else of the store.
     pub async fn without_embedding(
         &self,
+        origin: &Origin,
         count: usize,
         bytes: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.without_embedding(count, bytes).await,
-            Self::Postgres(store) => store.bounded(store.without_embedding(count, bytes)).await,
+            Self::Sqlite(store) => store.without_embedding(origin, count, bytes).await,
+            Self::Postgres(store) => store.bounded(store.without_embedding(origin, count, bytes)).await,
         }
     }
 
     /// Adds next embeddings, durably; those of pictures that are gone are left out.
     ///
     /// # Errors
-    /// Of the request, or of the store.
-    pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
+    /// [`CatalogueError::OtherOrigin`] if the next embeddings are not of `origin`; else of the store.
+    pub async fn add_embeddings(
+        &self,
+        origin: &Origin,
+        made: Vec<(PictureKey, Vec<i32>)>,
+    ) -> Result<(), CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.add_embeddings(made).await,
-            Self::Postgres(store) => store.bounded(store.add_embeddings(made)).await,
+            Self::Sqlite(store) => store.add_embeddings(origin, made).await,
+            Self::Postgres(store) => store.bounded(store.add_embeddings(origin, made)).await,
         }
     }
 
@@ -402,16 +417,17 @@ impl Catalogue {
     /// written last. False where too many have none yet. Before the catalogue is loaded, all must have one.
     ///
     /// # Errors
-    /// Of the request, or of the store.
+    /// [`CatalogueError::OtherOrigin`] if they are not of `origin`; else of the store.
     pub async fn adopt(
         &self,
+        origin: &Origin,
         dimensions: usize,
         embed: EmbedLast,
         background: Background,
     ) -> Result<bool, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.adopt(dimensions, embed, background).await,
-            Self::Postgres(store) => store.adopt(dimensions, embed, background).await,
+            Self::Sqlite(store) => store.adopt(origin, dimensions, embed, background).await,
+            Self::Postgres(store) => store.adopt(origin, dimensions, embed, background).await,
         }
     }
 

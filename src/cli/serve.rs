@@ -219,6 +219,7 @@ impl Serve {
                 model,
                 probe: self.probe,
                 time_steps: self.time_steps,
+                given: self.model.is_some(),
             };
             let service = Service::open(catalogue, wanted, options).await?;
             let maker = service.maker();

@@ -28,6 +28,7 @@ pub enum Code {
     Overloaded,
     NotReady,
     ShuttingDown,
+    StoreUnavailable,
     DeadlineExceeded,
     StorageFull,
     Internal,
@@ -35,7 +36,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of `openapi.yaml`.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -51,6 +52,7 @@ impl Code {
         Self::Overloaded,
         Self::NotReady,
         Self::ShuttingDown,
+        Self::StoreUnavailable,
         Self::DeadlineExceeded,
         Self::StorageFull,
         Self::Internal,
@@ -121,6 +123,11 @@ impl Code {
                 "shutting_down",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server is shutting down",
+            ),
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store cannot be reached",
             ),
             Self::DeadlineExceeded => (
                 "deadline_exceeded",
@@ -318,9 +325,10 @@ impl From<ServiceError> for Problem {
             ServiceError::NotReady { .. } => Self::retry_after(5, Code::NotReady, detail),
             ServiceError::ShuttingDown => Self::retry_after(5, Code::ShuttingDown, detail),
             ServiceError::Stopped(stopped) => Self::from(stopped),
-            ServiceError::OtherOrigin { .. } | ServiceError::NoThread(_) | ServiceError::Panicked => {
-                Self::failed(&detail)
-            }
+            ServiceError::OtherOrigin { .. }
+            | ServiceError::NoModel { .. }
+            | ServiceError::NoThread(_)
+            | ServiceError::Panicked => Self::failed(&detail),
         }
     }
 }
@@ -358,10 +366,10 @@ impl From<CatalogueError> for Problem {
             ),
             CatalogueError::Dimensions { .. } => Self::field("embedding", detail),
             CatalogueError::EmptyEmbedding => Self::new(Code::EmptyEmbedding, detail),
-            CatalogueError::Unavailable { .. } => Self::retry_after(1, Code::NotReady, detail),
             CatalogueError::Busy => Self::overloaded(),
             CatalogueError::Stopped(stopped) => Self::from(stopped),
             CatalogueError::Closed => Self::from(ServiceError::ShuttingDown),
+            CatalogueError::Unavailable { .. } => Self::retry_after(1, Code::StoreUnavailable, detail),
             CatalogueError::Locked => Self::retry_after(1, Code::Overloaded, detail),
             CatalogueError::NotLoaded | CatalogueError::Lost { .. } => {
                 Self::retry_after(5, Code::NotReady, detail)
@@ -387,5 +395,21 @@ impl From<PictureError> for Problem {
             _ => Code::UndecodableImage,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_reached_is_asked_again_soon() {
+        let reason = "connection refused".to_owned();
+        let problem = Problem::from(CatalogueError::Unavailable { reason });
+        let response = problem.render("id");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(problem.code.as_str(), "store_unavailable");
+        assert_eq!(problem.detail, "the store cannot be reached: connection refused");
     }
 }

@@ -20,6 +20,10 @@ pub enum ServiceError {
     OtherOrigin { found: Origin },
     #[error("not ready: {why}")]
     NotReady { why: String },
+    #[error(
+        "the catalogue's embeddings are by the network with the id {id}, which is neither stored in it nor built into this program"
+    )]
+    NoModel { id: String },
     #[error("the server is shutting down")]
     ShuttingDown,
     #[error(transparent)]

@@ -6,7 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use engine::picture::DecodeLimits;
@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
-use super::makers::Makers;
+use super::error::ServiceError;
+use super::makers::{LOOK, Makers};
 use crate::admission::Work;
 use crate::catalogue::import::ImportStep;
 use crate::catalogue::write::{Write, Written};
@@ -115,7 +116,7 @@ impl Worker {
             match self.step() {
                 Ok(true) => {}
                 Ok(false) => {
-                    if woken.recv().is_err() {
+                    if self.wait(woken).is_err() {
                         return;
                     }
                 }
@@ -131,19 +132,31 @@ impl Worker {
         }
     }
 
+    /// Waits until lines may be waiting; fails once nobody wakes it any more.
+    fn wait(&self, woken: &Receiver<()>) -> Result<(), RecvError> {
+        if !self.job.makers.shared {
+            return woken.recv();
+        }
+        // Another server may have received some.
+        match woken.recv_timeout(LOOK) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err(RecvError),
+        }
+    }
+
     fn stops(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
     /// Processes the next lines; false if none are waiting.
-    fn step(&mut self) -> Result<bool, CatalogueError> {
+    fn step(&mut self) -> Result<bool, ServiceError> {
         let lease = self.runtime.block_on(self.job.catalogue.claim(LINES, BYTES))?;
         let Some(lease) = lease else { return Ok(false) };
         let id = lease.import;
         if lease.lines.is_empty() {
             let step = ImportStep::Done;
             let done = Write::Import { id: id.clone(), step };
-            settled(self.runtime.block_on(self.job.catalogue.write_many(vec![done])))?;
+            self.settle(self.runtime.block_on(self.job.catalogue.write_many(vec![done])))?;
             tracing::info!(import = id, "import done");
             return Ok(true);
         }
@@ -176,10 +189,10 @@ impl Worker {
         &self,
         writing: &mut Option<JoinHandle<Answers>>,
         group: Vec<Write>,
-    ) -> Result<(), CatalogueError> {
+    ) -> Result<(), ServiceError> {
         if let Some(before) = writing.take() {
             let answers = self.runtime.block_on(before);
-            settled(answers.map_err(|_| CatalogueError::Panicked)?)?;
+            self.settle(answers.map_err(|_| CatalogueError::Panicked)?)?;
         }
         if !group.is_empty() {
             let catalogue = self.job.catalogue.clone();
@@ -189,6 +202,23 @@ impl Worker {
             );
         }
         Ok(())
+    }
+
+    /// Gives the first error of a group of writes. A line whose embeddings are of another origin is still waiting: others
+    /// were adopted in the meantime, and it is embedded again, by the maker that the catalogue has now.
+    fn settle(&self, answers: Answers) -> Result<(), ServiceError> {
+        let mut others = false;
+        for answer in answers? {
+            match answer {
+                Ok(_) => {}
+                Err(CatalogueError::OtherOrigin) => others = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match others {
+            true => self.runtime.block_on(self.job.makers.catch_up()),
+            false => Ok(()),
+        }
     }
 
     fn step_of(&mut self, import: &str, line: u64, data: &[u8]) -> ImportStep {
@@ -251,16 +281,4 @@ impl Job {
             },
         }
     }
-}
-
-/// Returns the first error of a group of writes.
-fn settled(answers: Answers) -> Result<(), CatalogueError> {
-    for answer in answers? {
-        match answer {
-            // New embeddings were adopted in the meantime: the line is still waiting, and is embedded again.
-            Ok(_) | Err(CatalogueError::OtherOrigin) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod copy;
 pub mod counters;
 mod error;
+mod follow;
 pub mod imports;
 mod importer;
 pub mod ingest;
@@ -24,8 +25,8 @@ mod unembedded;
 pub mod writes;
 
 pub use error::ServiceError;
-pub use makers::Reembedding;
-pub use opening::{Wanted, model_of};
+pub use makers::{Reembedding, model_of};
+pub use opening::Wanted;
 pub use search::{EmbeddedBy, Found, Query};
 pub use state::{Service, ServiceOptions};
 pub use times::{Clock, Times};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use engine::chip::cost::CostModel;
 use engine::model::Model;
 use engine::network::{Probe, TimeSteps};
 use engine::parallel::in_parallel;
@@ -11,12 +10,12 @@ use parking_lot::RwLock;
 use super::counters::Counters;
 use super::error::ServiceError;
 use super::importer::{self, Importer};
-use super::makers::Makers;
-use super::reembed::{self, Reembedder};
+use super::makers::{Chosen, Makers, Reembedding, model_of};
+use super::reembed::{self, OTHERS, Reembedder};
 use super::state::{Phase, Service, ServiceOptions};
 use super::unembedded::Unembedded;
 use crate::admission::Admissions;
-use crate::catalogue::{Background, Catalogue, CatalogueError};
+use crate::catalogue::{Background, Catalogue, CatalogueError, Origin};
 use crate::chips::{Embedder, Maker, Pool, Rates, STORED};
 use crate::progress::{Progress, Stage};
 
@@ -32,6 +31,8 @@ pub struct Wanted {
     pub probe: Option<Probe>,
     /// By default the catalogue's, else the model's.
     pub time_steps: Option<TimeSteps>,
+    /// Whether the model was asked for; else it is the catalogue's own, or the one that a new catalogue takes.
+    pub given: bool,
 }
 
 impl Service {
@@ -46,15 +47,28 @@ impl Service {
         wanted: Wanted,
         options: ServiceOptions,
     ) -> Result<Arc<Self>, ServiceError> {
+        let shared = catalogue.is_shared();
+        Self::open_as(catalogue, wanted, options, shared).await
+    }
+
+    /// As [`open`](Self::open); whether other servers work on the catalogue is said.
+    pub(super) async fn open_as(
+        catalogue: Catalogue,
+        wanted: Wanted,
+        options: ServiceOptions,
+        shared: bool,
+    ) -> Result<Arc<Self>, ServiceError> {
         let Wanted {
             model,
             probe,
             time_steps,
+            given,
         } = wanted;
         let before = catalogue.origin().await?;
+        let given = given || probe.is_some() || time_steps.is_some();
         let wanted = Maker::new(model, before.as_ref(), probe, time_steps);
-        let (present, next) = makers(&catalogue, wanted).await?;
-        let makers = Makers::new(catalogue.clone(), present, next);
+        let chosen = choose(&catalogue, wanted, given, shared).await?;
+        let makers = Makers::new(catalogue.clone(), shared, chosen);
         let (limits, of_chip) = (options.limits, makers.clone());
         let pool = Pool::start(options.chips, options.waiting, move || {
             Embedder::new(Arc::clone(&of_chip.present().model), limits)
@@ -70,6 +84,7 @@ impl Service {
             phase: RwLock::new(Phase::Loading),
             rates: Arc::new(Rates::default()),
             importer: std::sync::OnceLock::new(),
+            look: tokio::sync::Notify::new(),
         }))
     }
 
@@ -77,7 +92,7 @@ impl Service {
     ///
     /// # Errors
     /// If it cannot be loaded; the service then refuses requests that need it.
-    pub async fn load(&self) -> Result<(), ServiceError> {
+    pub async fn load(self: &Arc<Self>) -> Result<(), ServiceError> {
         let result = self.try_load().await;
         if let Err(error) = &result {
             *self.phase.write() = Phase::Failed(error.to_string());
@@ -85,7 +100,15 @@ impl Service {
         result
     }
 
-    async fn try_load(&self) -> Result<(), ServiceError> {
+    async fn try_load(self: &Arc<Self>) -> Result<(), ServiceError> {
+        let shared = self.makers.shared;
+        if shared && self.catalogue.count().await? > 0 {
+            match self.makers.catch_up().await {
+                // All pictures are re-embedded below.
+                Err(ServiceError::NoModel { .. }) => {}
+                caught_up => caught_up?,
+            }
+        }
         let maker = self.maker();
         // Computed here once, so that no request for the chip's description waits for it.
         let sampled = Arc::clone(&maker.model);
@@ -103,16 +126,22 @@ impl Service {
             embed_all(&self.catalogue, &maker, self.options.threads, &self.progress).await?;
         }
         match self.reembedding() {
+            Some(next) if next.has_begun() => {}
             Some(next) => {
                 let (origin, file) = (&next.maker.origin, &next.maker.model.file);
                 let begun = self
                     .catalogue
                     .begin_reembedding((**origin).clone(), file.clone())
                     .await;
+                if begun.is_ok() {
+                    next.begin();
+                }
                 go_on(begun, "re-embedding cannot begin yet")?;
                 let (done, total) = self.catalogue.reembedded().await?;
                 next.progress.resume(Stage::Embedding, done, total);
             }
+            // What other servers have begun is theirs.
+            None if shared => {}
             None => {
                 if let Some(begun) = self.catalogue.next_origin().await? {
                     tracing::warn!(
@@ -156,21 +185,31 @@ impl Service {
             *phase = Phase::Ready;
         }
         if let Some(reembedding) = self.reembedding() {
-            reembed::start(Reembedder {
-                catalogue: self.catalogue.clone(),
-                makers: self.makers.clone(),
-                reembedding,
-                admissions: self.admissions.clone(),
-                stop: importer.stop_flag(),
-            })
-            .map_err(ServiceError::NoThread)?;
+            self.reembed(reembedding)?;
+        }
+        if shared {
+            self.follow_others();
         }
         Ok(())
+    }
+
+    /// Starts to work on a re-embedding.
+    pub(super) fn reembed(&self, reembedding: Arc<Reembedding>) -> Result<(), ServiceError> {
+        let importer = self.importer.get().ok_or(CatalogueError::NotLoaded)?;
+        let job = Reembedder {
+            catalogue: self.catalogue.clone(),
+            makers: self.makers.clone(),
+            reembedding,
+            admissions: self.admissions.clone(),
+            stop: importer.stop_flag(),
+        };
+        reembed::start(job).map_err(ServiceError::NoThread)
     }
 
     /// Refuses new requests from now on, and stops the background threads.
     pub fn drain(&self) {
         *self.phase.write() = Phase::Draining;
+        self.look.notify_one();
         if let Some(importer) = self.importer.get() {
             importer.stop();
         }
@@ -183,46 +222,50 @@ impl Service {
 }
 
 /// The makers of a catalogue's present and next embeddings. There is a next one if `wanted` is not what made the present
-/// embeddings and the model that did is available.
-async fn makers(catalogue: &Catalogue, wanted: Maker) -> Result<(Maker, Option<Maker>), CatalogueError> {
+/// embeddings and the model that did is available. A server that nobody asked for another network (`given`) follows the
+/// others of a shared catalogue, and joins what they have begun.
+async fn choose(
+    catalogue: &Catalogue,
+    wanted: Maker,
+    given: bool,
+    shared: bool,
+) -> Result<Chosen, ServiceError> {
+    let alone = |present| Chosen { present, next: None };
+    let begun = if shared {
+        catalogue.next_origin().await?
+    } else {
+        None
+    };
     let found = catalogue.origin().await?;
-    let Some(found) = found.filter(|found| *found != *wanted.origin) else {
-        return Ok((wanted, None));
+    let Some(found) = found.filter(|found| *found != *wanted.origin || begun.is_some()) else {
+        return Ok(alone(wanted));
     };
     if catalogue.count().await? == 0 {
-        return Ok((wanted, None));
+        return Ok(alone(wanted));
     }
-    let model = if found.model_id == wanted.model.id {
-        Some(Arc::clone(&wanted.model))
-    } else {
-        model_of(catalogue, &found.model_id, wanted.model.cost_model).await?
+    let maker_of = async |origin: &Origin| -> Result<Option<Maker>, ServiceError> {
+        let model = if origin.model_id == wanted.model.id {
+            Some(Arc::clone(&wanted.model))
+        } else {
+            model_of(catalogue, &origin.model_id, wanted.model.cost_model).await?
+        };
+        let origin = Arc::new(origin.clone());
+        Ok(model.map(|model| Maker { model, origin }))
     };
-    Ok(match model {
-        Some(model) => {
-            let origin = Arc::new(found);
-            (Maker { model, origin }, Some(wanted))
-        }
-        None => {
-            tracing::warn!(
-                model_id = found.model_id,
-                "the model of the catalogue's embeddings is not available: not ready until all pictures are re-embedded"
-            );
-            (wanted, None)
-        }
-    })
-}
-
-/// The model with this id: stored in the catalogue, or one that is built in.
-///
-/// # Errors
-/// If the catalogue cannot be read.
-pub async fn model_of(
-    catalogue: &Catalogue,
-    id: &str,
-    cost_model: CostModel,
-) -> Result<Option<Arc<Model>>, CatalogueError> {
-    let kept = catalogue.model(id.to_owned()).await?;
-    Ok(Model::of_id(id, kept.as_deref(), cost_model))
+    let Some(present) = maker_of(&found).await? else {
+        tracing::warn!(
+            model_id = found.model_id,
+            "the model of the catalogue's embeddings is not available: not ready until all pictures are re-embedded"
+        );
+        return Ok(alone(wanted));
+    };
+    let others = given && *wanted.origin != found && Some(&*wanted.origin) != begun.as_ref();
+    let next = match begun {
+        Some(begun) if !others => maker_of(&begun).await?.map(|next| (next, true)),
+        _ if shared && !given => None,
+        _ => Some((wanted, false)),
+    };
+    Ok(Chosen { present, next })
 }
 
 /// Re-embeds everything before the service is ready: for a catalogue whose old model is not available.
@@ -234,13 +277,52 @@ async fn embed_all(
 ) -> Result<(), ServiceError> {
     let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
     catalogue.begin_reembedding(origin, file).await?;
+    let mut unembedded = Unembedded::default();
+    let adopted = loop {
+        let missing = embed_missing(catalogue, maker, threads, progress, &mut unembedded).await;
+        if missing.is_err() {
+            break missing;
+        }
+        // Nothing can be written before the catalogue is loaded: every picture has its embedding, unless other servers
+        // are still embedding some.
+        let embed_last = Box::new(|_: &_| Vec::new());
+        let background = Background {
+            progress: Arc::clone(progress),
+            give_way: Arc::new(|_| {}),
+        };
+        let adopt = catalogue.adopt(&maker.origin, maker.dimensions(), embed_last, background);
+        match adopt.await {
+            Ok(true) => break Ok(()),
+            Ok(false) => tokio::time::sleep(OTHERS).await,
+            Err(error) => break Err(error.into()),
+        }
+    };
+    match adopted {
+        // Another server was quicker.
+        Err(ServiceError::Catalogue(CatalogueError::OtherOrigin))
+            if catalogue.origin().await?.as_ref() == Some(&*maker.origin) => {}
+        adopted => adopted?,
+    }
+    unembedded.log_count();
+    Ok(())
+}
+
+/// Embeds the pictures that have no next embedding, on all threads.
+async fn embed_missing(
+    catalogue: &Catalogue,
+    maker: &Arc<Maker>,
+    threads: usize,
+    progress: &Arc<Progress>,
+    unembedded: &mut Unembedded,
+) -> Result<(), ServiceError> {
     let (done, total) = catalogue.reembedded().await?;
     progress.resume(Stage::Embedding, done, total);
-    let mut unembedded = Unembedded::default();
     loop {
-        let batch = catalogue.without_embedding(PICTURES, BYTES).await?;
+        let batch = catalogue
+            .without_embedding(&maker.origin, PICTURES, BYTES)
+            .await?;
         if batch.is_empty() {
-            break;
+            return Ok(());
         }
         let (of_thread, progress) = (Arc::clone(maker), Arc::clone(progress));
         let (batch, made) = blocking(move || {
@@ -255,19 +337,8 @@ async fn embed_all(
         .await?;
         let pairs = batch.iter().zip(made);
         let made = pairs.map(|(picture, made)| (picture.key, unembedded.or_zeros(picture, made, maker)));
-        catalogue.add_embeddings(made.collect()).await?;
+        catalogue.add_embeddings(&maker.origin, made.collect()).await?;
     }
-    // Nothing can be written before the catalogue is loaded: every picture has its embedding.
-    let embed_last = Box::new(|_: &_| Vec::new());
-    let background = Background {
-        progress: Arc::clone(progress),
-        give_way: Arc::new(|_| {}),
-    };
-    catalogue
-        .adopt(maker.dimensions(), embed_last, background)
-        .await?;
-    unembedded.log_count();
-    Ok(())
 }
 
 /// Leaves what the disk has no room for, or another program keeps from being written, for later: searches do not need it.

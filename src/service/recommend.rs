@@ -115,6 +115,9 @@ impl Service {
             let (origin, embeddings) = embeddings.await?;
             // Before the search: whoever adopts the next embeddings meanwhile did not make these.
             let maker = self.maker();
+            if maker.origin != origin {
+                return Err(CatalogueError::OtherOrigin.into());
+            }
             let embeddings = query(&embeddings);
             let searching = self.searching(&options, embeddings.len());
             let search = Nearest {
@@ -128,10 +131,9 @@ impl Service {
             let matches = found.await?;
             Ok((matches, maker, spent))
         };
-        let (matches, maker, spent) = match once().await {
-            // The next embeddings were adopted in between, which happens at most once while a server runs.
-            Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => once().await?,
-            found => found?,
+        let (matches, maker, spent) = match self.unless_adopted(once().await).await? {
+            Some(found) => found,
+            None => once().await?,
         };
         Ok(Found {
             matches,

@@ -14,7 +14,7 @@ use super::error::ServiceError;
 use super::makers::{Makers, Reembedding};
 use super::unembedded::Unembedded;
 use crate::admission::Admissions;
-use crate::catalogue::{Background, Catalogue, StoredPicture};
+use crate::catalogue::{Background, Catalogue, CatalogueError, StoredPicture};
 use crate::chips::{Embedder, STORED};
 use crate::progress::Stage;
 
@@ -30,6 +30,8 @@ const GIVE_WAY: u32 = 4;
 const LOOK: Duration = Duration::from_micros(200);
 /// The pause after a failure, for instance a full disk.
 const RETRY: Duration = Duration::from_secs(5);
+/// The pause until other servers may have embedded the last pictures.
+pub const OTHERS: Duration = Duration::from_millis(250);
 
 /// The thread's resources.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ enum Ended {
     Done,
     /// The service is draining; the next start continues.
     Draining,
+    /// Another server adopted the new embeddings, or dropped them.
+    Left,
 }
 
 /// The thread's chip, and the pictures that it could not embed.
@@ -84,7 +88,12 @@ impl Reembedder {
                     return;
                 }
                 Ok(Ended::Draining) => return,
-                Err(_) if self.stops() => return,
+                Ok(Ended::Left) | Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => {
+                    self.makers.leave(&self.reembedding);
+                    tracing::info!(model_id, %probe, time_steps, "another server ended the re-embedding");
+                    return;
+                }
+                Err(_) if self.stops() || self.reembedding.is_left() => return,
                 Err(error) => {
                     tracing::error!(%error, "re-embedding failed; retrying in a few seconds");
                     std::thread::sleep(RETRY);
@@ -98,21 +107,24 @@ impl Reembedder {
     }
 
     fn round(&self, runtime: &Handle) -> Result<Ended, ServiceError> {
-        let Reembedding { maker, progress } = &*self.reembedding;
+        let Reembedding { maker, progress, .. } = &*self.reembedding;
         let chip = Arc::new(Mutex::new(Chip {
             embedder: Embedder::new(Arc::clone(&maker.model), STORED),
             unembedded: Unembedded::default(),
         }));
-        // On a full disk it could not begin when the service was opened.
-        let begun = self
-            .catalogue
-            .begin_reembedding((*maker.origin).clone(), maker.model.file.clone());
-        runtime.block_on(begun)?;
+        // On a full disk it could not begin when the service was opened. What others have dropped does not begin again.
+        if !(self.makers.shared && self.reembedding.has_begun()) {
+            let begun = self
+                .catalogue
+                .begin_reembedding((*maker.origin).clone(), maker.model.file.clone());
+            runtime.block_on(begun)?;
+            self.reembedding.begin();
+        }
         let (done, total) = runtime.block_on(self.catalogue.reembedded())?;
         progress.resume(Stage::Embedding, done, total);
         loop {
-            if !self.embed(runtime, &chip)? {
-                return Ok(Ended::Draining);
+            if let Some(ended) = self.embed(runtime, &chip)? {
+                return Ok(ended);
             }
             let (last, of_last) = (Arc::clone(&chip), Arc::clone(maker));
             let embed_last = Box::new(move |picture: &StoredPicture| {
@@ -125,25 +137,39 @@ impl Reembedder {
                 progress: Arc::clone(progress),
                 give_way: Arc::new(move |worked| give_way(&admissions, worked)),
             };
-            let adopted = self.catalogue.adopt(maker.dimensions(), embed_last, background);
+            let adopted = self
+                .catalogue
+                .adopt(&maker.origin, maker.dimensions(), embed_last, background);
             if runtime.block_on(adopted)? {
-                self.makers.adopted();
+                self.makers.adopted(&self.reembedding);
                 chip.lock().unembedded.log_count();
                 return Ok(Ended::Done);
+            }
+            if self.makers.shared {
+                // Other servers are still embedding the last pictures.
+                std::thread::sleep(OTHERS);
             }
         }
     }
 
-    /// Embeds the pictures that have no next embedding; false if the service drains first.
-    fn embed(&self, runtime: &Handle, chip: &Mutex<Chip>) -> Result<bool, ServiceError> {
-        let Reembedding { maker, progress } = &*self.reembedding;
+    /// Embeds the pictures that have no next embedding, unless that ends first.
+    fn embed(&self, runtime: &Handle, chip: &Mutex<Chip>) -> Result<Option<Ended>, ServiceError> {
+        let Reembedding { maker, progress, .. } = &*self.reembedding;
         loop {
             if self.stops() {
-                return Ok(false);
+                return Ok(Some(Ended::Draining));
             }
-            let batch = runtime.block_on(self.catalogue.without_embedding(PICTURES, BYTES))?;
+            if self.makers.shared {
+                if self.reembedding.is_left() {
+                    return Ok(Some(Ended::Left));
+                }
+                let (done, total) = runtime.block_on(self.catalogue.reembedded())?;
+                progress.advance(done.saturating_sub(progress.now().1));
+                progress.expect(total);
+            }
+            let batch = runtime.block_on(self.catalogue.without_embedding(&maker.origin, PICTURES, BYTES))?;
             if batch.is_empty() {
-                return Ok(true);
+                return Ok(None);
             }
             let mut made = Vec::with_capacity(batch.len());
             let begun = Instant::now();
@@ -152,10 +178,12 @@ impl Reembedder {
                 let Chip { embedder, unembedded } = &mut *chip.lock();
                 let values = embedder.embed_stored(picture, maker);
                 made.push((picture.key, unembedded.or_zeros(picture, values, maker)));
-                progress.advance(1);
+                if !self.makers.shared {
+                    progress.advance(1);
+                }
                 give_way(&self.admissions, start.elapsed());
             }
-            runtime.block_on(self.catalogue.add_embeddings(made))?;
+            runtime.block_on(self.catalogue.add_embeddings(&maker.origin, made))?;
             if progress.now().0 == Stage::Embedding
                 && let Some(pictures) = self.catalogue.pictures()
             {

@@ -7,7 +7,6 @@ use super::error::ServiceError;
 use super::state::Service;
 use super::times::{Clock, Spent, Times};
 use crate::admission::Admission;
-use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
 use crate::chips::{Embedded, Embedder, Maker, Rates, RunChoice, Workload};
 
@@ -82,12 +81,10 @@ impl Service {
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
-        match self.search_once(query.clone(), options.clone(), clock).await {
-            // The next embeddings were adopted in between, which happens at most once while a server runs.
-            Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => {
-                self.search_once(query, options, clock).await
-            }
-            found => found,
+        let found = self.search_once(query.clone(), options.clone(), clock).await;
+        match self.unless_adopted(found).await? {
+            Some(found) => Ok(found),
+            None => self.search_once(query, options, clock).await,
         }
     }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use engine::picture::DecodeLimits;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use super::counters::Counters;
 use super::error::ServiceError;
 use super::importer::Importer;
 use super::makers::{Makers, Reembedding};
 use crate::admission::Admissions;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::chips::{Embedder, Maker, Pool, Rates};
 use crate::progress::Progress;
 
@@ -51,6 +52,8 @@ pub struct Service {
     pub(super) rates: Arc<Rates>,
     /// The thread that works on imports, once there is one.
     pub(super) importer: OnceLock<Importer>,
+    /// Wakes the task that looks for what other servers have done.
+    pub(super) look: Notify,
 }
 
 impl Service {
@@ -98,6 +101,9 @@ impl Service {
         match &*self.phase.read() {
             Phase::Ready => match self.catalogue.lost() {
                 None => Ok(()),
+                Some(reason) if self.catalogue.is_shared() => {
+                    Err(CatalogueError::Unavailable { reason }.into())
+                }
                 Some(why) => Err(ServiceError::NotReady { why }),
             },
             Phase::Draining => Err(ServiceError::ShuttingDown),

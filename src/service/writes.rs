@@ -132,8 +132,7 @@ impl Service {
         clock.limit(self.catalogue.write(write)).await
     }
 
-    /// Embeds a picture and writes it; embeds it again if the next embeddings were adopted in between, which happens at
-    /// most once while a server runs.
+    /// Embeds a picture and writes it.
     async fn write_picture<B: AsRef<[u8]> + Send + Sync + 'static>(
         &self,
         picture: B,
@@ -142,13 +141,13 @@ impl Service {
         write: impl Fn(NewPicture) -> Write,
     ) -> Result<Written, ServiceError> {
         let picture = Arc::new(picture);
-        let new = self.new_picture(Arc::clone(&picture), mode, clock).await?;
-        match self.write(write(new), clock).await {
-            Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => {
-                let new = self.new_picture(picture, mode, clock).await?;
-                self.write(write(new), clock).await
-            }
-            written => written,
+        let once = async || {
+            let new = self.new_picture(Arc::clone(&picture), mode, clock).await?;
+            self.write(write(new), clock).await
+        };
+        match self.unless_adopted(once().await).await? {
+            Some(written) => Ok(written),
+            None => once().await,
         }
     }
 

@@ -403,10 +403,13 @@ fn next_embeddings_gather_through_a_restart_and_are_adopted_at_one_moment() {
             .begin_reembedding(other_origin(), MODEL.to_vec())
             .await
             .unwrap();
-        let first = catalogue.without_embedding(1, usize::MAX).await.unwrap();
+        let first = catalogue
+            .without_embedding(&other_origin(), 1, usize::MAX)
+            .await
+            .unwrap();
         assert_eq!(first.len(), 1);
         catalogue
-            .add_embeddings(vec![(first[0].key, vec![1, 0, 0])])
+            .add_embeddings(&other_origin(), vec![(first[0].key, vec![1, 0, 0])])
             .await
             .unwrap();
         catalogue.close().await;
@@ -417,7 +420,10 @@ fn next_embeddings_gather_through_a_restart_and_are_adopted_at_one_moment() {
             .await
             .unwrap();
         assert_eq!(catalogue.reembedded().await.unwrap(), (1, 3));
-        let rest = catalogue.without_embedding(10, usize::MAX).await.unwrap();
+        let rest = catalogue
+            .without_embedding(&other_origin(), 10, usize::MAX)
+            .await
+            .unwrap();
         assert_eq!(
             rest.iter()
                 .map(|picture| picture.product.as_str())
@@ -425,7 +431,7 @@ fn next_embeddings_gather_through_a_restart_and_are_adopted_at_one_moment() {
             ["b", "c"]
         );
         catalogue
-            .add_embeddings(vec![(rest[0].key, vec![0, 1, 0])])
+            .add_embeddings(&other_origin(), vec![(rest[0].key, vec![0, 1, 0])])
             .await
             .unwrap();
         assert_eq!(
@@ -437,8 +443,26 @@ fn next_embeddings_gather_through_a_restart_and_are_adopted_at_one_moment() {
             progress: Arc::new(Progress::default()),
             give_way: Arc::new(|_| {}),
         };
-        let embed_last = Box::new(|_: &_| vec![0, 0, 1]);
-        assert!(catalogue.adopt(DIMENSIONS, embed_last, background).await.unwrap());
+        let embed_last = || Box::new(|_: &_| vec![0, 0, 1]);
+        // Whoever works for another origin does nothing to these.
+        let made = vec![(rest[1].key, vec![9, 9, 9])];
+        let others = [
+            catalogue
+                .without_embedding(&origin(), 10, usize::MAX)
+                .await
+                .map(|_| ()),
+            catalogue.add_embeddings(&origin(), made).await,
+            catalogue
+                .adopt(&origin(), DIMENSIONS, embed_last(), background.clone())
+                .await
+                .map(|_| ()),
+        ];
+        for refused in others {
+            assert!(matches!(refused, Err(CatalogueError::OtherOrigin)), "{refused:?}");
+        }
+        let other = other_origin();
+        let adopted = catalogue.adopt(&other, DIMENSIONS, embed_last(), background);
+        assert!(adopted.await.unwrap());
         assert_eq!(*catalogue.current_origin().unwrap(), other_origin());
         assert_eq!(catalogue.origin().await.unwrap(), Some(other_origin()));
         let found = nearest(&catalogue, [0, 0, 1], SearchOptions::default()).await;

@@ -330,7 +330,7 @@ fn a_server_of_the_image_runs_on_a_database_that_the_stack_makes() {
         ("SPIKELENS_DATA_DIR", file("data")),
         ("SPIKELENS_STORE_FILE", file("store")),
     ]);
-    let server = Server::start_at(image, &GRAY).ready();
+    let server = Server::start_with(image, &GRAY).ready();
     assert_eq!(server.get("/readyz").json()["pictures"], 0);
     assert!(!Path::new(&file("data")).exists());
     assert_eq!(server.signal("-TERM").0, Some(0));

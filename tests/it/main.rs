@@ -37,6 +37,7 @@ mod report;
 mod requests;
 mod restore;
 mod server;
+mod several;
 mod shell;
 mod sources;
 mod status;

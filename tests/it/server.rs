@@ -123,16 +123,22 @@ impl Server {
 
     /// Starts a server with these arguments alone, by a command that passes them to the executable.
     pub fn start_by(command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
-        let data_dir = ["--data-dir", data_dir.to_str().unwrap()];
-        Self::start_at(command, &[&data_dir, arguments].concat())
+        let place = ["--data-dir", data_dir.to_str().unwrap()];
+        Self::start_with(command, &[&place, arguments].concat())
+    }
+
+    /// Starts a server over the database at this address.
+    pub fn over(url: &str, arguments: &[&str]) -> Self {
+        Self::start_with(spikelens(&[]), &[&["--store", url], arguments].concat())
     }
 
     /// Starts a server on the catalogue that the command's arguments or variables name.
-    pub fn start_at(mut command: Command, arguments: &[&str]) -> Self {
+    pub fn start_with(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(placed(
+                &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat(),
+            ))
             .args(["--log-format", "json"])
-            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

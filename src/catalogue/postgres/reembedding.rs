@@ -48,7 +48,6 @@ impl Postgres {
             }
             keep_model(connection, &origin, &model).await
         })?;
-        *self.0.begun.lock() = Some(origin);
         self.sweep().await;
         Ok(())
     }
@@ -94,12 +93,14 @@ impl Postgres {
     /// this one works.
     pub async fn without_embedding(
         &self,
+        origin: &Origin,
         count: usize,
         bytes: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        let Some(next) = self.spaces().await?.next else {
-            return Ok(Vec::new());
-        };
+        let next = self.spaces().await?.next;
+        let next = next
+            .filter(|next| *next.origin == *origin)
+            .ok_or(CatalogueError::OtherOrigin)?;
         // Pictures are embedded in stored order: most of those before the last ones are done.
         let after = match *self.0.embedded_to.lock() {
             (space, to) if space == next.number => to,
@@ -155,14 +156,17 @@ impl Postgres {
     }
 
     /// Adds next embeddings, durably; those of pictures that are gone are left out.
-    pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
-        let begun = self.0.begun.lock().clone();
+    pub async fn add_embeddings(
+        &self,
+        origin: &Origin,
+        made: Vec<(PictureKey, Vec<i32>)>,
+    ) -> Result<(), CatalogueError> {
         transact!(self, Kind::Background, |connection| {
             let next = Spaces::read(connection).await?.next;
             // Another server may have adopted or dropped them.
-            match next.filter(|next| Some(&*next.origin) == begun.as_ref()) {
+            match next.filter(|next| *next.origin == *origin) {
                 Some(next) => add(connection, &next, &made).await,
-                None => Ok(()),
+                None => Err(CatalogueError::OtherOrigin.into()),
             }
         })
     }
@@ -171,12 +175,12 @@ impl Postgres {
     /// written last. False where too many have none yet. True too where another server has done it.
     pub async fn adopt(
         &self,
+        origin: &Origin,
         dimensions: usize,
         embed: EmbedLast,
         background: Background,
     ) -> Result<bool, CatalogueError> {
-        let begun = self.0.begun.lock().clone();
-        let is_begun = |space: &Space| Some(&*space.origin) == begun.as_ref();
+        let is_begun = |space: &Space| *space.origin == *origin;
         let Spaces { present, next, .. } = self.spaces().await?;
         if present.as_ref().is_some_and(is_begun) {
             return Ok(true);

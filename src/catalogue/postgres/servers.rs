@@ -74,7 +74,10 @@ impl Postgres {
                     }
                     Ok(()) => {}
                     Err(error) => {
-                        let error = error.to_string();
+                        let error = match error {
+                            CatalogueError::Unavailable { reason } => reason,
+                            error => error.to_string(),
+                        };
                         if lost.is_none() {
                             tracing::error!(store = store.0.place, error, "the database cannot be reached");
                         }

@@ -94,8 +94,6 @@ pub(super) struct Inner {
     pub measured: Measured,
     pub recalls: Recalls,
     pub heart: Heart,
-    /// What this server re-embeds for.
-    pub begun: Mutex<Option<Origin>>,
     /// The space that pictures are embedded for, and the last one that this server was given.
     pub embedded_to: Mutex<(i64, i64)>,
     /// Long reads leave connections to short ones.
@@ -199,7 +197,6 @@ impl Postgres {
             measured: Measured::default(),
             recalls: Recalls::default(),
             heart: Heart::default(),
-            begun: Mutex::default(),
             embedded_to: Mutex::default(),
             long: Semaphore::new((connections / 3).max(1)),
             writes: Semaphore::new((connections / 2).max(1)),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::catalogue::{Inner, Sqlite, blocking};
-use super::error::damaged;
 use super::kept;
 use super::queue::Adopted;
 use super::reader::Reader;
@@ -56,37 +55,52 @@ impl Sqlite {
     /// Up to `count` pictures, and about `bytes` of them, that have no next embedding.
     pub async fn without_embedding(
         &self,
+        origin: &Origin,
         count: usize,
         bytes: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        self.0
-            .readers
-            .read(Work::OWN, move |reader, _| reader.without_next(count, bytes))
-            .await
+        let origin = origin.clone();
+        let read = move |reader: &Reader, _: &Work| {
+            check_next(reader, &origin)?;
+            reader.without_next(count, bytes)
+        };
+        self.0.readers.read(Work::OWN, read).await
     }
 
     /// Adds next embeddings, durably; those of pictures that are gone are left out.
-    pub async fn add_embeddings(&self, made: Vec<(PictureKey, Vec<i32>)>) -> Result<(), CatalogueError> {
-        self.0.writes.run(move |store| store.add_next(&made)).await
+    pub async fn add_embeddings(
+        &self,
+        origin: &Origin,
+        made: Vec<(PictureKey, Vec<i32>)>,
+    ) -> Result<(), CatalogueError> {
+        let origin = origin.clone();
+        let add = move |store: &mut Store| {
+            check_next(store, &origin)?;
+            store.add_next(&made)
+        };
+        self.0.writes.run(add).await
     }
 
     /// Makes the next embeddings the catalogue's, at one moment between two writes; `embed` makes the few that were
     /// written last. False where too many have none yet. Before the catalogue is loaded, all must have one.
     pub async fn adopt(
         &self,
+        origin: &Origin,
         dimensions: usize,
         embed: EmbedLast,
         background: Background,
     ) -> Result<bool, CatalogueError> {
+        let origin = origin.clone();
         if self.loaded().is_err() {
-            return self
-                .0
-                .writes
-                .run(|store| store.adopt_next(&[]).map(|_| true))
-                .await;
+            let adopt = move |store: &mut Store| {
+                check_next(store, &origin)?;
+                store.adopt_next(&[]).map(|_| true)
+            };
+            return self.0.writes.run(adopt).await;
         }
-        let origin = self.next_origin().await?;
-        let origin = origin.ok_or_else(|| damaged("there are no next embeddings to adopt"))?;
+        if self.next_origin().await?.as_ref() != Some(&origin) {
+            return Err(CatalogueError::OtherOrigin);
+        }
         let inner = Arc::clone(&self.0);
         let build = origin.clone();
         let successor = blocking(move || inner.build_successor(&build, dimensions, &background)).await?;
@@ -97,6 +111,14 @@ impl Sqlite {
         };
         *self.0.successor.lock() = left.map(|successor| (origin, *successor));
         result
+    }
+}
+
+/// Refuses to go on with next embeddings that are not the catalogue's any more.
+fn check_next(reader: &Reader, origin: &Origin) -> Result<(), CatalogueError> {
+    match reader.next_origin()? {
+        Some(next) if next == *origin => Ok(()),
+        _ => Err(CatalogueError::OtherOrigin),
     }
 }
 

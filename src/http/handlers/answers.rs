@@ -62,7 +62,7 @@ pub struct ReembeddingAnswer {
 
 impl From<&Reembedding> for ReembeddingAnswer {
     fn from(reembedding: &Reembedding) -> Self {
-        let Reembedding { maker, progress } = reembedding;
+        let Reembedding { maker, progress, .. } = reembedding;
         let (stage, done, total) = progress.now();
         Self {
             stage,

@@ -207,7 +207,7 @@ function refused(error) {
   }
   if (error.status === 401) askForKey(error, start);
   else if (error.code === "not_ready") waitUntilReady();
-  else if (error.code === "unreachable" || error.code === "shutting_down") {
+  else if (["unreachable", "shutting_down", "store_unavailable"].includes(error.code)) {
     notice(sentence(error.detail));
     setTimeout(waitUntilReady, LOOK_MS);
   } else {
