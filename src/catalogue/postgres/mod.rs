@@ -25,7 +25,6 @@ mod target;
 mod text;
 mod writes;
 
-pub use measured::Timed;
 pub use store::Postgres;
 pub use survey::Survey;
 pub use target::Target;

@@ -17,6 +17,7 @@ use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::unpack;
 use crate::catalogue::recall::{APART, Asked, K, OF_EACH, PAUSES, between, recall_of};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Nearest, Recall, SearchOptions, ShownStats};
+use crate::catalogue::store_stats::{StoreKind, StoreName, StoreStats};
 
 /// How often the recall is measured anew, if the catalogue has changed.
 const AGAIN: Duration = Duration::from_secs(600);
@@ -46,16 +47,21 @@ impl Postgres {
         let counts = read!(self, Kind::Look, work, |connection| {
             let sql = format!(
                     "SELECT (SELECT count(*) FROM products) AS products, (SELECT count(*) FROM {embeddings}) AS pictures,
-                     (SELECT count(*) FROM {vectors}) AS embeddings"
+                     (SELECT count(*) FROM {vectors}) AS embeddings, (SELECT count(*) FROM servers) AS servers"
                 );
             let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?;
             let count = |column: &str| -> Result<usize, CatalogueError> {
                 let count: i64 = row.try_get(column)?;
                 usize::try_from(count).map_err(|_| damaged("a negative count"))
             };
-            Ok([count("products")?, count("pictures")?, count("embeddings")?])
+            Ok([
+                count("products")?,
+                count("pictures")?,
+                count("embeddings")?,
+                count("servers")?,
+            ])
         })?;
-        let [products, pictures, embeddings] = counts;
+        let [products, pictures, embeddings, servers] = counts;
         let known = self.0.recalls.known.lock().clone();
         let known = known.filter(|(of, _)| *of == space.origin);
         Ok(CatalogueStats {
@@ -74,6 +80,11 @@ impl Postgres {
                 kept: true,
             },
             origin: space.origin,
+            store: StoreName {
+                kind: StoreKind::Postgresql,
+                place: Some(self.0.place.clone()),
+                servers,
+            },
             shown: ShownStats {
                 hits: 0,
                 misses: 0,
@@ -81,6 +92,21 @@ impl Postgres {
             },
             recall: known.map_or(Recall::NONE, |(_, recall)| recall),
         })
+    }
+
+    /// The connections, and what was done on them.
+    #[must_use]
+    pub fn store_stats(&self) -> StoreStats {
+        let (pool, measured) = (&self.0.pool, &self.0.measured);
+        let idle = pool.num_idle();
+        StoreStats {
+            used: (pool.size() as usize).saturating_sub(idle),
+            idle,
+            limit: self.0.options.connections,
+            waits: measured.waits(),
+            kinds: measured.kinds(),
+            retries: measured.retries(),
+        }
     }
 
     /// Begins to measure the recall, until the catalogue is closed.

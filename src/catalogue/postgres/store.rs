@@ -257,8 +257,9 @@ impl Postgres {
         };
         work.check()?;
         let asked = Instant::now();
-        let connection = inner.pool.acquire().await?;
+        let connection = inner.pool.acquire().await;
         inner.measured.waited(asked.elapsed());
+        let connection = connection?;
         Ok(Reading {
             connection,
             measured: &inner.measured,
@@ -381,8 +382,9 @@ impl Attempts<'_> {
     /// Begins it.
     pub async fn begin(&mut self) -> Result<Transaction<'static, sqlx::Postgres>, CatalogueError> {
         let asked = Instant::now();
-        let transaction = self.inner.pool.begin().await?;
+        let transaction = self.inner.pool.begin().await;
         self.inner.measured.waited(asked.elapsed());
+        let transaction = transaction?;
         self.begun = Instant::now();
         Ok(transaction)
     }

@@ -29,6 +29,7 @@ use crate::catalogue::options::Room;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest};
+use crate::catalogue::store_stats::{StoreKind, StoreName};
 use crate::catalogue::write::{Write, Written};
 use crate::progress::Progress;
 
@@ -390,6 +391,11 @@ impl Sqlite {
                     kept: index.kept,
                 },
                 origin: Arc::clone(&loaded.origin),
+                store: StoreName {
+                    kind: StoreKind::Sqlite,
+                    place: None,
+                    servers: 1,
+                },
                 shown,
                 recall,
             })
