@@ -43,7 +43,7 @@ impl Postgres {
     /// The products whose pictures are nearest to the embeddings of a search.
     pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
         if let [embedding] = &search.embeddings[..] {
-            self.0.recalls.ask(embedding);
+            self.0.recalls.asked.ask(embedding);
         }
         self.nearest_unasked(search, Kind::Search, work).await
     }

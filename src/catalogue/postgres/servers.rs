@@ -4,9 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::error::Failure;
@@ -21,10 +19,6 @@ const BEAT: Duration = Duration::from_secs(1);
 const GONE: &str = "10 seconds";
 /// Up to so many pictures are counted; beyond, PostgreSQL's own estimate will do.
 const COUNTED: i64 = 200_000;
-
-/// The task that says that this server works.
-#[derive(Debug, Default)]
-pub struct Heart(Mutex<Option<JoinHandle<()>>>);
 
 /// Says that a server works.
 pub async fn seen(connection: &mut PgConnection, server: Uuid) -> Result<(), Failure> {
@@ -86,7 +80,7 @@ impl Postgres {
                 }
             }
         });
-        *self.0.heart.0.lock() = Some(beating);
+        *self.0.heart.lock() = Some(beating);
     }
 
     pub(super) async fn beat(&self) -> Result<(), CatalogueError> {
@@ -127,7 +121,7 @@ impl Postgres {
         if self.0.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(beating) = self.0.heart.0.lock().take() {
+        if let Some(beating) = self.0.heart.lock().take() {
             beating.abort();
         }
         let gone = sqlx::query("DELETE FROM servers WHERE id = $1").bind(self.0.server);

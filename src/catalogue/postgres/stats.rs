@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::neighbours::EXACT_BELOW;
-use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::damaged;
@@ -13,9 +12,8 @@ use super::spaces::Space;
 use super::store::{Postgres, read};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::unpack;
-use crate::catalogue::recall::{APART, Asked, K, OF_EACH, PAUSES, between, recall_of};
+use crate::catalogue::recall::{APART, K, OF_EACH, between, recall_of};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Nearest, Recall, SearchOptions, ShownStats};
 use crate::catalogue::store_stats::{StoreKind, StoreName, StoreStats};
 
@@ -24,19 +22,8 @@ const AGAIN: Duration = Duration::from_secs(600);
 /// How often it is asked whether it has.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The last measurement of the recall, and what searches were for.
-#[derive(Debug, Default)]
-pub struct Recalls {
-    known: Mutex<Option<(Arc<Origin>, Recall)>>,
-    asked: Asked,
-}
-
-impl Recalls {
-    /// Remembers what a search was for.
-    pub fn ask(&self, embedding: &[i32]) {
-        self.asked.ask(embedding);
-    }
-}
+/// Pauses for each part of work: the database has other work meanwhile, and comparing all takes it long.
+const PAUSES: u32 = 3;
 
 impl Postgres {
     /// Counts, and the state of the index.
@@ -62,8 +49,7 @@ impl Postgres {
             ])
         })?;
         let [products, pictures, embeddings, servers] = counts;
-        let known = self.0.recalls.known.lock().clone();
-        let known = known.filter(|(of, _)| *of == space.origin);
+        let recall = self.0.recalls.known(&space.origin);
         Ok(CatalogueStats {
             products,
             pictures,
@@ -90,7 +76,7 @@ impl Postgres {
                 misses: 0,
                 bytes: 0,
             },
-            recall: known.map_or(Recall::NONE, |(_, recall)| recall),
+            recall,
         })
     }
 
@@ -130,7 +116,7 @@ impl Postgres {
                     continue;
                 }
                 if let Ok(recall) = store.measure(&space).await {
-                    *store.0.recalls.known.lock() = Some((Arc::clone(&space.origin), recall));
+                    store.0.recalls.measured(&space.origin, recall);
                     measured = Some((space.number, changes, Instant::now()));
                 }
             }
@@ -173,7 +159,7 @@ impl Postgres {
             shares.push(exact.last().map_or(1.0, |(least, _)| {
                 found.iter().filter(|(score, _)| score >= least).count() as f64 / exact.len() as f64
             }));
-            tokio::time::sleep(begun.elapsed() * PAUSES_HERE).await;
+            tokio::time::sleep(begun.elapsed() * PAUSES).await;
         }
         Ok(recall_of(&shares))
     }

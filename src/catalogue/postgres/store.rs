@@ -12,19 +12,19 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Row, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::error::{Failure, is_conflict};
 use super::measured::{Kind, Measured};
 use super::schema;
-use super::servers::Heart;
 use super::spaces::{Space, Spaces};
-use super::stats::Recalls;
 use crate::admission::{Lane, Work};
 use crate::catalogue::address::StoreAddress;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::recall::Recalls;
 
 /// How often a transaction is begun again that lost a conflict.
 const RETRIES: u32 = 5;
@@ -93,7 +93,8 @@ pub(super) struct Inner {
     pub closed: AtomicBool,
     pub measured: Measured,
     pub recalls: Recalls,
-    pub heart: Heart,
+    /// The task that says that this server works.
+    pub heart: Mutex<Option<JoinHandle<()>>>,
     /// The space that pictures are embedded for, and the last one that this server was given.
     pub embedded_to: Mutex<(i64, i64)>,
     /// Long reads leave connections to short ones.
@@ -195,7 +196,7 @@ impl Postgres {
             closed: AtomicBool::new(false),
             measured: Measured::default(),
             recalls: Recalls::default(),
-            heart: Heart::default(),
+            heart: Mutex::default(),
             embedded_to: Mutex::default(),
             long: Semaphore::new((connections / 3).max(1)),
             writes: Semaphore::new((connections / 2).max(1)),
