@@ -21,6 +21,7 @@ mod recall;
 mod reembedding;
 pub mod search;
 pub mod sqlite;
+mod store_stats;
 mod stores;
 mod survey;
 mod target;
@@ -38,6 +39,7 @@ pub use product::{
     StoredPicture,
 };
 pub use reembedding::{Background, EmbedLast};
+pub use store_stats::{StoreKind, StoreName, StoreStats, Timed};
 pub use stores::Catalogue;
 pub use survey::Survey;
 pub use target::Target;

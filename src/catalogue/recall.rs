@@ -4,9 +4,11 @@
 //! points between two stored neighbours.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::origin::Origin;
 use super::search::Recall;
 
 /// Answers that are compared.
@@ -37,6 +39,27 @@ impl Asked {
         let asked = self.0.lock();
         let of_width = asked.iter().filter(|embedding| embedding.len() == dimensions);
         of_width.cloned().collect()
+    }
+}
+
+/// The last measurement, and what searches were for.
+#[derive(Debug, Default)]
+pub struct Recalls {
+    known: Mutex<Option<(Arc<Origin>, Recall)>>,
+    pub asked: Asked,
+}
+
+impl Recalls {
+    /// The last measurement of an index of this origin; one of no queries before the first.
+    pub fn known(&self, origin: &Arc<Origin>) -> Recall {
+        let known = self.known.lock();
+        let known = known.as_ref().filter(|(of, _)| of == origin);
+        known.map_or(Recall::NONE, |(_, recall)| *recall)
+    }
+
+    /// Keeps a measurement.
+    pub fn measured(&self, origin: &Arc<Origin>, recall: Recall) {
+        *self.known.lock() = Some((Arc::clone(origin), recall));
     }
 }
 

@@ -10,6 +10,7 @@ use super::error::CatalogueError;
 use super::filter::Filter;
 use super::origin::Origin;
 use super::product::Product;
+use super::store_stats::StoreName;
 
 /// Choices of a search.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,6 +130,7 @@ pub struct CatalogueStats {
     pub index: IndexStats,
     /// What made the embeddings.
     pub origin: Arc<Origin>,
+    pub store: StoreName,
     pub shown: ShownStats,
     /// The last measurement of the index.
     pub recall: Recall,

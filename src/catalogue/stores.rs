@@ -17,6 +17,7 @@ use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product,
 use super::reembedding::{Background, EmbedLast};
 use super::search::{CatalogueStats, Match, Nearest};
 use super::sqlite::Sqlite;
+use super::store_stats::{StoreKind, StoreStats};
 use super::write::{Write, Written};
 use crate::admission::Work;
 use crate::progress::Progress;
@@ -439,6 +440,25 @@ impl Catalogue {
         match self {
             Self::Sqlite(store) => store.stats(work).await,
             Self::Postgres(store) => store.bounded(store.stats(work)).await,
+        }
+    }
+
+    /// Which store this is.
+    #[must_use]
+    pub fn kind(&self) -> StoreKind {
+        match self {
+            Self::Sqlite(_) => StoreKind::Sqlite,
+            Self::Postgres(_) => StoreKind::Postgresql,
+        }
+    }
+
+    /// The connections to a database, and what was done on them; none of a store in this process. It asks nothing of the
+    /// database.
+    #[must_use]
+    pub fn store_stats(&self) -> Option<StoreStats> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(store.store_stats()),
         }
     }
 

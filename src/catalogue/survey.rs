@@ -14,7 +14,7 @@ use super::{postgres, sqlite};
 #[derive(Debug)]
 pub enum Survey {
     /// In a data directory of this machine.
-    Sqlite(sqlite::Survey),
+    Sqlite(Box<sqlite::Survey>),
     /// In a PostgreSQL database.
     Postgres(postgres::Survey),
 }

@@ -197,7 +197,7 @@ impl Place {
     /// If there is none, it is damaged or it cannot be read.
     pub fn survey(&self) -> Result<Survey> {
         match self {
-            Self::DataDir(folder) => survey(folder).map(Survey::Sqlite),
+            Self::DataDir(folder) => survey(folder).map(|survey| Survey::Sqlite(Box::new(survey))),
             Self::Store(address) => Ok(Survey::connect(address)?),
         }
     }

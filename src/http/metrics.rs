@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::http::Method;
 use parking_lot::Mutex;
 
+use crate::catalogue::Timed;
+
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -101,6 +103,23 @@ pub fn counter(out: &mut String, name: &str, help: &str, value: f64) {
 /// Writes a gauge without labels.
 pub fn gauge(out: &mut String, name: &str, help: &str, value: f64) {
     single(out, "gauge", name, help, value);
+}
+
+/// Writes a gauge's values, each with its labels.
+pub fn gauges(out: &mut String, name: &str, help: &str, values: &[(&str, f64)]) {
+    family(out, name, "gauge", help);
+    for (labels, value) in values {
+        line(out, format_args!("{name}{labels} {value}"));
+    }
+}
+
+/// Writes how often something was done and how many seconds it took in all, each with its labels.
+pub fn summary(out: &mut String, name: &str, help: &str, times: &[(String, Timed)]) {
+    family(out, name, "summary", help);
+    for (labels, Timed { count, seconds }) in times {
+        line(out, format_args!("{name}_sum{labels} {seconds}"));
+        line(out, format_args!("{name}_count{labels} {count}"));
+    }
 }
 
 fn single(out: &mut String, kind: &str, name: &str, help: &str, value: f64) {

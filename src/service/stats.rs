@@ -6,6 +6,7 @@ use super::error::ServiceError;
 use super::state::Service;
 use super::times::Clock;
 use crate::catalogue::search::CatalogueStats;
+use crate::catalogue::{StoreKind, StoreStats};
 use crate::chips::{Maker, Workload};
 
 /// The state of the catalogue.
@@ -17,6 +18,18 @@ pub struct Stats {
 }
 
 impl Service {
+    /// Which store the catalogue is in.
+    #[must_use]
+    pub fn store(&self) -> StoreKind {
+        self.catalogue.kind()
+    }
+
+    /// The connections to the catalogue's database, if it is in one.
+    #[must_use]
+    pub fn store_stats(&self) -> Option<StoreStats> {
+        self.catalogue.store_stats()
+    }
+
     /// Counts, and the last measurement of the recall: cheap to poll.
     ///
     /// # Errors

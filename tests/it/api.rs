@@ -16,18 +16,22 @@ use crate::support::{dataset, pictures, shipped};
 /// A catalogue of the first `count` training pictures.
 pub fn catalogue(count: usize, arguments: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    let place = ["--data-dir", folder.path().to_str().unwrap()];
+    import(count, &[&place, arguments].concat());
+    folder
+}
+
+/// Imports the first `count` training pictures into the catalogue that the arguments name.
+pub fn import(count: usize, arguments: &[&str]) {
     let dataset = dataset();
-    let mut all = vec!["import", dataset.to_str().unwrap(), "--data-dir"];
     let limit = count.to_string();
-    all.extend([folder.path().to_str().unwrap(), "--limit", &limit]);
-    all.extend(arguments);
-    let output = run(&all);
+    let all = ["import", dataset.to_str().unwrap(), "--limit", &limit];
+    let output = run(&[&all, arguments].concat());
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    folder
 }
 
 pub fn test_png(index: usize) -> Vec<u8> {

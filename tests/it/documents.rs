@@ -4,8 +4,9 @@ use engine::chip::cost::CostModel;
 use engine::picture::{idx, npy};
 use spikelens::http::problem::Code;
 
-use crate::api::catalogue;
+use crate::api::import;
 use crate::server::{Server, run};
+use crate::support::postgres::database;
 use crate::support::{dataset, pictures};
 
 fn document(name: &str) -> String {
@@ -105,8 +106,10 @@ fn every_option_of_the_server_is_in_the_documentation_with_its_default() {
 
 #[test]
 fn every_metric_is_in_the_documentation_with_its_meaning() {
-    let folder = catalogue(5, &[]);
-    let server = Server::start(folder.path(), &[]).ready();
+    // PostgreSQL has all metrics of SQLite, and some more.
+    let database = database();
+    import(5, &["--store", &database.url()]);
+    let server = Server::over(&database.url(), &[]).ready();
     server.measured_stats();
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
     let lines: Vec<&str> = metrics.lines().collect();

@@ -11,6 +11,7 @@ mod copying;
 mod clients;
 mod crash;
 mod decoding;
+mod deployment;
 mod disk;
 mod documents;
 mod drawing;

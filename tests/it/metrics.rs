@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{catalogue, test_png};
+use serde_json::json;
+
+use crate::api::{catalogue, import, test_png};
 use crate::server::Server;
+use crate::support::postgres::database;
 
 /// Parses every series and its value, and checks the format line by line.
 fn scrape(server: &Server) -> BTreeMap<String, f64> {
@@ -76,4 +79,53 @@ fn requests_errors_queue_energy_and_index_are_counted() {
         (30.0, 1.0)
     );
     assert_eq!(found["spikelens_index_recall"], 1.0);
+}
+
+#[test]
+fn the_use_of_a_database_is_counted_and_its_password_is_not_told() {
+    let folder = catalogue(5, &[]);
+    let alone = Server::start(folder.path(), &[]).ready();
+    let database = database();
+    import(5, &["--store", &database.url()]);
+    let server = Server::over(&database.url(), &["--store-connections", "5"]).ready();
+    let found = scrape(&server);
+    let seconds =
+        |part: &str, kind: &str| found[&format!("spikelens_store_seconds_{part}{{kind=\"{kind}\"}}")];
+    assert_eq!(
+        (seconds("count", "search"), seconds("count", "write")),
+        (0.0, 0.0)
+    );
+    for _ in 0..3 {
+        server.post("/v1/search", "image/png", &test_png(0));
+    }
+    server.ask("DELETE", "/v1/products/fashion-mnist-train-1", &[], b"");
+    let before = found;
+    let found = scrape(&server);
+    let more = |series: &str| found[series] - before[series];
+    assert_eq!(more("spikelens_store_seconds_count{kind=\"search\"}"), 3.0);
+    assert_eq!(more("spikelens_store_seconds_count{kind=\"write\"}"), 1.0);
+    assert!(more("spikelens_store_seconds_sum{kind=\"search\"}") > 0.0);
+    // Each use waited for its connection, and the server itself looks at the database, too.
+    assert!(
+        more("spikelens_store_wait_seconds_count") >= 4.0 && more("spikelens_store_wait_seconds_sum") > 0.0
+    );
+    let open: f64 = ["used", "idle"]
+        .map(|state| found[&format!("spikelens_store_connections{{state=\"{state}\"}}")])
+        .iter()
+        .sum();
+    assert!((1.0..=5.0).contains(&open), "{open}");
+    assert_eq!(found["spikelens_store_connections_limit"], 5.0);
+    assert_eq!(found["spikelens_store_retries_total"], 0.0);
+
+    let place = database.url().replace(":only-for-tests", "");
+    let expected = json!({"kind": "postgresql", "place": place, "servers": 1});
+    assert_eq!(server.get("/v1/stats").json()["store"], expected);
+    assert_eq!(server.get("/readyz").json()["store"], "postgresql");
+    let expected = json!({"kind": "sqlite", "place": null, "servers": 1});
+    assert_eq!(alone.get("/v1/stats").json()["store"], expected);
+    assert!(
+        scrape(&alone)
+            .keys()
+            .all(|name| !name.starts_with("spikelens_store"))
+    );
 }

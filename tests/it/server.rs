@@ -132,7 +132,8 @@ impl Server {
         Self::start_with(spikelens(&[]), &[&["--store", url], arguments].concat())
     }
 
-    fn start_with(mut command: Command, arguments: &[&str]) -> Self {
+    /// Starts a server on the catalogue that the command's arguments or variables name.
+    pub fn start_with(mut command: Command, arguments: &[&str]) -> Self {
         let mut child = command
             .args(placed(
                 &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat(),

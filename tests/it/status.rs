@@ -7,10 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::api::{catalogue, test_png};
+use crate::api::{catalogue, import, test_png};
 use crate::browser::{self, DESK, PHONE, Page};
 use crate::page::{check_manners, keep};
 use crate::server::Server;
+use crate::support::postgres::database;
 
 #[test]
 fn the_status_page_tells_what_the_server_does() {
@@ -53,6 +54,43 @@ fn the_status_page_tells_what_the_server_does() {
         check_manners(&page, &server);
         keep(&page, &format!("status-{}", look.width));
     }
+}
+
+#[test]
+fn the_status_page_says_which_store_answers() {
+    let folder = catalogue(5, &[]);
+    let database = database();
+    import(5, &["--store", &database.url()]);
+    let one = Server::over(&database.url(), &["--store-connections", "7"]).ready();
+    let other = Server::over(&database.url(), &[]).ready();
+    let alone = Server::start(folder.path(), &[]).ready();
+    for (server, footer, told) in [
+        (&alone, "in SQLite.", &["Store\nSQLite"][..]),
+        (
+            &one,
+            "in PostgreSQL.",
+            &[
+                "Store\nPostgreSQL",
+                database.name(),
+                "Servers that share it\n2",
+                " of 7",
+            ],
+        ),
+    ] {
+        let page = Page::open(&format!("http://{}/status", server.address()), DESK);
+        page.until("document.querySelector('#store').textContent");
+        let text = page.text("document.querySelector('#store').innerText");
+        for part in told {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("only-for-tests"), "{text}");
+        check_manners(&page, server);
+        let page = Page::open(&format!("http://{}/", server.address()), DESK);
+        page.until("document.querySelector('#model').textContent");
+        let text = page.text("document.querySelector('#model').textContent");
+        assert!(text.ends_with(footer), "{text}");
+    }
+    drop(other);
 }
 
 #[test]
@@ -113,8 +151,10 @@ fn the_dashboard_asks_for_metrics_that_there_are_and_leaves_none_out() {
     let dashboard: Value = serde_json::from_str(include_str!("../../docker/grafana/dashboard.json")).unwrap();
     let mut asked = BTreeSet::new();
     queried(&dashboard["panels"], &mut asked);
-    let folder = catalogue(30, &[]);
-    let server = Server::start(folder.path(), &[]).ready();
+    // PostgreSQL has all metrics of SQLite, and some more.
+    let database = database();
+    import(30, &["--store", &database.url()]);
+    let server = Server::over(&database.url(), &[]).ready();
     server.post("/v1/search", "image/png", &test_png(0));
     server.measured_stats();
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();

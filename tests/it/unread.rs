@@ -137,7 +137,9 @@ fn a_stream_whose_window_is_closed_ends_with_its_connection_though_pings_are_ans
         if lasted.is_none() && !unread.pump(Duration::from_millis(30)) {
             lasted = Some(start.elapsed());
         }
+        // The document is larger than what a connection may send at first.
         slow.widen(stream, 1 << 14);
+        slow.widen(0, 1 << 14);
         assert!(slow.pump(Duration::from_millis(50)), "{} bytes came", slow.data);
         assert!(idle.pump(Duration::from_millis(20)), "nothing waits for it");
     }

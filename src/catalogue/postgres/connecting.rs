@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use parking_lot::{Mutex, RwLock};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -14,12 +14,12 @@ use super::connections::{self, Watch};
 use super::error::{refused_at_start, said};
 use super::measured::{Kind, Measured};
 use super::schema;
-use super::stats::Recalls;
 use super::store::{Inner, Postgres, read};
 use crate::admission::Work;
 use crate::catalogue::address::StoreAddress;
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::options::StoreOptions;
+use crate::catalogue::recall::Recalls;
 
 impl Postgres {
     /// Connects to a database, and brings its schema up to date.
@@ -51,7 +51,8 @@ impl Postgres {
                     reason: format!("is not an address like postgres://USER@HOST/DATABASE: {error}"),
                 })?;
         let place = address.to_string();
-        let target = target.application_name("spikelens");
+        // What is slow shows in the metrics.
+        let target = target.application_name("spikelens").disable_statement_logging();
         let refused = |error| refused_at_start(error, address, &target);
         // By its own connection, which says at once what is wrong.
         let first = tokio::time::timeout(options.wait, PgConnection::connect_with(&target)).await;

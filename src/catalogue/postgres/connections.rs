@@ -16,7 +16,7 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::options::StoreOptions;
 
 /// Neighbours that the index looks at for one answer before filters, and rows that it visits at most.
-const EF_SEARCH: &str = "200";
+const EF_SEARCH: &str = "100";
 const MOST_SCANNED: &str = "40000";
 /// What is under way when the database is found lost may end by itself for so long.
 const GRACE: Duration = Duration::from_millis(250);
@@ -87,8 +87,6 @@ pub fn pool(target: PgConnectOptions, options: &StoreOptions, watch: &Watch) -> 
             "idle_in_transaction_session_timeout",
             milliseconds(options.statement),
         ),
-        // Plans depend on the values: which table of embeddings, how many rows.
-        ("plan_cache_mode", "force_custom_plan".to_owned()),
         // Compiling takes longer than any of these statements.
         ("jit", "off".to_owned()),
         ("hnsw.ef_search", EF_SEARCH.to_owned()),

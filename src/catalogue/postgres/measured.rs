@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::catalogue::store_stats::Timed;
+
 /// What a statement or a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -48,13 +50,6 @@ impl Times {
             seconds: self.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9,
         }
     }
-}
-
-/// How often something was done, and how long it took in all.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Timed {
-    pub count: u64,
-    pub seconds: f64,
 }
 
 /// Counters since the start.

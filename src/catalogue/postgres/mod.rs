@@ -28,7 +28,6 @@ mod text;
 mod watching;
 mod writes;
 
-pub use measured::Timed;
 pub use store::Postgres;
 pub use survey::Survey;
 pub use target::Target;

@@ -30,8 +30,8 @@ use crate::catalogue::search::{Match, Nearest, Shown};
 const PASSING: i64 = 5_000;
 /// Candidates for each product that is wanted, and some more: directions are rounded, and several pictures are of one
 /// product.
-const AHEAD: usize = 4;
-const AHEAD_AT_LEAST: usize = 40;
+const AHEAD: usize = 2;
+const AHEAD_AT_LEAST: usize = 20;
 /// More candidates each time that they were not enough.
 const MORE: usize = 8;
 /// With more candidates than this, comparing all is cheaper than walking the index.
@@ -43,7 +43,7 @@ impl Postgres {
     /// The products whose pictures are nearest to the embeddings of a search.
     pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
         if let [embedding] = &search.embeddings[..] {
-            self.0.recalls.ask(embedding);
+            self.0.recalls.asked.ask(embedding);
         }
         self.nearest_unasked(search, Kind::Search, work).await
     }
@@ -89,6 +89,7 @@ fn check(search: &Nearest, wanted: Option<usize>) -> Result<(), CatalogueError> 
 
 /// A distinct embedding near to a query, with the pictures that have it, in stored order.
 struct Candidate {
+    vector: i64,
     /// The negative inner product of the directions.
     rough: f64,
     score: f64,
@@ -103,6 +104,15 @@ enum Way {
     Index,
     /// By comparing all that pass.
     Compare,
+}
+
+/// How many candidates are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cut {
+    /// So many of the nearest.
+    First(usize),
+    /// All whose negative inner product is at most this; none by the index.
+    Within(f64),
 }
 
 #[derive(Clone)]
@@ -161,7 +171,8 @@ impl Round<'_> {
         let mut sql = QueryBuilder::<Database>::new("SELECT count(*) FROM (SELECT 1 FROM products p WHERE ");
         filter::push(&mut sql, filter);
         sql.push(format!(" LIMIT {}) AS passing", PASSING + 1));
-        let count: i64 = sql.build_query_scalar().fetch_one(connection).await?;
+        let counting = sql.build_query_scalar().persistent(false);
+        let count: i64 = counting.fetch_one(connection).await?;
         Ok(count <= PASSING)
     }
 
@@ -180,12 +191,12 @@ impl Round<'_> {
         let mut ahead = AHEAD * options.k + AHEAD_AT_LEAST;
         loop {
             work.check()?;
-            let candidates = self.candidates(connection, embedding, way, ahead).await?;
+            let candidates = self
+                .candidates(connection, embedding, way, Cut::First(ahead))
+                .await?;
             let whole = candidates.len() < ahead;
-            let rough = candidates
-                .iter()
-                .map(|candidate| -candidate.rough)
-                .fold(1.0, f64::min);
+            let rough = candidates.iter().map(|candidate| candidate.rough);
+            let rough = rough.fold(f64::NEG_INFINITY, f64::max);
             let found = best_of_each(flattened(candidates), options.k);
             let enough = found.len() == options.k;
             match way {
@@ -193,15 +204,23 @@ impl Round<'_> {
                 Way::Index if enough => return Ok(found),
                 Way::Index if whole || ahead >= WALKED => way = Way::Compare,
                 Way::Index => ahead *= MORE,
+                Way::Compare if whole => return Ok(found),
                 Way::Compare => {
-                    // What was left out is at most this near.
-                    let left_out = rough + 2.0 * error;
-                    let least = found.last().map_or(f64::NEG_INFINITY, |found| found.score);
-                    let floor = options.min_score.unwrap_or(f64::NEG_INFINITY);
-                    if whole || (enough && least > left_out) || floor > left_out {
+                    let last = found.last().filter(|_| enough).map(|found| found.score);
+                    let floor = options.min_score.into_iter().chain(last).reduce(f64::max);
+                    // Whatever is at least as near has a direction within this.
+                    let within = floor.map_or(f64::INFINITY, |floor| error - floor);
+                    if within < rough {
                         return Ok(found);
                     }
-                    ahead *= MORE;
+                    if !enough {
+                        ahead *= MORE;
+                        continue;
+                    }
+                    let near = self
+                        .candidates(connection, embedding, way, Cut::Within(within))
+                        .await?;
+                    return Ok(best_of_each(flattened(near), options.k));
                 }
             }
         }
@@ -213,39 +232,48 @@ impl Round<'_> {
         connection: &mut PgConnection,
         embedding: &[i32],
         way: Way,
-        ahead: usize,
+        cut: Cut,
     ) -> Result<Vec<Candidate>, CatalogueError> {
-        let mut sql = self.statement(embedding, way, ahead);
-        let rows = match sql.build().fetch_all(connection).await {
+        let mut sql = self.statement(embedding, way, cut);
+        // A filter is planned for its values: how many products pass decides how to look for them.
+        let kept = self.search.options.filter.is_none();
+        let rows = match sql.build().persistent(kept).fetch_all(connection).await {
             Err(error) if is_missing_table(&error) => return Err(CatalogueError::OtherOrigin),
             rows => rows?,
         };
         let mut vectors = Vectors::new(embedding.len());
-        let mut candidates = Vec::with_capacity(rows.len());
+        let mut candidates: Vec<Candidate> = Vec::new();
         let mut values = Vec::with_capacity(embedding.len());
         for row in &rows {
             if !row.try_get::<Option<bool>, _>("present")?.unwrap_or(false) {
                 return Err(CatalogueError::OtherOrigin);
             }
-            let Some(data) = row.try_get::<Option<&[u8]>, _>("data")? else {
+            let Some(vector) = row.try_get::<Option<i64>, _>("id")? else {
                 continue;
             };
-            let width: i16 = row.try_get("width")?;
-            unpack(u8::try_from(width).unwrap_or(4), data, &mut values);
-            if values.len() != embedding.len() {
-                let (given, wanted) = (embedding.len(), values.len());
-                return Err(CatalogueError::Dimensions { given, wanted });
+            if candidates.last().is_none_or(|last| last.vector != vector) {
+                let width: i16 = row.try_get("width")?;
+                unpack(
+                    u8::try_from(width).unwrap_or(4),
+                    row.try_get("data")?,
+                    &mut values,
+                );
+                if values.len() != embedding.len() {
+                    let (given, wanted) = (embedding.len(), values.len());
+                    return Err(CatalogueError::Dimensions { given, wanted });
+                }
+                vectors.push(&values);
+                candidates.push(Candidate {
+                    vector,
+                    rough: row.try_get("rough")?,
+                    score: 0.0,
+                    values: values.as_slice().into(),
+                    pictures: Vec::new(),
+                });
             }
-            vectors.push(&values);
-            let pictures: Option<Vec<i64>> = row.try_get("pictures")?;
-            let products: Option<Vec<i64>> = row.try_get("products")?;
-            let pictures = pictures.unwrap_or_default().into_iter().map(PictureKey);
-            candidates.push(Candidate {
-                rough: row.try_get("rough")?,
-                score: 0.0,
-                values: values.as_slice().into(),
-                pictures: pictures.zip(products.unwrap_or_default()).collect(),
-            });
+            if let (Some(last), Some(picture)) = (candidates.last_mut(), row.try_get("picture")?) {
+                last.pictures.push((PictureKey(picture), row.try_get("product")?));
+            }
         }
         let query = vectors.query(embedding);
         for (place, candidate) in candidates.iter_mut().enumerate() {
@@ -254,7 +282,7 @@ impl Round<'_> {
         Ok(candidates)
     }
 
-    fn statement(&self, embedding: &[i32], way: Way, ahead: usize) -> QueryBuilder<Database> {
+    fn statement(&self, embedding: &[i32], way: Way, cut: Cut) -> QueryBuilder<Database> {
         let Self { space, search, .. } = self;
         let options = &search.options;
         let (vectors, embeddings, width) = (space.vectors(), space.embeddings(), embedding.len());
@@ -291,20 +319,29 @@ impl Round<'_> {
             }
             (None, _) => sql.push(format!("{vectors} v")),
         };
-        sql.push(" ORDER BY ");
-        if way == Way::Compare {
-            // A sum, which no index is of.
-            sql.push("0 + (");
-            direction(&mut sql);
-            sql.push("), v.id");
-        } else {
-            direction(&mut sql);
+        match (way, cut) {
+            (_, Cut::Within(within)) => {
+                sql.push(" WHERE ");
+                direction(&mut sql);
+                sql.push(" <= ");
+                sql.push_bind(within);
+            }
+            (Way::Compare, Cut::First(ahead)) => {
+                // A sum, which no index is of.
+                sql.push(" ORDER BY 0 + (");
+                direction(&mut sql);
+                sql.push(format!("), v.id LIMIT {ahead}"));
+            }
+            (Way::Index, Cut::First(ahead)) => {
+                sql.push(" ORDER BY ");
+                direction(&mut sql);
+                sql.push(format!(" LIMIT {ahead}"));
+            }
         }
         sql.push(format!(
-            " LIMIT {ahead}) SELECT here.present, near.width, near.data, near.rough, e.pictures, e.products
+            ") SELECT here.present, near.id, near.width, near.data, near.rough, e.picture, e.product
              FROM here LEFT JOIN near ON here.present LEFT JOIN LATERAL (
-                 SELECT array_agg(picture ORDER BY picture) AS pictures, array_agg(product ORDER BY picture) AS products
-                 FROM (SELECT e.picture, e.product FROM {embeddings} e"
+                 SELECT e.picture, e.product FROM {embeddings} e"
         ));
         match (filter, way) {
             (Some(filter), Way::Index) => {

@@ -68,7 +68,8 @@ impl Postgres {
             }
             // One more than the page has: whether another page follows.
             sql.push(format!(" ORDER BY p.seq LIMIT {}", limit.saturating_add(1)));
-            let numbers: Vec<i64> = sql.build_query_scalar().fetch_all(&mut *connection).await?;
+            let asking = sql.build_query_scalar().persistent(filter.is_none());
+            let numbers: Vec<i64> = asking.fetch_all(&mut *connection).await?;
             let next = (numbers.len() > limit).then(|| cursor_of(numbers[limit - 1]));
             let shown = &numbers[..numbers.len().min(limit)];
             // One that was deleted or changed a moment ago is left out.

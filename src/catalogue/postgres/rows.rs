@@ -46,18 +46,16 @@ pub async fn put(
     space: &Space,
     products: &[&NewProduct],
 ) -> Result<Vec<(i64, bool)>, Failure> {
-    let texts = products.iter().map(|product| {
-        let attributes = json(&product.attributes)?;
-        let title = product.title.as_str();
-        let sum = product_sum(product.id.as_str(), title, &attributes).to_vec();
-        let facts = facts(product.attributes.as_map()).to_string();
-        Ok((storable(title).into_owned(), attributes, facts, sum))
-    });
-    let texts: Vec<_> = texts.collect::<Result<_, CatalogueError>>()?;
-    let column =
-        |of: fn(&(String, String, String, Vec<u8>)) -> &str| -> Vec<&str> { texts.iter().map(of).collect() };
+    let (mut titles, mut attributes) = (Vec::new(), Vec::new());
+    let (mut all_facts, mut sums) = (Vec::new(), Vec::new());
+    for product in products {
+        let (title, text) = (product.title.as_str(), json(&product.attributes)?);
+        sums.push(product_sum(product.id.as_str(), title, &text).to_vec());
+        titles.push(storable(title));
+        all_facts.push(facts(product.attributes.as_map()).to_string());
+        attributes.push(text);
+    }
     let ids: Vec<&str> = products.iter().map(|product| product.id.as_str()).collect();
-    let sums: Vec<&[u8]> = texts.iter().map(|(.., sum)| sum.as_slice()).collect();
     // Numbered as they come, and locked in the order of ids, as by every transaction.
     let rows = sqlx::query(
         "WITH new AS MATERIALIZED (
@@ -71,9 +69,9 @@ pub async fn put(
          RETURNING id, seq, xmax = 0 AS created",
     )
     .bind(&ids)
-    .bind(column(|(title, ..)| title))
-    .bind(column(|(_, attributes, ..)| attributes))
-    .bind(column(|(_, _, facts, _)| facts))
+    .bind(&titles)
+    .bind(&attributes)
+    .bind(&all_facts)
     .bind(&sums)
     .fetch_all(&mut *connection)
     .await?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::neighbours::EXACT_BELOW;
-use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::error::damaged;
@@ -13,29 +12,18 @@ use super::spaces::Space;
 use super::store::{Postgres, read};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::unpack;
-use crate::catalogue::recall::{APART, Asked, K, OF_EACH, PAUSES, between, recall_of};
+use crate::catalogue::recall::{APART, K, OF_EACH, between, recall_of};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Nearest, Recall, SearchOptions, ShownStats};
+use crate::catalogue::store_stats::{StoreKind, StoreName, StoreStats};
 
 /// How often the recall is measured anew, if the catalogue has changed.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(600);
 /// How often it is asked whether it has.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The last measurement of the recall, and what searches were for.
-#[derive(Debug, Default)]
-pub struct Recalls {
-    known: Mutex<Option<(Arc<Origin>, Recall)>>,
-    asked: Asked,
-}
-
-impl Recalls {
-    /// Remembers what a search was for.
-    pub fn ask(&self, embedding: &[i32]) {
-        self.asked.ask(embedding);
-    }
-}
+/// Pauses for each part of work: the database has other work meanwhile, and comparing all takes it long.
+const PAUSES: u32 = 3;
 
 impl Postgres {
     /// Counts, and the state of the index.
@@ -46,18 +34,22 @@ impl Postgres {
         let counts = read!(self, Kind::Look, work, |connection| {
             let sql = format!(
                     "SELECT (SELECT count(*) FROM products) AS products, (SELECT count(*) FROM {embeddings}) AS pictures,
-                     (SELECT count(*) FROM {vectors}) AS embeddings"
+                     (SELECT count(*) FROM {vectors}) AS embeddings, (SELECT count(*) FROM servers) AS servers"
                 );
             let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?;
             let count = |column: &str| -> Result<usize, CatalogueError> {
                 let count: i64 = row.try_get(column)?;
                 usize::try_from(count).map_err(|_| damaged("a negative count"))
             };
-            Ok([count("products")?, count("pictures")?, count("embeddings")?])
+            Ok([
+                count("products")?,
+                count("pictures")?,
+                count("embeddings")?,
+                count("servers")?,
+            ])
         })?;
-        let [products, pictures, embeddings] = counts;
-        let known = self.0.recalls.known.lock().clone();
-        let known = known.filter(|(of, _)| *of == space.origin);
+        let [products, pictures, embeddings, servers] = counts;
+        let recall = self.0.recalls.known(&space.origin);
         Ok(CatalogueStats {
             products,
             pictures,
@@ -74,13 +66,33 @@ impl Postgres {
                 kept: true,
             },
             origin: space.origin,
+            store: StoreName {
+                kind: StoreKind::Postgresql,
+                place: Some(self.0.place.clone()),
+                servers,
+            },
             shown: ShownStats {
                 hits: 0,
                 misses: 0,
                 bytes: 0,
             },
-            recall: known.map_or(Recall::NONE, |(_, recall)| recall),
+            recall,
         })
+    }
+
+    /// The connections, and what was done on them.
+    #[must_use]
+    pub fn store_stats(&self) -> StoreStats {
+        let (pool, measured) = (&self.0.pool, &self.0.measured);
+        let idle = pool.num_idle();
+        StoreStats {
+            used: (pool.size() as usize).saturating_sub(idle),
+            idle,
+            limit: self.0.options.connections,
+            waits: measured.waits(),
+            kinds: measured.kinds(),
+            retries: measured.retries(),
+        }
     }
 
     /// Begins to measure the recall, until the catalogue is closed.
@@ -104,7 +116,7 @@ impl Postgres {
                     continue;
                 }
                 if let Ok(recall) = store.measure(&space).await {
-                    *store.0.recalls.known.lock() = Some((Arc::clone(&space.origin), recall));
+                    store.0.recalls.measured(&space.origin, recall);
                     measured = Some((space.number, changes, Instant::now()));
                 }
             }

@@ -17,11 +17,11 @@ use super::connections::{Held, Watch};
 use super::error::{Failure, is_conflict};
 use super::measured::{Kind, Measured};
 use super::spaces::{Space, Spaces};
-use super::stats::Recalls;
 use crate::admission::{Lane, Work};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
+use crate::catalogue::recall::Recalls;
 
 /// How often a transaction is begun again that lost a conflict.
 const RETRIES: u32 = 5;
@@ -232,9 +232,9 @@ impl Postgres {
 impl Inner {
     async fn held(&self) -> Result<Held, CatalogueError> {
         let asked = Instant::now();
-        let held = Held::take(&self.pool, &self.watch).await?;
+        let held = Held::take(&self.pool, &self.watch).await;
         self.measured.waited(asked.elapsed());
-        Ok(held)
+        Ok(held?)
     }
 }
 

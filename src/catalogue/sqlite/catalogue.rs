@@ -16,7 +16,7 @@ use super::nearest;
 use super::queue::WriteQueue;
 use super::reader::Reader;
 use super::readers::Readers;
-use super::recall::Recalls;
+use super::recall;
 use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
@@ -28,7 +28,9 @@ use crate::catalogue::import::{Import, Lease, OpenImport};
 use crate::catalogue::options::Room;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
+use crate::catalogue::recall::Recalls;
 use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest};
+use crate::catalogue::store_stats::{StoreKind, StoreName};
 use crate::catalogue::write::{Write, Written};
 use crate::progress::Progress;
 
@@ -102,7 +104,7 @@ impl Sqlite {
         let no_thread = |source| refused(&data_dir, OpenError::Store(Box::new(source)));
         let thread = thread.map_err(no_thread)?;
         let recalls = Arc::new(Recalls::default());
-        let measuring = recalls.start(Arc::clone(&loaded)).map_err(no_thread)?;
+        let measuring = recall::start(Arc::clone(&recalls), Arc::clone(&loaded)).map_err(no_thread)?;
         Ok(Self(Arc::new(Inner {
             readers,
             shown,
@@ -296,7 +298,7 @@ impl Sqlite {
             return Err(CatalogueError::OtherOrigin);
         }
         if let [embedding] = &search.embeddings[..] {
-            self.0.recalls.ask(embedding);
+            self.0.recalls.asked.ask(embedding);
         }
         nearest::nearest(&loaded.index, reader, &self.0.shown, search, work)
     }
@@ -390,6 +392,11 @@ impl Sqlite {
                     kept: index.kept,
                 },
                 origin: Arc::clone(&loaded.origin),
+                store: StoreName {
+                    kind: StoreKind::Sqlite,
+                    place: None,
+                    servers: 1,
+                },
                 shown,
                 recall,
             })

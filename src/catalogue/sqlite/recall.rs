@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::index::{Index, Version};
 use super::writer::{Loaded, SharedIndex};
 use crate::catalogue::origin::Origin;
-use crate::catalogue::recall::{APART, Asked, K, OF_EACH, PAUSES, between, recall_of};
+use crate::catalogue::recall::{APART, K, OF_EACH, PAUSES, Recalls, between, recall_of};
 use crate::catalogue::search::Recall;
 
 /// How often the thread looks whether the index has changed.
@@ -21,39 +21,21 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The least time between two measurements of an index that has changed.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// The last measurement, and what searches were for.
-#[derive(Debug, Default)]
-pub struct Recalls {
-    known: Mutex<Option<(Arc<Origin>, Recall)>>,
-    asked: Asked,
+/// Starts measuring; it ends when what is returned is dropped.
+///
+/// # Errors
+/// If the system starts no thread.
+pub fn start(recalls: Arc<Recalls>, loaded: SharedIndex) -> std::io::Result<SyncSender<()>> {
+    let (end, ended) = sync_channel(0);
+    std::thread::Builder::new()
+        .name("recall".to_owned())
+        .spawn(move || Measuring(recalls).run(&loaded, &Pause(ended)))?;
+    Ok(end)
 }
 
-impl Recalls {
-    /// Remembers what a search was for.
-    pub fn ask(&self, embedding: &[i32]) {
-        self.asked.ask(embedding);
-    }
+struct Measuring(Arc<Recalls>);
 
-    /// The last measurement of an index of this origin; one of no queries before the first.
-    pub fn known(&self, origin: &Arc<Origin>) -> Recall {
-        let known = self.known.lock();
-        let known = known.as_ref().filter(|(of, _)| of == origin);
-        known.map_or(Recall::NONE, |(_, recall)| *recall)
-    }
-
-    /// Starts measuring; it ends when what is returned is dropped.
-    ///
-    /// # Errors
-    /// If the system starts no thread.
-    pub fn start(self: &Arc<Self>, loaded: SharedIndex) -> std::io::Result<SyncSender<()>> {
-        let (end, ended) = sync_channel(0);
-        let recalls = Arc::clone(self);
-        std::thread::Builder::new()
-            .name("recall".to_owned())
-            .spawn(move || recalls.run(&loaded, &Pause(ended)))?;
-        Ok(end)
-    }
-
+impl Measuring {
     fn run(&self, loaded: &SharedIndex, pause: &Pause) {
         let mut measured: Option<(Arc<Origin>, Version, Instant)> = None;
         while pause.goes_on(LOOK) {
@@ -70,7 +52,7 @@ impl Recalls {
             let Some(recall) = self.measure(&index, pause) else {
                 return;
             };
-            *self.known.lock() = Some((Arc::clone(&origin), recall));
+            self.0.measured(&origin, recall);
             measured = Some((origin, version, Instant::now()));
         }
     }
@@ -79,7 +61,7 @@ impl Recalls {
     fn measure(&self, index: &RwLock<Index>, pause: &Pause) -> Option<Recall> {
         let stored = stored(&index.read());
         let dimensions = index.read().neighbours.vectors().dimensions();
-        let asked = self.asked.of_width(dimensions);
+        let asked = self.0.asked.of_width(dimensions);
         let between = stored.len().saturating_sub(asked.len());
         let mut shares = Vec::with_capacity(2 * stored.len());
         for query in stored.iter().chain(&asked) {

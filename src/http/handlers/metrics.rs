@@ -8,8 +8,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::admission::Stopped;
+use crate::catalogue::StoreStats;
 use crate::http::app::App;
-use crate::http::metrics::{counter, gauge};
+use crate::http::metrics::{counter, gauge, gauges, summary};
 use crate::http::problem::Problem;
 use crate::http::unread::Unread;
 use crate::service::imports::OpenImportStatus;
@@ -28,6 +29,9 @@ pub async fn metrics(
     emulation(&mut out, service);
     load(&mut out, service, ready);
     connections(&mut out, &app.unread);
+    if let Some(stats) = service.store_stats() {
+        store(&mut out, &stats);
+    }
     if ready {
         let read = async || {
             let stats = service.stats(clock).await?;
@@ -116,6 +120,35 @@ fn connections(out: &mut String, unread: &Unread) {
     ] {
         gauge(out, name, help, value);
     }
+}
+
+fn store(out: &mut String, stats: &StoreStats) {
+    gauges(
+        out,
+        "spikelens_store_connections",
+        "Open connections to the database.",
+        &[
+            ("{state=\"used\"}", stats.used as f64),
+            ("{state=\"idle\"}", stats.idle as f64),
+        ],
+    );
+    let help = "The most connections to the database.";
+    gauge(out, "spikelens_store_connections_limit", help, stats.limit as f64);
+    let help = "Waits for a connection to the database.";
+    summary(
+        out,
+        "spikelens_store_wait_seconds",
+        help,
+        &[(String::new(), stats.waits)],
+    );
+    let times = stats.kinds.iter();
+    let times: Vec<_> = times
+        .map(|(kind, times)| (format!("{{kind=\"{kind}\"}}"), *times))
+        .collect();
+    let help = "Use of a connection to the database, by what for.";
+    summary(out, "spikelens_store_seconds", help, &times);
+    let help = "Transactions that were done again after a conflict.";
+    counter(out, "spikelens_store_retries_total", help, stats.retries as f64);
 }
 
 fn catalogue(out: &mut String, stats: &Stats) {

@@ -29,6 +29,7 @@ pub async fn readyz(State(app): State<Arc<App>>, _: Ready) -> Json<Value> {
             "status": "ready",
             "pictures": service.pictures(),
             "chips": service.chips(),
+            "store": service.store(),
         }),
     ))
 }
@@ -49,6 +50,7 @@ pub async fn stats(
             "pictures": stats.catalogue.pictures,
             "index": stats.catalogue.index,
             "recall": stats.catalogue.recall,
+            "store": stats.catalogue.store,
             "model": ModelName::from(&*stats.maker.model),
             "probe": stats.maker.origin.probe,
             "time_steps": stats.maker.origin.time_steps.get(),

@@ -278,7 +278,8 @@ function measure(start) {
 async function describe() {
   const [network, ready] = await Promise.all([json("/v1/model"), json("/readyz")]);
   model = network;
-  at("model").textContent = `Network ${model.name}, ${model.dimensions} values an embedding.`;
+  const store = { sqlite: "SQLite", postgresql: "PostgreSQL" }[ready.store];
+  at("model").textContent = `Network ${model.name}, ${model.dimensions} values an embedding; the catalogue is in ${store}.`;
   // Strokes are gray: a network that counts colours was not made for them.
   show(at("draw"), model.layers[0].shape[0] === 1);
   at("server").textContent = `${whole(ready.pictures)} pictures`;

@@ -12,6 +12,8 @@ const KEPT = 31;
 /** The stats list imports: they are asked for often only while one runs. */
 const STATS_EVERY_MS = 10_000;
 
+const STORES = { sqlite: "SQLite", postgresql: "PostgreSQL" };
+
 const scrapes = [];
 let stats = null;
 let statsAt = -Infinity;
@@ -54,6 +56,23 @@ function showIndex(series) {
     row("Search", { graph: "graph", exact: "one by one" }[stats?.index.search] ?? "…"),
     row("Not linked yet", whole(unlinked)),
     row("Removed, still in the index", whole(removed)));
+}
+
+function showStore(series) {
+  const store = stats?.store;
+  if (!store) return;
+  const rows = [row("Store", STORES[store.kind])];
+  if (store.place) {
+    const used = series.find(({ name, labels }) => name === "spikelens_store_connections" && labels.state === "used")?.value;
+    const [limit, waited, waits, retries] = ["connections_limit", "wait_seconds_sum", "wait_seconds_count", "retries_total"].map((name) => value(series, `spikelens_store_${name}`));
+    rows.push(
+      row("Database", h("code", {}, store.place)),
+      row("Servers that share it", whole(store.servers)),
+      row("Its connections in use", `${whole(used)} of ${whole(limit)}`),
+      row("Mean wait for one", waits ? figure((1e3 * waited) / waits) : "–", "ms"),
+      row("Conflicts with other writes", whole(retries)));
+  }
+  at("store").replaceChildren(...rows);
 }
 
 function showEmulated(series) {
@@ -151,7 +170,7 @@ async function refresh() {
     statsAt = performance.now();
     stats = await json("/v1/stats");
   }
-  for (const part of [showPool, showIndex, showEmulated, showTraffic, showLatency, showImports]) part(series);
+  for (const part of [showPool, showIndex, showStore, showEmulated, showTraffic, showLatency, showImports]) part(series);
   at("asked").textContent = `As of ${new Date().toLocaleTimeString("en-GB")}`;
 }
 

@@ -7,7 +7,7 @@ mod tests;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -200,6 +200,19 @@ impl Postgres {
             &format!("host={socket} port={port} user=postgres dbname={database} connect_timeout=10"),
             sql,
         )
+    }
+
+    /// Has psql run a file as a superuser, as the entrypoint of PostgreSQL's image does.
+    pub fn run_file(&self, database: &str, file: &Path) {
+        let socket = self.cluster.folder.path().display();
+        let to = format!(
+            "host={socket} port={} user=postgres dbname={database}",
+            self.cluster.port
+        );
+        let mut psql = program("psql");
+        ran(psql
+            .args(["-X", "-v", "ON_ERROR_STOP=1", "-d", &to, "-f"])
+            .arg(file));
     }
 
     /// A standby on a port of its own, by streaming replication. From now on a commit waits until the standby has it on its
