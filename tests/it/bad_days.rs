@@ -81,6 +81,12 @@ impl Seen {
 
 /// Clients that write new products and search, until they are stopped.
 fn load(servers: &[&Server], clients: usize, seen: &Mutex<Seen>, during: impl FnOnce()) {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for client in 0..clients {
@@ -98,8 +104,9 @@ fn load(servers: &[&Server], clients: usize, seen: &Mutex<Seen>, during: impl Fn
                 }
             });
         }
+        // Also where it fails.
+        let _stop = Stop(&stop);
         during();
-        stop.store(true, Ordering::SeqCst);
     });
 }
 
