@@ -92,6 +92,12 @@ pub enum CatalogueError {
 }
 
 impl CatalogueError {
+    /// Whether the same may succeed as soon as the store can be reached.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Locked | Self::Unavailable { .. })
+    }
+
     /// Whether the same may succeed later, without a change of the catalogue.
     #[must_use]
     pub fn passes(&self) -> bool {

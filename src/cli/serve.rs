@@ -29,6 +29,7 @@ use crate::http::keys::Keys;
 use crate::http::limits::Limits;
 use crate::service::{Service, ServiceOptions, Wanted};
 use engine::chip::cost::CostModel;
+use engine::model::Model;
 use engine::model::built_in::Asked;
 use engine::network::{Probe, TimeSteps};
 use engine::picture::DecodeLimits;
@@ -204,24 +205,10 @@ impl Serve {
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let catalogue = self.open(&place, room).await?;
-            if catalogue.count().await? == 0 {
-                tracing::warn!(
-                    catalogue = %place,
-                    "the catalogue is empty; fill it with `spikelens import`"
-                );
-            }
-            let model = match given {
-                Some(given) => given,
-                None => network::own(&catalogue, network::NEW, self.cost_model).await?,
+            let start = || self.start(&place, room, given.as_ref(), &options);
+            let Some(service) = run::when_reached(&place, start).await? else {
+                return Ok(());
             };
-            let wanted = Wanted {
-                model,
-                probe: self.probe,
-                time_steps: self.time_steps,
-                given: self.model.is_some(),
-            };
-            let service = Service::open(catalogue, wanted, options).await?;
             let maker = service.maker();
             tracing::info!(
                 model = maker.model.snn.network.name,
@@ -230,9 +217,37 @@ impl Serve {
                 time_steps = maker.origin.time_steps.get(),
                 "network"
             );
-            let app = Arc::new(App::new(service, limits, keys, self.cors_origin));
+            let app = Arc::new(App::new(service, limits, keys, self.cors_origin.clone()));
             run::listen(self.listen, app).await
         })
+    }
+
+    /// Opens the catalogue, and starts the service over it.
+    async fn start(
+        &self,
+        place: &Place,
+        room: Room,
+        given: Option<&Arc<Model>>,
+        options: &ServiceOptions,
+    ) -> Result<Arc<Service>> {
+        let catalogue = self.open(place, room).await?;
+        if catalogue.count().await? == 0 {
+            tracing::warn!(
+                catalogue = %place,
+                "the catalogue is empty; fill it with `spikelens import`"
+            );
+        }
+        let model = match given {
+            Some(given) => Arc::clone(given),
+            None => network::own(&catalogue, network::NEW, self.cost_model).await?,
+        };
+        let wanted = Wanted {
+            model,
+            probe: self.probe,
+            time_steps: self.time_steps,
+            given: given.is_some(),
+        };
+        Ok(Service::open(catalogue, wanted, options.clone()).await?)
     }
 
     /// Opens the catalogue, restored from the backup if one is given.

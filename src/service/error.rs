@@ -33,3 +33,11 @@ pub enum ServiceError {
     #[error("no thread could be started: {0}")]
     NoThread(#[source] std::io::Error),
 }
+
+impl ServiceError {
+    /// Whether the same may succeed as soon as the store can be reached.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Catalogue(error) if error.is_unreachable())
+    }
+}

@@ -1,6 +1,7 @@
 //! Starting and stopping the service: choosing the makers, loading the catalogue, running the background threads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::model::Model;
 use engine::network::{Probe, TimeSteps};
@@ -22,6 +23,9 @@ use crate::progress::{Progress, Stage};
 /// The most pictures in memory while all threads embed them, and about the most bytes of them.
 const PICTURES: usize = 2000;
 const BYTES: usize = 32 << 20;
+
+/// How long after a failure the catalogue is loaded again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The network to serve a catalogue with.
 #[derive(Debug, Clone)]
@@ -88,12 +92,20 @@ impl Service {
         }))
     }
 
-    /// Loads the catalogue, which may take long.
+    /// Loads the catalogue, which may take long; again where its database was lost on the way.
     ///
     /// # Errors
     /// If it cannot be loaded; the service then refuses requests that need it.
     pub async fn load(self: &Arc<Self>) -> Result<(), ServiceError> {
-        let result = self.try_load().await;
+        let result = loop {
+            match self.try_load().await {
+                Err(error) if self.makers.shared && error.is_unreachable() => {
+                    tracing::error!(%error, "the catalogue is not loaded yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                result => break result,
+            }
+        };
         if let Err(error) = &result {
             *self.phase.write() = Phase::Failed(error.to_string());
         }

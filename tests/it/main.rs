@@ -1,6 +1,7 @@
 //! One integration test binary, with a module per subject. The tests use the public API or run the real executable.
 
 mod api;
+mod bad_days;
 mod browser;
 mod catalogue;
 mod chip;

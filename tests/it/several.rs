@@ -24,14 +24,14 @@ const PAPER: &str = concat!(
 );
 
 /// Fills a database with training pictures.
-fn import(url: &str, count: usize) {
+pub fn import(url: &str, count: usize) {
     let dataset = dataset();
     let source = dataset.to_str().unwrap();
     let output = run(&["import", source, "--store", url, "--limit", &count.to_string()]);
     assert!(output.status.success(), "{output:?}");
 }
 
-fn put(server: &Server, id: &str, picture: usize, attributes: &Value) -> Answer {
+pub fn put(server: &Server, id: &str, picture: usize, attributes: &Value) -> Answer {
     let body = json!({
         "image": STANDARD.encode(test_png(picture)),
         "title": attributes["by"],
@@ -41,7 +41,7 @@ fn put(server: &Server, id: &str, picture: usize, attributes: &Value) -> Answer 
     server.ask("PUT", &path, &[JSON], body.to_string().as_bytes())
 }
 
-fn found(server: &Server, picture: usize, query: &str) -> Vec<String> {
+pub fn found(server: &Server, picture: usize, query: &str) -> Vec<String> {
     let answer = server.post(
         &format!("/v1/search?k=5&{query}"),
         "image/png",

@@ -3,8 +3,10 @@
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgConnectOptions;
 
-use crate::catalogue::error::CatalogueError;
+use crate::catalogue::address::StoreAddress;
+use crate::catalogue::error::{CatalogueError, OpenError};
 
 /// Why a transaction was not committed.
 #[derive(Debug)]
@@ -54,11 +56,14 @@ fn code(error: &Error) -> Option<String> {
 
 impl From<Error> for CatalogueError {
     fn from(error: Error) -> Self {
-        let reason = error.to_string();
+        let reason = said(&error);
         match &error {
-            Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut | Error::WorkerCrashed => {
-                Self::Unavailable { reason }
-            }
+            // A connection that is cut while it is made is one whose protocol is broken.
+            Error::Io(_)
+            | Error::Tls(_)
+            | Error::Protocol(_)
+            | Error::PoolTimedOut
+            | Error::WorkerCrashed => Self::Unavailable { reason },
             Error::PoolClosed => Self::Closed,
             Error::Database(said) => match said.code().as_deref() {
                 // The disk or a quota of the database is full.
@@ -92,6 +97,51 @@ impl From<MigrateError> for CatalogueError {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
             error => Self::Store(Box::new(error)),
         }
+    }
+}
+
+/// Why the first connection was refused: what waiting does not mend is said with what would.
+pub fn refused_at_start(error: Error, address: &StoreAddress, target: &PgConnectOptions) -> CatalogueError {
+    let role = target.get_username();
+    let database = target.get_database().unwrap_or(role);
+    let said = said(&error);
+    let right = match (&error, code(&error).as_deref()) {
+        (Error::Tls(_), _) => {
+            "the address's sslmode and sslrootcert must be what the database offers".to_owned()
+        }
+        (Error::Configuration(_), _) => "correct the address".to_owned(),
+        (_, Some("28P01")) => {
+            format!("put the password of the role {role} into the address, and give the role LOGIN")
+        }
+        (_, Some("28000")) => {
+            format!("let the role {role} LOGIN, and let pg_hba.conf admit it from this machine")
+        }
+        (_, Some("3D000")) => format!("create it: CREATE DATABASE \"{database}\" OWNER \"{role}\""),
+        (_, Some("42501")) => format!("GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\""),
+        _ => {
+            return match error.into() {
+                CatalogueError::Unavailable { reason } => CatalogueError::Unavailable {
+                    reason: format!("{address}: {reason}"),
+                },
+                error => error,
+            };
+        }
+    };
+    CatalogueError::Open {
+        store: address.to_string(),
+        reason: OpenError::Store(format!("{said}; {right}").into()),
+    }
+}
+
+/// What PostgreSQL said, without sqlx's words around it.
+pub fn said(error: &Error) -> String {
+    match error {
+        Error::Database(said) => said.message().to_owned(),
+        Error::Io(error) => error.to_string(),
+        Error::PoolTimedOut => {
+            "it takes no more connections, or all that this server may have are in use".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

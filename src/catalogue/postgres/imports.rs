@@ -178,7 +178,7 @@ impl Postgres {
                 }
             };
             let Some(row) = found else {
-                return Err(CatalogueError::NoImport { id });
+                return Err(CatalogueError::NoImport { id: id.clone() });
             };
             let errors = sqlx::query(
                 "SELECT line, product, detail FROM import_errors WHERE import = $1 ORDER BY line",

@@ -4,6 +4,8 @@
 //! changes is kept between two requests, and every search asks in the same statement whether its embeddings are still the
 //! present ones. Absent: replication, backup and failover, which are PostgreSQL's own.
 
+mod connecting;
+mod connections;
 mod copying;
 mod directions;
 mod error;
@@ -23,6 +25,7 @@ mod store;
 mod survey;
 mod target;
 mod text;
+mod watching;
 mod writes;
 
 pub use store::Postgres;

@@ -102,7 +102,13 @@ impl Postgres {
         let space = space.ok_or(CatalogueError::OtherOrigin)?;
         let space = self.prepare(space, dimensions, &progress).await?;
         *self.0.loaded.write() = Some(space);
-        self.beat().await?;
+        match self.beat().await {
+            // On a full disk it reads; the heart goes on to try.
+            Err(error) if error.passes() => {
+                tracing::warn!(%error, "the database does not hear of this server")
+            }
+            beat => beat?,
+        }
         self.start_heart();
         self.start_recall();
         Ok(())

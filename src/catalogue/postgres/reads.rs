@@ -42,7 +42,7 @@ impl Postgres {
                 Some(number) => product_of(connection, number).await?,
                 None => None,
             };
-            let stored = stored.ok_or(CatalogueError::NoProduct { id })?;
+            let stored = stored.ok_or_else(|| CatalogueError::NoProduct { id: id.clone() })?;
             Ok(stored.product)
         })
     }
@@ -95,7 +95,7 @@ impl Postgres {
     ) -> Result<PictureFile, CatalogueError> {
         read!(self, Kind::Look, work, |connection| {
             if product.contains('\0') {
-                return Err(CatalogueError::NoProduct { id: product });
+                return Err(CatalogueError::NoProduct { id: product.clone() });
             }
             let row = sqlx::query(
                 "SELECT i.seq, i.content_type, octet_length(i.bytes) AS length, i.sum, substring(i.bytes FOR $3) AS first
@@ -108,8 +108,11 @@ impl Postgres {
             .await?;
             let Some(row) = row else {
                 return Err(match number(connection, &product, false).await? {
-                    None => CatalogueError::NoProduct { id: product },
-                    Some(_) => CatalogueError::NoPicture { product, picture },
+                    None => CatalogueError::NoProduct { id: product.clone() },
+                    Some(_) => CatalogueError::NoPicture {
+                        product: product.clone(),
+                        picture: picture.clone(),
+                    },
                 });
             };
             let length: i32 = row.try_get("length")?;
@@ -158,7 +161,7 @@ impl Postgres {
                 .map(String::as_str)
                 .filter(|id| !id.contains('\0'))
                 .collect();
-            let rows = match sqlx::query(AssertSqlSafe(sql))
+            let rows = match sqlx::query(AssertSqlSafe(sql.as_str()))
                 .bind(&asked)
                 .fetch_all(connection)
                 .await
@@ -179,9 +182,9 @@ impl Postgres {
                     of_product.push(values);
                 }
             }
-            let of_each = ids.into_iter().map(|id| match found.get(&id) {
-                Some(embeddings) => Ok(embeddings.clone()),
-                None => Err(CatalogueError::NoProduct { id }),
+            let of_each = ids.iter().map(|id| {
+                let embeddings = found.get(id).cloned();
+                embeddings.ok_or_else(|| CatalogueError::NoProduct { id: id.clone() })
             });
             Ok((Arc::clone(&space.origin), of_each.collect::<Result<_, _>>()?))
         })

@@ -76,7 +76,7 @@ impl Postgres {
             let total = sqlx::query_scalar("SELECT count(*) FROM pictures")
                 .fetch_one(&mut *connection)
                 .await?;
-            let Some(next) = next else { return Ok((0, total)) };
+            let Some(next) = &next else { return Ok((0, total)) };
             let count = format!("SELECT count(*) FROM {}", next.embeddings());
             Ok((
                 sqlx::query_scalar(AssertSqlSafe(count))

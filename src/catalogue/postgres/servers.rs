@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use super::error::Failure;
+use super::error::{Failure, is_missing_table};
 use super::measured::Kind;
 use super::store::{Postgres, read, transact};
 use crate::admission::Work;
@@ -54,30 +54,26 @@ impl Postgres {
     pub(super) fn start_heart(&self) {
         let store = self.clone();
         let beating = self.0.runtime.spawn(async move {
+            let mut said = None;
             loop {
                 tokio::time::sleep(BEAT).await;
-                let beat = store.beat().await;
+                let failed = store.bounded(store.beat()).await.err();
                 if store.0.closed.load(Ordering::Acquire) {
                     return;
                 }
-                let mut lost = store.0.lost.write();
-                match beat {
-                    Ok(()) if lost.is_some() => {
-                        tracing::info!(store = store.0.place, "the database can be reached again");
-                        *lost = None;
-                    }
-                    Ok(()) => {}
-                    Err(error) => {
-                        let error = match error {
-                            CatalogueError::Unavailable { reason } => reason,
-                            error => error.to_string(),
-                        };
-                        if lost.is_none() {
-                            tracing::error!(store = store.0.place, error, "the database cannot be reached");
-                        }
-                        *lost = Some(error);
-                    }
+                // That it cannot be reached is said by the watch; all else is no reason to answer nobody.
+                let failed = failed.filter(|_| store.lost().is_none());
+                let failed = failed.map(|error| error.to_string());
+                if failed != said
+                    && let Some(error) = &failed
+                {
+                    tracing::warn!(
+                        store = store.0.place,
+                        error,
+                        "the database does not hear of this server"
+                    );
                 }
+                said = failed;
             }
         });
         *self.0.heart.lock() = Some(beating);
@@ -106,10 +102,12 @@ impl Postgres {
                 return Ok(about as i64);
             }
             let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-            Ok(sqlx::query_scalar(count).fetch_one(connection).await?)
-        })
-        // The space was replaced a moment ago.
-        .unwrap_or(0);
+            match sqlx::query_scalar(count).fetch_one(connection).await {
+                // The space was replaced a moment ago.
+                Err(error) if is_missing_table(&error) => Ok(0),
+                count => Ok(count?),
+            }
+        })?;
         self.0
             .pictures
             .store(usize::try_from(pictures).unwrap_or_default(), Ordering::Relaxed);
@@ -121,6 +119,7 @@ impl Postgres {
         if self.0.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.0.watch.look_now();
         if let Some(beating) = self.0.heart.lock().take() {
             beating.abort();
         }

@@ -199,7 +199,9 @@ impl Postgres {
             space.vectors()
         );
         read!(self, Kind::Background, Work::OWN, |connection| {
-            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let rows = sqlx::query(AssertSqlSafe(sql.as_str()))
+                .fetch_all(connection)
+                .await?;
             let mut sample = Vec::with_capacity(rows.len());
             for row in &rows {
                 let width: i16 = row.try_get("width")?;

@@ -7,21 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Row, Transaction};
+use sqlx::{PgConnection, PgPool};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::connections::{Held, Watch};
 use super::error::{Failure, is_conflict};
 use super::measured::{Kind, Measured};
-use super::schema;
 use super::spaces::{Space, Spaces};
 use crate::admission::{Lane, Work};
-use crate::catalogue::address::StoreAddress;
-use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::error::CatalogueError;
 use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::recall::Recalls;
@@ -30,9 +27,6 @@ use crate::catalogue::recall::Recalls;
 const RETRIES: u32 = 5;
 /// Writes that wait for a connection.
 const WAITING: usize = 256;
-/// Neighbours that the index looks at for one answer before filters, and rows that it visits at most.
-const EF_SEARCH: &str = "100";
-const MOST_SCANNED: &str = "40000";
 /// The advisory lock that writes share and a change of the present space takes alone.
 const WRITES: i64 = 0x7370_696b_6500;
 /// The advisory lock of the server that builds an index.
@@ -40,16 +34,21 @@ pub const BUILDING: i64 = WRITES + 1;
 /// The advisory lock of the server that drops what was replaced.
 pub const SWEEPING: i64 = WRITES + 2;
 
-/// Reads on a connection: `read!(store, kind, work, |connection| { ... })`.
+/// Reads on a connection, once more on another one if it was broken: `read!(store, kind, work, |connection| { ... })`.
 macro_rules! read {
     ($store:expr, $kind:expr, $work:expr, |$connection:ident| $read:block) => {{
-        let mut reading = $store.connection($kind, &$work).await?;
-        let read: Result<_, $crate::catalogue::error::CatalogueError> = async {
-            let $connection: &mut sqlx::PgConnection = &mut reading;
-            $read
+        let mut broken = 0;
+        loop {
+            let mut reading = $store.connection($kind, &$work).await?;
+            let read: Result<_, $crate::catalogue::error::CatalogueError> = async {
+                let $connection: &mut sqlx::PgConnection = &mut reading;
+                $read
+            }
+            .await;
+            if let Some(read) = reading.end(read, &mut broken).await {
+                break read;
+            }
         }
-        .await;
-        read
     }};
 }
 
@@ -89,7 +88,7 @@ pub(super) struct Inner {
     /// What this server answers from, once it is loaded.
     pub loaded: RwLock<Option<Space>>,
     pub pictures: AtomicUsize,
-    pub lost: RwLock<Option<String>>,
+    pub watch: Arc<Watch>,
     pub closed: AtomicBool,
     pub measured: Measured,
     pub recalls: Recalls,
@@ -98,126 +97,16 @@ pub(super) struct Inner {
     /// The space that pictures are embedded for, and the last one that this server was given.
     pub embedded_to: Mutex<(i64, i64)>,
     /// Long reads leave connections to short ones.
-    long: Semaphore,
-    writes: Semaphore,
-    waiting: AtomicUsize,
+    pub long: Semaphore,
+    pub writes: Semaphore,
+    pub waiting: AtomicUsize,
 }
 
 impl Postgres {
-    /// Connects to a database, and brings its schema up to date.
-    ///
-    /// # Errors
-    /// If it cannot be reached, lacks pgvector, or has a newer schema.
-    pub async fn connect(address: &StoreAddress, options: StoreOptions) -> Result<Self, CatalogueError> {
-        let store = Self::connect_to_any(address, options).await?;
-        match store.copied_from().await? {
-            (Some(source_name), true) => Err(CatalogueError::Open {
-                store: store.0.place.clone(),
-                reason: OpenError::HalfCopied { source_name },
-            }),
-            _ => Ok(store),
-        }
-    }
-
-    /// The same, also to an unfinished copy.
-    pub(super) async fn connect_to_any(
-        address: &StoreAddress,
-        options: StoreOptions,
-    ) -> Result<Self, CatalogueError> {
-        let target: PgConnectOptions =
-            address
-                .with_password()
-                .parse()
-                .map_err(|error: sqlx::Error| CatalogueError::Invalid {
-                    field: "store".to_owned(),
-                    reason: format!("is not an address like postgres://USER@HOST/DATABASE: {error}"),
-                })?;
-        let place = address.to_string();
-        // What is slow shows in the metrics.
-        let target = target.application_name("spikelens").disable_statement_logging();
-        let settings = [
-            ("statement_timeout", milliseconds(options.statement)),
-            ("lock_timeout", milliseconds(options.lock)),
-            (
-                "idle_in_transaction_session_timeout",
-                milliseconds(options.statement),
-            ),
-            // Compiling takes longer than any of these statements.
-            ("jit", "off".to_owned()),
-            ("hnsw.ef_search", EF_SEARCH.to_owned()),
-            ("hnsw.iterative_scan", "relaxed_order".to_owned()),
-            ("hnsw.max_scan_tuples", MOST_SCANNED.to_owned()),
-        ];
-        let pool = PgPoolOptions::new()
-            .max_connections(u32::try_from(options.connections).unwrap_or(u32::MAX))
-            .acquire_timeout(options.wait)
-            .idle_timeout(Duration::from_secs(300))
-            .after_connect(move |connection, _| {
-                let settings = settings.clone();
-                Box::pin(async move {
-                    for (name, value) in &settings {
-                        let set = sqlx::query("SELECT set_config($1, $2, false)").bind(*name);
-                        connection.execute(set.bind(value)).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(target);
-        let refused = |reason| CatalogueError::Open {
-            store: place.clone(),
-            reason,
-        };
-        let has_pgvector: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'vector')")
-                .fetch_one(&pool)
-                .await?;
-        if !has_pgvector {
-            let created = pool.execute("CREATE EXTENSION IF NOT EXISTS vector").await;
-            created.map_err(|error| {
-                refused(OpenError::Store(
-                    format!(
-                        "the extension pgvector is missing ({error}); install it, and let a superuser run CREATE EXTENSION vector"
-                    )
-                    .into(),
-                ))
-            })?;
-        }
-        schema::migrate(&pool, &place).await?;
-        let connections = options.connections;
-        Ok(Self(Arc::new(Inner {
-            pool,
-            place,
-            server: Uuid::new_v4(),
-            runtime: Handle::current(),
-            options,
-            loaded: RwLock::default(),
-            pictures: AtomicUsize::default(),
-            lost: RwLock::default(),
-            closed: AtomicBool::new(false),
-            measured: Measured::default(),
-            recalls: Recalls::default(),
-            heart: Mutex::default(),
-            embedded_to: Mutex::default(),
-            long: Semaphore::new((connections / 3).max(1)),
-            writes: Semaphore::new((connections / 2).max(1)),
-            waiting: AtomicUsize::default(),
-        })))
-    }
-
     /// Where the database is, without the password.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.0.place
-    }
-
-    /// What it is a copy of, and whether the copy is unfinished.
-    pub(super) async fn copied_from(&self) -> Result<(Option<String>, bool), CatalogueError> {
-        read!(self, Kind::Look, Work::OWN, |connection| {
-            let row = sqlx::query("SELECT copy_of, copying FROM catalogue")
-                .fetch_one(connection)
-                .await?;
-            Ok((row.try_get("copy_of")?, row.try_get("copying")?))
-        })
     }
 
     pub(super) fn loaded(&self) -> Result<Space, CatalogueError> {
@@ -257,13 +146,10 @@ impl Postgres {
             Lane::Short => None,
         };
         work.check()?;
-        let asked = Instant::now();
-        let connection = inner.pool.acquire().await;
-        inner.measured.waited(asked.elapsed());
-        let connection = connection?;
+        let held = inner.held().await?;
         Ok(Reading {
-            connection,
-            measured: &inner.measured,
+            held,
+            inner,
             kind,
             work: work.clone(),
             begun: Instant::now(),
@@ -277,6 +163,7 @@ impl Postgres {
             inner: &self.0,
             kind,
             tries: 0,
+            broken: false,
             begun: Instant::now(),
         }
     }
@@ -287,11 +174,15 @@ impl Postgres {
         work: impl Future<Output = Result<T, CatalogueError>>,
     ) -> Result<T, CatalogueError> {
         let limit = self.0.options.wait + self.0.options.statement + Duration::from_secs(1);
-        let result = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(CatalogueError::Unavailable {
-                reason: format!("the database did not answer for {} s", limit.as_secs()),
-            })
-        });
+        let result = tokio::select! {
+            biased;
+            result = tokio::time::timeout(limit, work) => result.unwrap_or_else(|_| {
+                Err(CatalogueError::Unavailable {
+                    reason: format!("the database did not answer for {} s", limit.as_secs()),
+                })
+            }),
+            lost = self.0.watch.given_up() => Err(lost),
+        };
         match result {
             Err(_) if self.0.closed.load(Ordering::Acquire) => Err(CatalogueError::Closed),
             result => result,
@@ -327,7 +218,7 @@ impl Postgres {
     /// Why the database could not be reached a moment ago, as a sentence; none while it can.
     #[must_use]
     pub fn lost(&self) -> Option<String> {
-        self.0.lost.read().clone()
+        self.0.watch.lost()
     }
 
     /// How many pictures are searched, as of a few seconds ago; none before they are loaded.
@@ -338,35 +229,62 @@ impl Postgres {
     }
 }
 
+impl Inner {
+    async fn held(&self) -> Result<Held, CatalogueError> {
+        let asked = Instant::now();
+        let held = Held::take(&self.pool, &self.watch).await;
+        self.measured.waited(asked.elapsed());
+        Ok(held?)
+    }
+}
+
 /// A connection that something is read on; it is measured until it is dropped.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
-    connection: PoolConnection<sqlx::Postgres>,
-    measured: &'a Measured,
+    held: Held,
+    inner: &'a Inner,
     kind: Kind,
     work: Work,
     begun: Instant,
     _long: Option<SemaphorePermit<'a>>,
 }
 
+impl Reading<'_> {
+    /// Gives the connection back; none where it was broken, for the first time, and all is to be read by another one.
+    pub async fn end<T>(
+        mut self,
+        read: Result<T, CatalogueError>,
+        broken: &mut u32,
+    ) -> Option<Result<T, CatalogueError>> {
+        if matches!(read, Err(CatalogueError::Unavailable { .. }))
+            && self.held.is_broken(&self.inner.watch).await
+        {
+            *broken += 1;
+            return (*broken > 1).then_some(read);
+        }
+        self.held.rest();
+        Some(read)
+    }
+}
+
 impl Deref for Reading<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.held
     }
 }
 
 impl DerefMut for Reading<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        &mut self.held
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.work.add(self.begun.elapsed());
-        self.measured.took(self.kind, self.begun.elapsed());
+        self.inner.measured.took(self.kind, self.begun.elapsed());
     }
 }
 
@@ -376,35 +294,62 @@ pub(super) struct Attempts<'a> {
     inner: &'a Inner,
     kind: Kind,
     tries: u32,
+    /// Whether a connection was broken.
+    broken: bool,
     begun: Instant,
 }
 
 impl Attempts<'_> {
-    /// Begins it.
-    pub async fn begin(&mut self) -> Result<Transaction<'static, sqlx::Postgres>, CatalogueError> {
-        let asked = Instant::now();
-        let transaction = self.inner.pool.begin().await;
-        self.inner.measured.waited(asked.elapsed());
-        let transaction = transaction?;
-        self.begun = Instant::now();
-        Ok(transaction)
+    /// Begins it, by another connection if one is broken.
+    pub async fn begin(&mut self) -> Result<Held, CatalogueError> {
+        loop {
+            let mut held = self.inner.held().await?;
+            self.begun = Instant::now();
+            match sqlx::raw_sql("BEGIN").execute(&mut *held).await {
+                Ok(_) => return Ok(held),
+                Err(error) => {
+                    if self.broken || !held.is_broken(&self.inner.watch).await {
+                        return Err(error.into());
+                    }
+                    self.broken = true;
+                }
+            }
+        }
     }
 
-    /// Commits what was changed, or rolls back what failed; none where it lost a conflict and is to be done again.
+    /// Commits what was changed, or rolls back what failed; none where it is to be done again: it lost a conflict, or its
+    /// connection before it was asked to commit.
     pub async fn end<T>(
         &mut self,
-        transaction: Transaction<'static, sqlx::Postgres>,
+        mut held: Held,
         changed: Result<T, Failure>,
     ) -> Option<Result<T, CatalogueError>> {
         let done = match changed {
-            Ok(value) => transaction.commit().await.map(|()| value).map_err(Failure::Sql),
+            Ok(value) => sqlx::raw_sql("COMMIT")
+                .execute(&mut *held)
+                .await
+                .map(|_| value)
+                .map_err(Failure::Sql),
             Err(failure) => {
+                if held.is_broken(&self.inner.watch).await {
+                    self.inner.measured.took(self.kind, self.begun.elapsed());
+                    if std::mem::replace(&mut self.broken, true) {
+                        return Some(Err(failure.into()));
+                    }
+                    return None;
+                }
                 // The error that is answered is the first.
-                let _ = transaction.rollback().await;
+                if sqlx::raw_sql("ROLLBACK").execute(&mut *held).await.is_ok() {
+                    held.rest();
+                }
                 Err(failure)
             }
         };
         self.inner.measured.took(self.kind, self.begun.elapsed());
+        if done.is_ok() {
+            held.rest();
+        }
+        drop(held);
         match done {
             Err(Failure::Sql(error)) if is_conflict(&error) && self.tries < RETRIES => {
                 self.tries += 1;
@@ -439,8 +384,4 @@ pub(super) async fn stop_writes(connection: &mut PgConnection) -> Result<Spaces,
         .execute(&mut *connection)
         .await?;
     Spaces::read(connection).await
-}
-
-fn milliseconds(time: Duration) -> String {
-    time.as_millis().to_string()
 }

@@ -73,7 +73,12 @@ impl Survey {
                 Some(connection) => read(connection).await,
                 None => {
                     let mut reading = self.store.connection(Kind::Background, &Work::OWN).await?;
-                    read(&mut reading).await
+                    let read = read(&mut reading).await;
+                    // A command ends at the first connection that breaks.
+                    reading
+                        .end(read, &mut 1)
+                        .await
+                        .unwrap_or(Err(CatalogueError::Panicked))
                 }
             }
         })
@@ -157,35 +162,33 @@ impl Survey {
         dimensions: Option<usize>,
         mut wrong: impl FnMut(String),
     ) -> Result<Checked, CatalogueError> {
-        self.runtime.block_on(async {
-            read!(self.store, Kind::Background, Work::OWN, |connection| {
-                // One moment for all of it, though others write.
-                let mut moment = connection.begin().await?;
-                sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                    .execute(&mut *moment)
-                    .await?;
-                let spaces = Spaces::read(&mut moment).await?;
-                let mut checked = Checked {
-                    products: check_products(&mut moment, &mut wrong).await?,
-                    ..Checked::default()
-                };
-                (checked.pictures, checked.embeddings) =
-                    check_pictures(&mut moment, spaces.present.as_ref(), dimensions, &mut wrong).await?;
-                if let Some(next) = &spaces.next {
-                    checked.next = count(&mut moment, &next.embeddings()).await?;
+        self.on(async |connection| {
+            // One moment for all of it, though others write.
+            let mut moment = connection.begin().await?;
+            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                .execute(&mut *moment)
+                .await?;
+            let spaces = Spaces::read(&mut moment).await?;
+            let mut checked = Checked {
+                products: check_products(&mut moment, &mut wrong).await?,
+                ..Checked::default()
+            };
+            (checked.pictures, checked.embeddings) =
+                check_pictures(&mut moment, spaces.present.as_ref(), dimensions, &mut wrong).await?;
+            if let Some(next) = &spaces.next {
+                checked.next = count(&mut moment, &next.embeddings()).await?;
+            }
+            for space in [&spaces.present, &spaces.next].into_iter().flatten() {
+                check_vectors(&mut moment, space, &mut wrong).await?;
+            }
+            let mut models = sqlx::query("SELECT id, data FROM models ORDER BY id").fetch(&mut *moment);
+            while let Some(row) = models.try_next().await? {
+                let id: String = row.try_get("id")?;
+                if hex(&Sha256::digest(row.try_get::<&[u8], _>("data")?)) != id {
+                    wrong(format!("the file of model {id} is not what was written"));
                 }
-                for space in [&spaces.present, &spaces.next].into_iter().flatten() {
-                    check_vectors(&mut moment, space, &mut wrong).await?;
-                }
-                let mut models = sqlx::query("SELECT id, data FROM models ORDER BY id").fetch(&mut *moment);
-                while let Some(row) = models.try_next().await? {
-                    let id: String = row.try_get("id")?;
-                    if hex(&Sha256::digest(row.try_get::<&[u8], _>("data")?)) != id {
-                        wrong(format!("the file of model {id} is not what was written"));
-                    }
-                }
-                Ok(checked)
-            })
+            }
+            Ok(checked)
         })
     }
 

@@ -42,7 +42,7 @@ impl Postgres {
         let _place = self.place_to_write(true).await?;
         let mut answers = Vec::with_capacity(writes.len());
         for group in writes.chunks(AT_ONCE) {
-            answers.extend(self.apply(group).await?);
+            answers.extend(self.bounded(self.apply(group)).await?);
         }
         Ok(answers)
     }

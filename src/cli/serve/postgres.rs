@@ -15,7 +15,7 @@ pub struct Postgres {
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=10_000))]
     store_connections: Option<usize>,
     /// Longest wait for a connection, in milliseconds; then the database is unavailable
-    #[arg(long, value_name = "MS", default_value_t = 3000, env = "SPIKELENS_STORE_TIMEOUT_MS",
+    #[arg(long, value_name = "MS", default_value_t = 2000, env = "SPIKELENS_STORE_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     store_timeout_ms: u64,
     /// Longest that a statement for a request may run, in milliseconds

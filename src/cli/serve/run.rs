@@ -7,17 +7,57 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::sync::oneshot;
 
+use crate::catalogue::CatalogueError;
 use crate::cli::progress;
+use crate::cli::store::Place;
 use crate::http::keys::Keys;
 use crate::http::{App, listen, router};
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
 
+/// How long after an attempt to reach the database the next one is made, and how often it is said that there are none but
+/// failed ones.
+const AGAIN: Duration = Duration::from_millis(500);
+const SAY: Duration = Duration::from_secs(5);
 /// How long open requests may continue after a signal.
 const DRAIN: Duration = Duration::from_secs(9);
 /// How long reading the keys again may take.
 const KEYS: Duration = Duration::from_secs(10);
 /// The minimum time for saving the index.
 const KEEP: Duration = Duration::from_millis(500);
+
+/// Starts what needs the database, again and again for as long as it cannot be reached; none if a signal arrives first.
+///
+/// # Errors
+/// Of the start, if it is another one.
+pub async fn when_reached<T>(place: &Place, start: impl AsyncFn() -> Result<T>) -> Result<Option<T>> {
+    let mut signalled = std::pin::pin!(signalled());
+    let mut said: Option<Instant> = None;
+    loop {
+        let started = tokio::select! {
+            signal = &mut signalled => return signal.map(|()| None),
+            started = start() => started,
+        };
+        let error = match started {
+            Err(error) if is_unreachable(&error) => error,
+            started => return started.map(Some),
+        };
+        if said.is_none_or(|said| said.elapsed() >= SAY) {
+            tracing::error!(store = %place, error = format!("{error:#}"), "waiting for the database");
+            said = Some(Instant::now());
+        }
+        tokio::select! {
+            signal = &mut signalled => return signal.map(|()| None),
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// Whether the same may succeed as soon as the database can be reached.
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    let of_service = error.downcast_ref().map(ServiceError::is_unreachable);
+    let of_catalogue = error.downcast_ref().map(CatalogueError::is_unreachable);
+    of_service.or(of_catalogue).unwrap_or(false)
+}
 
 /// Serves until a signal arrives.
 ///

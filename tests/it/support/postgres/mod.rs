@@ -369,6 +369,11 @@ impl Database {
         &self.name
     }
 
+    /// Where its server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
     /// What a statement of a superuser answers, as [`Postgres::psql`] does.
     pub fn psql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)
