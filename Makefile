@@ -8,6 +8,12 @@ PHOTOS_DATA_DIR := $(if $(SPIKELENS_DATA_DIR),$(SPIKELENS_DATA_DIR),data-photos)
 SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
+# The tests that run over both stores, but for those that look into a data directory.
+ON_POSTGRESQL := api:: clients:: crash:: imports:: keys:: limits:: live:: metrics:: page:: products:: reembedding:: requests:: \
+  sources:: status:: stopping:: trace:: unread:: writes:: \
+  --skip openapi:: --skip a_second_start_loads_the_stored_index --skip returning_to_the_old_model_half_way \
+  --skip the_use_of_a_database_is_counted --skip the_status_page_says_which_store
+
 .PHONY: help serve photos check test clients postgres chromium guides dataset build lint doc unit deny container model paper bench aarch64 sanitize clean
 
 help:
@@ -57,6 +63,7 @@ doc:
 
 unit:
 	cargo test --locked --workspace
+	SPIKELENS_TEST_STORE=postgresql cargo test --locked --test it -- $(ON_POSTGRESQL)
 	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands:: adapt::
 	cargo test --locked --features train --lib -- cli::
 	cargo check --locked --no-default-features

@@ -138,7 +138,10 @@ impl Service {
             embed_all(&self.catalogue, &maker, self.options.threads, &self.progress).await?;
         }
         match self.reembedding() {
-            Some(next) if next.has_begun() => {}
+            Some(next) if next.has_begun() => {
+                let (done, total) = self.catalogue.reembedded().await?;
+                next.progress.resume(Stage::Embedding, done, total);
+            }
             Some(next) => {
                 let (origin, file) = (&next.maker.origin, &next.maker.model.file);
                 let begun = self

@@ -368,7 +368,7 @@ impl Round<'_> {
         }
         // Each product may have all its pictures among the first.
         let most = options.k.saturating_mul(Product::MOST_PICTURES);
-        sql.push(format!(" ORDER BY e.picture LIMIT {most}) AS e) AS e ON true"));
+        sql.push(format!(" ORDER BY e.picture LIMIT {most}) AS e ON true"));
         sql
     }
 

@@ -182,10 +182,12 @@ impl Postgres {
     ) -> Result<bool, CatalogueError> {
         let is_begun = |space: &Space| *space.origin == *origin;
         let Spaces { present, next, .. } = self.spaces().await?;
-        if present.as_ref().is_some_and(is_begun) {
-            return Ok(true);
-        }
-        let next = next.filter(is_begun).ok_or(CatalogueError::OtherOrigin)?;
+        let next = match next {
+            Some(next) if is_begun(&next) => next,
+            // Another server has adopted them.
+            None if present.as_ref().is_some_and(is_begun) => return Ok(true),
+            _ => return Err(CatalogueError::OtherOrigin),
+        };
         let missing = read!(self, Kind::Background, Work::OWN, |connection| {
             Ok(count_missing(connection, &next).await?)
         })?;
@@ -197,11 +199,11 @@ impl Postgres {
         let embed = parking_lot::Mutex::new(embed);
         let adopted = transact!(self, Kind::Background, |connection| {
             let now = stop_writes(connection).await?;
-            if now.present.as_ref().is_some_and(is_begun) {
-                return Ok(true);
-            }
             if now.next.as_ref().is_none_or(|now| now.number != next.number) {
-                return Err(CatalogueError::OtherOrigin.into());
+                return match now.present.as_ref().is_some_and(is_begun) {
+                    true => Ok(true),
+                    false => Err(CatalogueError::OtherOrigin.into()),
+                };
             }
             if count_missing(connection, &next).await? > AT_ADOPTION {
                 return Ok(false);
