@@ -127,6 +127,13 @@ impl Server {
         Self::start_with(command, &[&place, arguments].concat())
     }
 
+    /// Starts a server over a data directory, whatever others stand for.
+    pub fn in_directory(data_dir: &Path) -> Self {
+        let mut command = spikelens(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--data-dir", data_dir.to_str().unwrap()]);
+        Self::started(command)
+    }
+
     /// Starts a server over the database at this address.
     pub fn over(url: &str, arguments: &[&str]) -> Self {
         Self::start_with(spikelens(&[]), &[&["--store", url], arguments].concat())
@@ -134,10 +141,14 @@ impl Server {
 
     /// Starts a server on the catalogue that the command's arguments or variables name.
     pub fn start_with(mut command: Command, arguments: &[&str]) -> Self {
+        command.args(placed(
+            &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat(),
+        ));
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Self {
         let mut child = command
-            .args(placed(
-                &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat(),
-            ))
             .args(["--log-format", "json"])
             .stderr(Stdio::piped())
             .spawn()

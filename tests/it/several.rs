@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -349,4 +350,106 @@ fn whoever_dies_nothing_acknowledged_is_lost_and_nothing_deleted_comes_back() {
         let server = Server::over(&database.url(), &["--time-steps", &time_steps]).ready();
         check(&server, &mut known.lock().unwrap(), &pictures, round, 2300);
     }
+}
+
+/// The answer without what differs by the machine's moment: times.
+fn timeless(mut answer: Value) -> Value {
+    answer.as_object_mut().unwrap().remove("timing");
+    answer
+}
+
+#[test]
+fn a_catalogue_gives_the_same_answers_from_either_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database();
+    let (here, url) = (folder.path().to_str().unwrap().to_owned(), database.url());
+    let dataset = dataset();
+    let source = dataset.to_str().unwrap();
+    let mut import = Command::new(env!("CARGO_BIN_EXE_spikelens"));
+    import.args(["import", source, "--data-dir", &here, "--limit", "3000"]);
+    assert!(import.output().unwrap().status.success());
+    let copy = |from: &str, to: &str| {
+        let copied = Command::new(env!("CARGO_BIN_EXE_spikelens"))
+            .args(["copy", "--from", from, "--to", to])
+            .output()
+            .unwrap();
+        let said = String::from_utf8([copied.stdout, copied.stderr].concat()).unwrap();
+        assert!(copied.status.success(), "{said}");
+        said
+    };
+    assert!(copy(&here, &url).contains("3000 added"));
+    assert!(copy(&here, &url).contains("0 added, 0 replaced, 0 removed"));
+
+    let one = Server::in_directory(folder.path()).ready();
+    let other = Server::over(&url, &[]).ready();
+    let bags = "filter=%7B%22category%22%3A%22Bag%22%7D";
+    let many = "filter=%7B%22category%22%3A%7B%22in%22%3A%5B%22Bag%22%2C%22Coat%22%5D%7D%2C%22split%22%3A%7B%22not%22%3A%22test%22%7D%7D";
+    let (mut hits, mut wanted) = (0, 0);
+    for picture in 0..15 {
+        for query in [
+            "k=100&exact=true".to_owned(),
+            format!("k=20&exact=true&{bags}"),
+            format!("k=7&{many}&exact=true&min_score=0.5"),
+        ] {
+            let path = format!("/v1/search?{query}");
+            let ask = |server: &Server| timeless(server.post(&path, "image/png", &test_png(picture)).json());
+            assert_eq!(ask(&one), ask(&other), "{picture}: {query}");
+        }
+        let scores = |exact: bool| {
+            let path = format!("/v1/search?k=10&exact={exact}");
+            let answer = other.post(&path, "image/png", &test_png(picture)).json();
+            let matches = answer["matches"].as_array().unwrap().clone();
+            matches
+                .iter()
+                .map(|found| found["score"].as_f64().unwrap())
+                .collect::<Vec<_>>()
+        };
+        let exact = scores(true);
+        wanted += exact.len();
+        hits += scores(false)
+            .iter()
+            .filter(|score| *score >= exact.last().unwrap())
+            .count();
+    }
+    assert!(hits * 100 >= wanted * 99, "{hits} of {wanted}");
+    let liked = json!({
+        "positive": ["fashion-mnist-train-1", "fashion-mnist-train-2"],
+        "negative": ["fashion-mnist-train-3"],
+        "k": 12, "diversity": 0.3,
+    });
+    let recommend = |server: &Server| {
+        let answer = server.ask("POST", "/v1/recommend", &[JSON], liked.to_string().as_bytes());
+        timeless(answer.json())["matches"].clone()
+    };
+    // Its candidates come from the index; of so few they are all.
+    assert_eq!(
+        recommend(&one).as_array().unwrap().len(),
+        recommend(&other).as_array().unwrap().len()
+    );
+    let first = &one.get("/v1/products?limit=1").json()["products"][0]["pictures"][0]["id"];
+    let picture = format!(
+        "/v1/products/fashion-mnist-train-0/pictures/{}",
+        first.as_str().unwrap()
+    );
+    for path in [
+        "/v1/products/fashion-mnist-train-17",
+        "/v1/products?limit=50&filter=%7B%22category%22%3A%22Coat%22%7D",
+        &picture,
+    ] {
+        let (one, other) = (one.get(path), other.get(path));
+        assert_eq!(
+            (one.status, one.header("etag"), &one.body),
+            (other.status, other.header("etag"), &other.body)
+        );
+    }
+    drop(one);
+    // And back, into a new directory.
+    let back = folder.path().join("back");
+    let back = back.to_str().unwrap();
+    assert!(copy(&url, back).contains("3000 added"));
+    let checked = Command::new(env!("CARGO_BIN_EXE_spikelens"))
+        .args(["check", "--data-dir", back])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
 }

@@ -286,23 +286,23 @@ impl Round<'_> {
         let Self { space, search, .. } = self;
         let options = &search.options;
         let (vectors, embeddings, width) = (space.vectors(), space.embeddings(), embedding.len());
-        let direction = |sql: &mut QueryBuilder<Database>| {
-            sql.push(format!("v.direction::halfvec({width}) <#> "));
-            sql.push_bind(directions::text(embedding));
-            sql.push(format!("::text::halfvec({width})"));
-        };
-        let mut sql = QueryBuilder::new("WITH here AS (SELECT present = ");
-        sql.push(space.number);
-        sql.push(" AS present FROM catalogue)");
+        // Read once, whatever the plan: a text of many numbers takes longer to read than to compare.
+        let rough = format!("v.direction::halfvec({width}) <#> (SELECT direction FROM query)");
+        let mut sql = QueryBuilder::new("WITH query AS MATERIALIZED (SELECT ");
+        sql.push_bind(directions::text(embedding));
+        sql.push(format!(
+            "::text::halfvec({width}) AS direction), here AS (SELECT present = {} AS present FROM catalogue)",
+            space.number
+        ));
         let filter = options.filter.as_ref();
         if let (Some(filter), Way::Compare) = (filter, way) {
             sql.push(", passing AS MATERIALIZED (SELECT p.seq FROM products p WHERE ");
             filter::push(&mut sql, filter);
             sql.push(")");
         }
-        sql.push(", near AS MATERIALIZED (SELECT v.id, v.width, v.data, ");
-        direction(&mut sql);
-        sql.push(" AS rough FROM ");
+        sql.push(format!(
+            ", near AS MATERIALIZED (SELECT v.id, v.width, v.data, {rough} AS rough FROM "
+        ));
         match (filter, way) {
             (Some(_), Way::Compare) => sql.push(format!(
                 "(SELECT DISTINCT e.vector FROM passing JOIN {embeddings} e ON e.product = passing.seq) AS c
@@ -321,21 +321,15 @@ impl Round<'_> {
         };
         match (way, cut) {
             (_, Cut::Within(within)) => {
-                sql.push(" WHERE ");
-                direction(&mut sql);
-                sql.push(" <= ");
+                sql.push(format!(" WHERE {rough} <= "));
                 sql.push_bind(within);
             }
+            // A sum, which no index is of.
             (Way::Compare, Cut::First(ahead)) => {
-                // A sum, which no index is of.
-                sql.push(" ORDER BY 0 + (");
-                direction(&mut sql);
-                sql.push(format!("), v.id LIMIT {ahead}"));
+                sql.push(format!(" ORDER BY 0 + ({rough}), v.id LIMIT {ahead}"));
             }
             (Way::Index, Cut::First(ahead)) => {
-                sql.push(" ORDER BY ");
-                direction(&mut sql);
-                sql.push(format!(" LIMIT {ahead}"));
+                sql.push(format!(" ORDER BY {rough} LIMIT {ahead}"));
             }
         }
         sql.push(format!(
