@@ -306,10 +306,12 @@ impl Serve {
         let (lines, writing) = NonBlockingBuilder::default()
             .buffered_lines_limit(LOG_LINES)
             .finish(std::io::stderr());
-        // The graph library logs every layer it allocates.
+        // The graph library logs every layer it allocates, the database's client every notice.
+        let quiet = self.log_level.min(tracing::Level::WARN);
         let filter = Targets::new()
             .with_default(self.log_level)
-            .with_target("hnsw_rs", self.log_level.min(tracing::Level::WARN));
+            .with_target("hnsw_rs", quiet)
+            .with_target("sqlx", quiet);
         let logs = tracing_subscriber::fmt::layer().with_writer(lines);
         let logs = match self.log_format {
             LogFormat::Text => logs.boxed(),
