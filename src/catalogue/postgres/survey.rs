@@ -97,7 +97,8 @@ impl Survey {
         let done = read();
         let ended = self.moment.lock().take();
         if let Some(mut connection) = ended {
-            self.runtime.block_on(async {
+            // It goes back to the pool on the runtime.
+            self.runtime.block_on(async move {
                 // Nothing was written.
                 let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await;
             });
