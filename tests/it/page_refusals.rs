@@ -104,7 +104,7 @@ fn the_page_waits_for_a_loading_catalogue_and_reports_an_empty_one() {
         env!("CARGO_MANIFEST_DIR"),
         "/tests/golden/paper-32-64-10/snn.safetensors"
     );
-    let folder = catalogue(1000, &["--model", foreign]);
+    let folder = catalogue(6000, &["--model", foreign]);
     // The catalogue's model is not available: not ready until everything is re-embedded, which takes a moment.
     let database = rusqlite::Connection::open(folder.path().join("catalogue.sqlite3")).unwrap();
     assert_eq!(database.execute("DELETE FROM models", []).unwrap(), 1);
