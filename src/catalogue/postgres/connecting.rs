@@ -129,3 +129,15 @@ impl Postgres {
         })
     }
 }
+
+/// A runtime for what blocks its thread.
+pub fn runtime(address: &StoreAddress) -> Result<tokio::runtime::Runtime, CatalogueError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|source| CatalogueError::Open {
+            store: address.to_string(),
+            reason: OpenError::Store(Box::new(source)),
+        })
+}

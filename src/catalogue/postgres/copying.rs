@@ -4,25 +4,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::error::damaged;
+use super::rows::{TIMES, prepare, values};
 use super::spaces::Spaces;
 use super::text::original;
 use crate::catalogue::copying::{CopiedPicture, CopiedProduct, Fingerprint, Fingerprinting, PictureRow};
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::packing::{product_sum, sum, unpack};
-
-/// A time as it is copied.
-macro_rules! time {
-    ($column:literal) => {
-        concat!(
-            "to_char(p.",
-            $column,
-            " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS ",
-            $column
-        )
-    };
-}
-
-const TIMES: &str = concat!(time!("created_at"), ", ", time!("updated_at"));
+use crate::catalogue::packing::{product_sum, sum};
 
 /// The joins from pictures `i` to their present embeddings `v`.
 async fn embeddings(connection: &mut PgConnection) -> Result<String, CatalogueError> {
@@ -171,19 +158,14 @@ fn picture(row: &PgRow, product: &str) -> Result<CopiedPicture, CatalogueError> 
     if sum(&[&bytes])[..] != *file_sum || sum(&[data])[..] != *embedding_sum {
         return Err(what("its file or its embedding is not what was written"));
     }
-    let width: i16 = row.try_get("embedding_width")?;
-    let mut embedding = Vec::new();
-    unpack(u8::try_from(width).unwrap_or(4), data, &mut embedding);
-    let prepare: &str = row.try_get("prepare")?;
+    let embedding = values(row.try_get("embedding_width")?, data);
     Ok(CopiedPicture {
         number,
         id: row.try_get("picture_id")?,
         content_type: row.try_get("content_type")?,
         width: row.try_get::<i32, _>("width")?.cast_unsigned(),
         height: row.try_get::<i32, _>("height")?.cast_unsigned(),
-        prepare: prepare
-            .parse()
-            .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
+        prepare: prepare(row)?,
         bytes,
         embedding,
     })

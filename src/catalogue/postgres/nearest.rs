@@ -16,13 +16,12 @@ use super::directions;
 use super::error::is_missing_table;
 use super::filter;
 use super::measured::Kind;
-use super::rows::products;
+use super::rows::{products, values};
 use super::spaces::{MOST_INDEXED, Space};
 use super::store::{Postgres, read};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::packing::unpack;
 use crate::catalogue::product::{PictureKey, Product};
 use crate::catalogue::search::{Match, Nearest, Shown};
 
@@ -243,7 +242,6 @@ impl Round<'_> {
         };
         let mut vectors = Vectors::new(embedding.len());
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut values = Vec::with_capacity(embedding.len());
         for row in &rows {
             if !row.try_get::<Option<bool>, _>("present")?.unwrap_or(false) {
                 return Err(CatalogueError::OtherOrigin);
@@ -252,12 +250,7 @@ impl Round<'_> {
                 continue;
             };
             if candidates.last().is_none_or(|last| last.vector != vector) {
-                let width: i16 = row.try_get("width")?;
-                unpack(
-                    u8::try_from(width).unwrap_or(4),
-                    row.try_get("data")?,
-                    &mut values,
-                );
+                let values = values(row.try_get("width")?, row.try_get("data")?);
                 if values.len() != embedding.len() {
                     let (given, wanted) = (embedding.len(), values.len());
                     return Err(CatalogueError::Dimensions { given, wanted });
@@ -267,7 +260,7 @@ impl Round<'_> {
                     vector,
                     rough: row.try_get("rough")?,
                     score: 0.0,
-                    values: values.as_slice().into(),
+                    values: values.into(),
                     pictures: Vec::new(),
                 });
             }

@@ -8,13 +8,12 @@ use sqlx::{AssertSqlSafe, Postgres as Database, QueryBuilder, Row};
 use super::error::{damaged, is_missing_table};
 use super::filter;
 use super::measured::Kind;
-use super::rows::{number, product_of, products};
+use super::rows::{embedding, number, product_of, products};
 use super::store::{Postgres, read};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::origin::Origin;
-use crate::catalogue::packing::unpack;
 use crate::catalogue::product::{Cursor, Page, PictureFile, PictureKey, Product};
 
 impl Postgres {
@@ -175,12 +174,7 @@ impl Postgres {
                     return Err(CatalogueError::OtherOrigin);
                 }
                 let of_product = found.entry(row.try_get("id")?).or_default();
-                if let Some(data) = row.try_get::<Option<&[u8]>, _>("data")? {
-                    let width: i16 = row.try_get("width")?;
-                    let mut values = Vec::new();
-                    unpack(u8::try_from(width).unwrap_or(4), data, &mut values);
-                    of_product.push(values);
-                }
+                of_product.extend(embedding(row)?);
             }
             let of_each = ids.iter().map(|id| {
                 let embeddings = found.get(id).cloned();

@@ -1,15 +1,15 @@
 //! Re-embedding by all servers together: each claims pictures, the next space gathers their embeddings, and whoever finds it
 //! complete builds its index and makes it the present one, between two writes.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::error::{Failure, damaged};
 use super::measured::Kind;
 use super::opening::{forget_models, keep_model};
-use super::rows::{Embedded, add_embeddings};
+use super::rows::{Embedded, add_embeddings, stored_picture};
 use super::servers;
 use super::spaces::{Space, Spaces};
 use super::store::{Postgres, read, stop_writes, transact};
@@ -267,6 +267,8 @@ async fn add(
     next: &Space,
     made: &[(PictureKey, Vec<i32>)],
 ) -> Result<(), Failure> {
+    let of_picture: HashMap<i64, &Vec<i32>> =
+        made.iter().map(|(picture, values)| (picture.0, values)).collect();
     let numbers: Vec<i64> = made.iter().map(|(picture, _)| picture.0).collect();
     let rows =
         sqlx::query("SELECT seq, product FROM pictures WHERE seq = ANY($1) ORDER BY seq FOR KEY SHARE")
@@ -276,8 +278,7 @@ async fn add(
     let mut embeddings = Vec::with_capacity(rows.len());
     for row in &rows {
         let (picture, product): (i64, i64) = (row.try_get("seq")?, row.try_get("product")?);
-        let values = made.iter().find(|(key, _)| key.0 == picture);
-        embeddings.extend(values.map(|(_, values)| Embedded {
+        embeddings.extend(of_picture.get(&picture).map(|values| Embedded {
             picture,
             product,
             values,
@@ -321,16 +322,4 @@ async fn missing_pictures(
         .iter()
         .map(stored_picture)
         .collect::<Result<_, CatalogueError>>()?)
-}
-
-fn stored_picture(row: &PgRow) -> Result<StoredPicture, CatalogueError> {
-    let prepare: String = row.try_get("prepare")?;
-    Ok(StoredPicture {
-        key: PictureKey(row.try_get("seq")?),
-        product: row.try_get("id")?,
-        prepare: prepare
-            .parse()
-            .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
-        bytes: row.try_get("bytes")?,
-    })
 }

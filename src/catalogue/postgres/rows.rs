@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
+use engine::picture::Mode;
+
 use super::directions;
 use super::error::{Failure, damaged};
 use super::filter::facts;
@@ -12,9 +14,24 @@ use super::spaces::Space;
 use super::text::{original, storable};
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::packing::{json, packed, product_sum, sum};
-use crate::catalogue::product::{NewPicture, NewProduct, PictureKey, Product, ProductPicture};
+use crate::catalogue::packing::{json, packed, product_sum, sum, unpack};
+use crate::catalogue::product::{NewPicture, NewProduct, PictureKey, Product, ProductPicture, StoredPicture};
 use crate::catalogue::title::Title;
+
+/// A time of a product, as every store gives it.
+macro_rules! time {
+    ($column:literal) => {
+        concat!(
+            "to_char(p.",
+            $column,
+            " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS ",
+            $column
+        )
+    };
+}
+
+/// The columns of the times of products `p`.
+pub const TIMES: &str = concat!(time!("created_at"), ", ", time!("updated_at"));
 
 /// A product with the numbers of its pictures.
 #[derive(Debug)]
@@ -266,13 +283,11 @@ pub async fn forget_vectors(
 
 /// The products with these numbers, in stored order; those that are gone are left out.
 pub async fn products(connection: &mut PgConnection, numbers: &[i64]) -> Result<Vec<Stored>, CatalogueError> {
-    let rows = sqlx::query(
-        "SELECT p.seq, p.id, p.title, p.attributes,
-             to_char(p.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS created_at,
-             to_char(p.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS updated_at,
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT p.seq, p.id, p.title, p.attributes, {TIMES},
              i.seq AS picture, i.id AS picture_id, i.content_type, i.width, i.height, octet_length(i.bytes) AS length
-         FROM products p JOIN pictures i ON i.product = p.seq WHERE p.seq = ANY($1) ORDER BY p.seq, i.seq",
-    )
+         FROM products p JOIN pictures i ON i.product = p.seq WHERE p.seq = ANY($1) ORDER BY p.seq, i.seq"
+    )))
     .bind(numbers)
     .fetch_all(connection)
     .await?;
@@ -334,4 +349,37 @@ pub async fn product_of(
     number: i64,
 ) -> Result<Option<Stored>, CatalogueError> {
     Ok(products(connection, &[number]).await?.pop())
+}
+
+/// The values of an embedding as it is stored.
+pub fn values(width: i16, data: &[u8]) -> Vec<i32> {
+    let mut values = Vec::new();
+    unpack(u8::try_from(width).unwrap_or(4), data, &mut values);
+    values
+}
+
+/// The embedding of a row with `width` and `data`, if there is one.
+pub fn embedding(row: &PgRow) -> Result<Option<Vec<i32>>, sqlx::Error> {
+    Ok(match row.try_get("data")? {
+        Some(data) => Some(values(row.try_get("width")?, data)),
+        None => None,
+    })
+}
+
+/// How the picture of a row is prepared.
+pub fn prepare(row: &PgRow) -> Result<Mode, CatalogueError> {
+    let prepare: &str = row.try_get("prepare")?;
+    prepare
+        .parse()
+        .map_err(|error| damaged(format!("pictures.prepare: {error}")))
+}
+
+/// A picture to be embedded: `seq`, the product's `id`, `prepare` and `bytes`.
+pub fn stored_picture(row: &PgRow) -> Result<StoredPicture, CatalogueError> {
+    Ok(StoredPicture {
+        key: PictureKey(row.try_get("seq")?),
+        product: row.try_get("id")?,
+        prepare: prepare(row)?,
+        bytes: row.try_get("bytes")?,
+    })
 }

@@ -8,11 +8,11 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::error::damaged;
 use super::measured::Kind;
+use super::rows::embedding;
 use super::spaces::Space;
 use super::store::{Postgres, read};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::packing::unpack;
 use crate::catalogue::recall::{APART, K, OF_EACH, between, recall_of};
 use crate::catalogue::search::{CatalogueStats, IndexStats, Nearest, Recall, SearchOptions, ShownStats};
 use crate::catalogue::store_stats::{StoreKind, StoreName, StoreStats};
@@ -202,18 +202,8 @@ impl Postgres {
             let rows = sqlx::query(AssertSqlSafe(sql.as_str()))
                 .fetch_all(connection)
                 .await?;
-            let mut sample = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let width: i16 = row.try_get("width")?;
-                let mut values = Vec::new();
-                unpack(
-                    u8::try_from(width).unwrap_or(4),
-                    row.try_get("data")?,
-                    &mut values,
-                );
-                sample.push(values);
-            }
-            Ok(sample)
+            let sample = rows.iter().filter_map(|row| embedding(row).transpose());
+            Ok(sample.collect::<Result<_, _>>()?)
         })
     }
 }

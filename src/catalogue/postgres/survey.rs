@@ -5,15 +5,16 @@ use futures_util::TryStreamExt;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::runtime::Runtime;
 
+use super::connecting::runtime;
 use super::copying;
 use super::directions;
 use super::error::damaged;
 use super::filter::facts;
 use super::measured::Kind;
+use super::rows::{embedding, stored_picture};
 use super::spaces::{Space, Spaces};
 use super::store::{Postgres, read};
 use super::text::original;
@@ -22,11 +23,11 @@ use crate::catalogue::address::StoreAddress;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::checking::{Batch, Checked, Which};
 use crate::catalogue::copying::{CopiedProduct, Fingerprint, LastNumbers};
-use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::error::CatalogueError;
 use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
-use crate::catalogue::packing::{product_sum, sum, unpack};
-use crate::catalogue::product::{PictureKey, StoredPicture};
+use crate::catalogue::packing::{product_sum, sum};
+use crate::catalogue::product::PictureKey;
 
 /// Rows that are compared with what they should be at a time.
 const AT_ONCE: usize = 1_000;
@@ -46,14 +47,7 @@ impl Survey {
     /// # Errors
     /// If it cannot be reached, or is of another version.
     pub fn connect(address: &StoreAddress) -> Result<Self, CatalogueError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|source| CatalogueError::Open {
-                store: address.to_string(),
-                reason: OpenError::Store(Box::new(source)),
-            })?;
+        let runtime = runtime(address)?;
         let store = runtime.block_on(Postgres::connect(address, StoreOptions::ONE))?;
         Ok(Self {
             runtime,
@@ -245,35 +239,15 @@ impl Survey {
                     .fetch_all(connection)
                     .await?;
                 for row in &rows {
-                    let key = PictureKey(row.try_get("seq")?);
-                    batch.last = Some(key);
+                    batch.last = Some(PictureKey(row.try_get("seq")?));
                     let Some(values) = embedding(row)? else { continue };
-                    let prepare: String = row.try_get("prepare")?;
-                    let picture = StoredPicture {
-                        key,
-                        product: row.try_get("id")?,
-                        prepare: prepare
-                            .parse()
-                            .map_err(|error| damaged(format!("pictures.prepare: {error}")))?,
-                        bytes: row.try_get("bytes")?,
-                    };
+                    let picture = stored_picture(row)?;
                     batch.found.push((picture, values));
                 }
                 Ok(batch)
             })
         })
     }
-}
-
-/// The embedding of a row, if there is one.
-fn embedding(row: &PgRow) -> Result<Option<Vec<i32>>, CatalogueError> {
-    let Some(data) = row.try_get::<Option<&[u8]>, _>("data")? else {
-        return Ok(None);
-    };
-    let width: i16 = row.try_get("width")?;
-    let mut values = Vec::new();
-    unpack(u8::try_from(width).unwrap_or(4), data, &mut values);
-    Ok(Some(values))
 }
 
 async fn count(connection: &mut PgConnection, table: &str) -> Result<usize, CatalogueError> {

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use tokio::runtime::Runtime;
 
+use super::connecting::runtime;
 use super::copying::fingerprints;
 use super::error::{Failure, damaged};
 use super::filter::facts;
@@ -15,7 +16,7 @@ use super::text::storable;
 use crate::admission::Work;
 use crate::catalogue::address::StoreAddress;
 use crate::catalogue::copying::{CopiedPicture, CopiedProduct, Fingerprint, LastNumbers};
-use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::error::CatalogueError;
 use crate::catalogue::options::StoreOptions;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::{product_sum, sum};
@@ -35,14 +36,7 @@ impl Target {
     /// # Errors
     /// If it cannot be reached, or is of another version.
     pub fn connect(address: &StoreAddress) -> Result<Self, CatalogueError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|source| CatalogueError::Open {
-                store: address.to_string(),
-                reason: OpenError::Store(Box::new(source)),
-            })?;
+        let runtime = runtime(address)?;
         let store = runtime.block_on(Postgres::connect_to_any(address, StoreOptions::ONE))?;
         Ok(Self {
             runtime,
