@@ -23,7 +23,12 @@ fn every_bound_is_in_the_documentation() {
     let body = mib(DEFAULT_BODY);
     for statement in [
         format!("A body may have {body} MiB"),
-        format!("{} values in all", Filter::MOST_VALUES_IN_ALL),
+        format!(
+            "at most {} conditions, {} filters in `$any` and {} values in all",
+            Filter::MOST_CONDITIONS,
+            Filter::MOST_ALTERNATIVES,
+            Filter::MOST_VALUES_IN_ALL
+        ),
         format!(
             "longer than a {} of `--queue-ms`",
             if LONG == 10 { "tenth" } else { "?" }

@@ -1,6 +1,7 @@
 //! Reading stored products: one, a page of them, and their pictures.
 
 use super::error::ServiceError;
+use super::reading::filtering;
 use super::state::Service;
 use super::times::Clock;
 use crate::catalogue::filter::Filter;
@@ -30,7 +31,7 @@ impl Service {
     ) -> Result<Page, ServiceError> {
         let rows = self.catalogue.pictures().unwrap_or_default() as u64;
         let workload = Workload {
-            scanned: if filter.is_some() { rows } else { 0 },
+            scanned: filtering(filter.as_ref(), rows),
             products: limit as u64,
             ..Workload::default()
         };

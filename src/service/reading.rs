@@ -6,6 +6,7 @@ use super::state::Service;
 use super::times::Clock;
 use crate::admission::{Admission, Work};
 use crate::catalogue::CatalogueError;
+use crate::catalogue::filter::Filter;
 use crate::catalogue::search::SearchOptions;
 use crate::chips::Workload;
 
@@ -66,12 +67,24 @@ impl Service {
         } else {
             0
         };
-        let filtered = if options.filter.is_some() { rows } else { 0 };
+        let filtered = filtering(options.filter.as_ref(), rows);
         Workload {
             searches: embeddings,
             scanned: compared.saturating_add(filtered),
             products: options.k as u64,
             ..Workload::default()
         }
+    }
+}
+
+/// What a filter over so many rows takes, in rows that are compared.
+pub(super) fn filtering(filter: Option<&Filter>, rows: u64) -> u64 {
+    /// Looking up a product by its id takes as long as filtering so many.
+    const ID: u64 = 50;
+    let Some(filter) = filter else { return 0 };
+    let named = ID * filter.ids().len() as u64;
+    match filter.only() {
+        Some(_) => named,
+        None => named.saturating_add(rows),
     }
 }

@@ -47,7 +47,13 @@ conditions = st.recursive(
 values = st.one_of(scalars, st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3))
 schemathesis.openapi.format("binary", files)
 schemathesis.openapi.format("base64-picture", files.map(lambda file: base64.b64encode(file).decode()))
-schemathesis.openapi.format("filter-json", st.dictionaries(names, conditions, max_size=5).map(json.dumps))
+attributes = st.dictionaries(names.map(lambda name: "$" + name if name.startswith("$") else name), conditions, max_size=5)
+filters = st.one_of(
+    attributes,
+    st.lists(attributes, max_size=3).map(lambda inner: {"$any": inner}),
+    st.lists(st.sampled_from(IDS), max_size=3).map(lambda ids: {"$id": {"in": ids}}),
+)
+schemathesis.openapi.format("filter-json", filters.map(json.dumps))
 schemathesis.openapi.format("attributes-json", st.dictionaries(names, values, max_size=5).map(json.dumps))
 schemathesis.openapi.format("product-id", st.sampled_from(IDS))
 

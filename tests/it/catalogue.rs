@@ -317,6 +317,110 @@ fn pages_hold_every_product_that_passes_once_and_end() {
     });
 }
 
+/// Attributes and filters that stores are compared by.
+fn filtered() -> (Vec<Value>, Vec<Value>) {
+    let numbers = || {
+        let near = [1_i128 << 53, 1 << 63, -(1 << 63), 1 << 64];
+        let near = near.into_iter().flat_map(|near| [near - 1, near, near + 1]);
+        let near: Vec<i128> = near.collect();
+        let whole = near.clone().into_iter().filter_map(|number| {
+            let signed = i64::try_from(number).ok().map(Value::from);
+            signed.or_else(|| u64::try_from(number).ok().map(Value::from))
+        });
+        let floats = near.into_iter().map(|number| Value::from(number as f64));
+        let others = [
+            0.1,
+            0.30000000000000004,
+            0.3,
+            1e300,
+            -1e300,
+            5e-324,
+            -0.0,
+            20.0,
+            20.5,
+        ];
+        let mut numbers: Vec<Value> = whole.chain(floats).chain(others.map(Value::from)).collect();
+        numbers.extend([json!(0), json!(20), json!("20"), json!(true)]);
+        numbers
+    };
+    let mut attributes: Vec<Value> = numbers().iter().map(|number| json!({"n": number})).collect();
+    attributes.extend([
+        json!({}),
+        json!({"kind": "shoe", "n": 3, "sizes": ["40", "41"], "$any": 7}),
+        json!({"kind": "bag", "sizes": [], "$$x": "y"}),
+        json!({"kind": "bag\u{0}", "sizes": ["\u{1}"]}),
+    ]);
+    let mut filters: Vec<Value> = Vec::new();
+    for number in numbers() {
+        filters.extend([
+            json!({"n": number}),
+            json!({"n": {"in": [number, 3]}}),
+            json!({"n": {"not": number}}),
+        ]);
+        if !number.is_boolean() {
+            filters.extend(["gt", "gte", "lt", "lte"].map(|operator| json!({"n": {operator: number}})));
+        }
+    }
+    filters.extend([
+        json!({}),
+        json!({"$any": []}),
+        json!({"$any": [{}]}),
+        json!({"$any": [{"kind": "shoe"}, {"n": {"lt": 0}}, {"sizes": "\u{1}"}]}),
+        json!({"n": {"exists": true}, "$any": [{"kind": "shoe", "$any": [{"sizes": "42"}, {"sizes": "41"}]}, {"n": 20}]}),
+        json!({"$id": "3"}),
+        json!({"$id": "none"}),
+        json!({"$id": {"in": ["7", "nul\u{0}", "2", "none", "11"]}}),
+        json!({"$id": {"in": []}}),
+        json!({"$id": {"not": "3"}, "n": {"gt": 0}}),
+        json!({"$id": {"not": {"in": ["1", "2", "3", "4"]}}}),
+        json!({"$any": [{"$id": {"in": ["1", "2"]}}, {"$id": {"not": {"in": ["1", "5"]}}, "n": {"gt": 0}}]}),
+        json!({"$$any": 7}),
+        json!({"$$$x": {"exists": true}}),
+        json!({"kind": "bag\u{0}"}),
+    ]);
+    (attributes, filters)
+}
+
+#[test]
+fn every_store_passes_the_products_for_which_a_filter_holds() {
+    over_every_store(async |store| {
+        let (attributes, filters) = filtered();
+        let catalogue = store.loaded().await;
+        let writes = attributes.iter().enumerate();
+        let writes =
+            writes.map(|(n, given)| put(&n.to_string(), given.clone(), [1, i32::try_from(n).unwrap(), 5]));
+        for answer in catalogue.write_many(writes.collect()).await.unwrap() {
+            answer.unwrap();
+        }
+        for wanted in filters {
+            let filter = Filter::from_json(&wanted).unwrap();
+            let products = attributes
+                .iter()
+                .enumerate()
+                .map(|(n, given)| (n.to_string(), given));
+            let holds = products.filter(|(id, given)| filter.holds(id, given.as_object().unwrap()));
+            let expected: Vec<String> = holds.map(|(id, _)| id).collect();
+            let page = catalogue
+                .page(None, 100, Some(filter.clone()), Work::OWN)
+                .await
+                .unwrap();
+            let listed: Vec<String> = page.products.into_iter().map(|product| product.id).collect();
+            assert_eq!(listed, expected, "{wanted}");
+            let options = SearchOptions {
+                k: 100,
+                filter: Some(filter),
+                ..SearchOptions::default()
+            };
+            let found = nearest(&catalogue, [1, 1, 1], options).await;
+            let mut found: Vec<usize> = ids(&found).iter().map(|id| id.parse().unwrap()).collect();
+            found.sort_unstable();
+            let found: Vec<String> = found.into_iter().map(|id| id.to_string()).collect();
+            assert_eq!(found, expected, "{wanted}");
+        }
+        catalogue.close().await;
+    });
+}
+
 #[test]
 fn an_import_s_lines_wait_until_each_is_settled_through_a_restart() {
     over_every_store(async |store| {
@@ -498,6 +602,10 @@ fn the_graph_finds_what_the_exact_search_finds() {
             for options in [
                 SearchOptions::default(),
                 filter(json!({"group": {"in": [1, 2, 3, 4]}})),
+                filter(json!({"$id": {"in": (100..200).map(|id| id.to_string()).collect::<Vec<_>>()}})),
+                filter(
+                    json!({"$any": [{"group": 7}, {"$id": {"not": {"in": ["5", "6"]}}, "group": {"lt": 30}}]}),
+                ),
             ] {
                 let exact = SearchOptions {
                     exact: true,

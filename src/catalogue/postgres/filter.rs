@@ -10,12 +10,14 @@ use serde_json::{Map, Value, json};
 use sqlx::{Postgres, QueryBuilder};
 
 use super::text::storable;
-use crate::catalogue::filter::{Condition, Filter, Scalar};
+use crate::catalogue::filter::{Condition, Filter, Ids, Number, Part, Scalar};
 
 /// Attributes as `facts`: each value in a list.
 pub fn facts(attributes: &Map<String, Value>) -> Value {
     let stored = |value: &Value| match value {
         Value::String(text) => Value::String(storable(text).into_owned()),
+        // A float's shortest digits may be those of another whole number.
+        Value::Number(number) => Number::of(number).to_json(),
         value => value.clone(),
     };
     let facts = attributes.iter().map(|(name, value)| {
@@ -31,11 +33,33 @@ pub fn facts(attributes: &Map<String, Value>) -> Value {
 /// Adds the condition that the products `p` pass.
 pub fn push(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
     sql.push("(true");
-    for (name, condition) in &filter.conditions {
+    for part in &filter.parts {
         sql.push(" AND ");
-        push_condition(sql, &storable(name), condition);
+        match part {
+            Part::Attribute(name, condition) => push_condition(sql, &storable(name), condition),
+            Part::Id(ids) => push_ids(sql, ids),
+            Part::Any(filters) => {
+                sql.push("(false");
+                for filter in filters {
+                    sql.push(" OR ");
+                    push(sql, filter);
+                }
+                sql.push(")");
+            }
+        }
     }
     sql.push(")");
+}
+
+fn push_ids(sql: &mut QueryBuilder<Postgres>, ids: &Ids) {
+    sql.push(match ids {
+        Ids::Among(_) => "(p.id = ANY(",
+        Ids::NotAmong(_) => "(NOT p.id = ANY(",
+    });
+    // No product has an id with this character, which PostgreSQL has not.
+    let named = ids.named().iter().filter(|id| !id.contains('\0'));
+    sql.push_bind(named.cloned().collect::<Vec<_>>());
+    sql.push("))");
 }
 
 fn push_condition(sql: &mut QueryBuilder<Postgres>, name: &str, condition: &Condition) {
@@ -94,7 +118,7 @@ fn push_contains(sql: &mut QueryBuilder<Postgres>, name: &str, value: &Value) {
 fn value(scalar: &Scalar) -> Value {
     match scalar {
         Scalar::Text(text) => Value::String(storable(text).into_owned()),
-        Scalar::Number(number) => json!(number),
+        Scalar::Number(number) => number.to_json(),
         Scalar::Boolean(boolean) => Value::Bool(*boolean),
     }
 }

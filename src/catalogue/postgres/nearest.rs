@@ -374,7 +374,8 @@ impl Round<'_> {
                 continue;
             };
             let stored = &stored[at];
-            let passes = |filter: &Filter| filter.holds(stored.product.attributes.as_map());
+            let product = &stored.product;
+            let passes = |filter: &Filter| filter.holds(&product.id, product.attributes.as_map());
             if !options.filter.as_ref().is_none_or(passes) {
                 continue;
             }

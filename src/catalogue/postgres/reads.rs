@@ -74,7 +74,9 @@ impl Postgres {
             // One that was deleted or changed a moment ago is left out.
             let passes = |product: &Product| {
                 let attributes = product.attributes.as_map();
-                filter.as_ref().is_none_or(|filter| filter.holds(attributes))
+                filter
+                    .as_ref()
+                    .is_none_or(|filter| filter.holds(&product.id, attributes))
             };
             let products = products(connection, shown).await?;
             let products = products.into_iter().map(|stored| stored.product).filter(passes);

@@ -230,6 +230,8 @@ impl Sqlite {
         let loaded = self.loaded()?;
         let read = move |reader: &Reader, work: &Work| {
             let listing = loaded.index.read().listing();
+            let filter = filter.as_ref().map(|filter| reader.keyed(filter));
+            let filter = filter.transpose()?;
             // One more than the page has: whether another page follows.
             let keys = listing.after(after, filter.as_ref(), limit + 1, work)?;
             let mut products = Vec::with_capacity(limit);

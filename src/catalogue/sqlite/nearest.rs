@@ -11,8 +11,11 @@ use engine::neighbours::exact::{Neighbour, nearest_first};
 use parking_lot::RwLock;
 
 use super::index::{Index, Version};
+use super::judge::{Judge, Keyed};
 use super::keys::ProductKey;
-use super::listing::{Listing, Passing};
+use super::listing::Listing;
+use super::passing::Passing;
+use super::pictures::NOWHERE;
 use super::reader::Reader;
 use super::shown::{ShownProduct, ShownProducts};
 use crate::admission::Work;
@@ -59,13 +62,15 @@ pub fn nearest(
         (index.pictures.len(), listing)
     };
     if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter) {
-        let share = listing.share(filter);
+        let filter = reader.keyed(filter)?;
+        let share = listing.share(&filter);
         if share >= COMMON {
             // Slightly more than should be needed.
             let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
             let visited = Way::Visited {
                 ahead,
                 listing,
+                filter: &filter,
                 version: *version,
             };
             let look = round.look(visited, options.k)?;
@@ -121,6 +126,7 @@ enum Way<'a> {
     Visited {
         ahead: usize,
         listing: &'a Listing,
+        filter: &'a Keyed<'a>,
         version: Version,
     },
     /// Everything that passes is compared.
@@ -170,8 +176,9 @@ impl Round<'_> {
                 Way::Visited {
                     ahead,
                     listing,
+                    filter,
                     version,
-                } => Some(self.visited(ahead, wanted, listing, version)),
+                } => Some(self.visited(ahead, wanted, (listing, filter), version)),
             };
             // Rows that were given other numbers meanwhile are looked for again.
             if let Some(found) = found {
@@ -196,7 +203,7 @@ impl Round<'_> {
             }
             (index.listing(), index.version())
         };
-        let passing = Arc::new(listing.passing(filter, self.work)?);
+        let passing = Arc::new(listing.passing(&self.reader.keyed(filter)?, self.work)?);
         self.index.read().keep_passing(filter, &passing, version);
         Ok((passing, version))
     }
@@ -214,6 +221,11 @@ impl Round<'_> {
             Some((_, version)) => *version,
             None => self.index.read().version(),
         };
+        if let Some((passing, _)) = &passing
+            && let Some(few) = passing.few()
+        {
+            return Ok(self.compared_to_few(few, passing, begun, wanted));
+        }
         let mut nearest = vec![Vec::new(); self.search.embeddings.len()];
         let mut first = 0;
         loop {
@@ -250,6 +262,33 @@ impl Round<'_> {
         }
     }
 
+    /// Compares the rows of the pictures at these places, which are all that pass.
+    fn compared_to_few(
+        &self,
+        few: &[u32],
+        passing: &Passing,
+        begun: Version,
+        wanted: usize,
+    ) -> Option<Pictures> {
+        let index = self.index.read();
+        if index.version().renumbered != begun.renumbered {
+            return None;
+        }
+        let passes = |place: u32| passing.has(place) && self.is_wanted(&index, place);
+        let there = few.iter().map(|place| (*place, index.pictures.at(*place)));
+        let there = there.filter(|(place, entry)| entry.product != NOWHERE && passes(*place));
+        let mut rows: Vec<usize> = there.map(|(_, entry)| entry.row as usize).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let nearest = self.search.embeddings.iter().map(|embedding| {
+            let rows = rows.iter().copied();
+            let found = index.neighbours.nearest_among(embedding, wanted, rows, |_| true);
+            let whole = found.len() < wanted;
+            (found, whole)
+        });
+        Some(self.pictures(&index, nearest.collect(), wanted, passes))
+    }
+
     /// Walks the graph and keeps the pictures that are known to pass.
     fn walked(&self, ahead: usize, wanted: usize) -> Result<Option<Pictures>, CatalogueError> {
         let passing = self.filtered()?;
@@ -264,14 +303,17 @@ impl Round<'_> {
     }
 
     /// Walks the graph and filters the pictures that it visits.
-    fn visited(&self, ahead: usize, wanted: usize, listing: &Listing, version: Version) -> Pictures {
+    fn visited(
+        &self,
+        ahead: usize,
+        wanted: usize,
+        (listing, filter): (&Listing, &Keyed<'_>),
+        version: Version,
+    ) -> Pictures {
         let index = self.index.read();
-        let Some(filter) = &self.search.options.filter else {
-            return self.by_graph(&index, ahead, wanted, |_| true);
-        };
         // The places of products follow the numbers of pictures.
         let now = (version.renumbered != index.version().renumbered).then(|| index.listing());
-        let mut judge = now.as_ref().unwrap_or(listing).judge(filter);
+        let mut judge = Judge::new(now.as_ref().unwrap_or(listing), filter);
         self.by_graph(&index, ahead, wanted, |place| {
             judge.passes_at(index.pictures.at(place).product as usize)
         })
@@ -373,7 +415,7 @@ impl Round<'_> {
                 continue;
             };
             // A write may be committed that the index does not have yet: the answer is as the database has it now.
-            let passes = |filter: &Filter| filter.holds(product.attributes.as_map());
+            let passes = |filter: &Filter| filter.holds(&product.id, product.attributes.as_map());
             if !options.filter.as_ref().is_none_or(passes) {
                 continue;
             }

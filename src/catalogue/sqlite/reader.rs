@@ -9,10 +9,12 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, Row
 
 use super::embeddings::{Table, each_embedding};
 use super::error::{damaged, refused};
+use super::judge::Keyed;
 use super::keys::ProductKey;
 use super::{rows, schema, settings};
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::{CatalogueError, OpenError};
+use crate::catalogue::filter::Filter;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureFile, PictureKey, Product};
 
@@ -113,6 +115,12 @@ impl Reader {
     /// Which product has this name.
     pub fn key(&self, id: &str) -> Result<Option<ProductKey>, CatalogueError> {
         rows::key(&self.connection, id)
+    }
+
+    /// A filter with the keys of the products that it names, as of one moment after the listing that it is for was taken.
+    pub fn keyed<'a>(&self, filter: &'a Filter) -> Result<Keyed<'a>, CatalogueError> {
+        let _moment = (!filter.ids().is_empty()).then(|| self.moment()).transpose()?;
+        Keyed::new(filter, |id| self.key(id))
     }
 
     /// A stored product with the keys of its pictures, in their order; none once it is gone.

@@ -83,18 +83,19 @@ export class Filters {
 
   field(name, seen, index) {
     const id = `filter-field-${index}`;
+    const written = name.startsWith("$") ? `$${name}` : name;
     if (seen.kind === "number") {
       const bound = (operator, word, sign, figure) =>
         h("input", {
           type: "number", step: "any", id: operator === "gte" ? id : undefined, placeholder: `${sign} ${figure}`,
-          "aria-label": `${name}: ${word}`, "data-name": name, "data-operator": operator, onchange: () => this.write(),
+          "aria-label": `${name}: ${word}`, "data-name": written, "data-operator": operator, onchange: () => this.write(),
         });
       return h("div", { class: "field" }, h("label", { for: id }, name),
         h("span", { class: "bounds" }, bound("gte", "from", "≥", seen.least), bound("lte", "to", "≤", seen.most)));
     }
     const options = [...seen.values].sort((a, b) => String(a).localeCompare(String(b)));
     return h("div", { class: "field" }, h("label", { for: id }, name),
-      h("select", { id, "data-name": name, onchange: () => this.write() },
+      h("select", { id, "data-name": written, onchange: () => this.write() },
         h("option", { value: "" }, "any"),
         ...options.map((value) => h("option", { value: JSON.stringify(value) }, String(value)))));
   }

@@ -129,7 +129,7 @@ async fn a_picture_and_its_options_come_in_three_ways() {
             matches!(query, Query::Picture(image, run) if *image == *b"\0picture" && run == RunChoice::default())
         );
         let filter = options.filter.expect("a filter");
-        assert!(filter.holds(&map(json!({"a": 1}))) && !filter.holds(&Map::new()));
+        assert!(filter.holds("p", &map(json!({"a": 1}))) && !filter.holds("p", &Map::new()));
         assert_eq!(
             (options.k, options.exact, options.min_score),
             (3, true, Some(0.5))

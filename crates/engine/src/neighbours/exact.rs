@@ -3,8 +3,6 @@
 //!
 //! In: embeddings of one length. Out: [`Neighbour`]s by cosine, nearest first, ties in stored order.
 
-use std::ops::Range;
-
 use super::chunked::Chunked;
 use super::kernel::{Kernel, prefetch};
 
@@ -282,17 +280,17 @@ impl Vectors {
         &self,
         query: &Query,
         k: usize,
-        rows: Range<usize>,
+        rows: impl Iterator<Item = usize>,
         passes: impl Fn(usize) -> bool,
     ) -> Vec<Neighbour> {
         if k == 0 {
             return Vec::new();
         }
-        let mut found = Vec::with_capacity(2 * k.min(rows.len()));
+        let mut found = Vec::with_capacity(2 * k.min(rows.size_hint().0));
         let most = k.saturating_mul(2);
         // No row below it is among the nearest.
         let mut least = f64::NEG_INFINITY;
-        for index in rows.filter(|&index| passes(index)) {
+        for index in rows.filter(|index| passes(*index)) {
             if f64::from(self.rough_cosine(query, index)) < least - ROUGH {
                 continue;
             }

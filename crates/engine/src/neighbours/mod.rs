@@ -20,7 +20,6 @@ pub mod quality;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use chunked::Chunked;
@@ -293,7 +292,7 @@ impl Neighbours {
         &self,
         values: &[i32],
         k: usize,
-        rows: Range<usize>,
+        rows: impl Iterator<Item = usize>,
         passes: impl Fn(usize) -> bool,
     ) -> Vec<Neighbour> {
         let query = self.vectors.query(values);
