@@ -164,12 +164,11 @@ impl Filter {
     /// The ids of all products that can pass, where it names them.
     #[must_use]
     pub fn only(&self) -> Option<&[String]> {
-        let only = self.parts.iter().filter_map(|part| match part {
+        // A name is there once.
+        self.parts.iter().find_map(|part| match part {
             Part::Id(Ids::Among(ids)) => Some(ids.as_slice()),
             _ => None,
-        });
-        // A name is there once.
-        only.last()
+        })
     }
 }
 

@@ -34,9 +34,9 @@ impl<'a> Keyed<'a> {
     }
 
     /// The keys of all products that can pass, in stored order, where the filter names them.
-    pub fn only(&self) -> Option<impl ExactSizeIterator<Item = ProductKey>> {
+    pub fn only(&self) -> Option<Vec<ProductKey>> {
         let ids = self.filter.only()?;
-        Some(self.keys_of(ids).into_iter())
+        Some(self.keys_of(ids))
     }
 
     /// The keys of the products among `ids` that are there, in order.

@@ -25,7 +25,7 @@ use crate::catalogue::product::PictureKey;
 use crate::catalogue::search::{Match, Nearest};
 
 /// If fewer than 1 in `RARE` pictures pass a filter, those that pass are compared one by one: the graph would have to visit
-/// as many to find them.
+/// as many to find them. So are those that are few: that takes no longer than a walk.
 const RARE: usize = 8;
 /// If at least this share passes, the graph is walked first, and only the pictures that it visits are filtered.
 const COMMON: f64 = 0.05;
@@ -61,7 +61,9 @@ pub fn nearest(
         let listing = (graph && options.filter.is_some()).then(|| (index.listing(), index.version()));
         (index.pictures.len(), listing)
     };
-    if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter) {
+    if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter)
+        && filter.only().is_none()
+    {
         let filter = reader.keyed(filter)?;
         let share = listing.share(&filter);
         if share >= COMMON {
@@ -79,11 +81,14 @@ pub fn nearest(
             }
         }
     }
-    let among = match &options.filter {
-        Some(filter) => round.passing(filter)?.0.count,
-        None => pictures,
+    let (among, few) = match &options.filter {
+        Some(filter) => {
+            let (passing, _) = round.passing(filter)?;
+            (passing.count, passing.few().is_some())
+        }
+        None => (pictures, false),
     };
-    let mut exact = options.exact || among < pictures / RARE;
+    let mut exact = options.exact || few || among < pictures / RARE;
     let mut wanted = options.k;
     loop {
         let way = if exact {

@@ -53,6 +53,16 @@ impl Decoded {
         }
     }
 
+    /// Other pixels in the channels of this one.
+    pub(super) fn of_samples(&self, width: u32, height: u32, bytes: Vec<u8>) -> Self {
+        Self {
+            width,
+            height,
+            bytes,
+            ..*self
+        }
+    }
+
     /// The format of the file.
     #[must_use]
     pub fn format(&self) -> Format {

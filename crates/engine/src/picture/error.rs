@@ -135,6 +135,14 @@ pub enum PictureError {
         /// The height in the header.
         height: u32,
     },
+    /// Numbers that are no part of a picture.
+    #[error(
+        "is {given:?}; it must be [x0, y0, x1, y1], fractions of the picture with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1"
+    )]
+    NoRegion {
+        /// The numbers given.
+        given: [f64; 4],
+    },
     /// An array of pixels with an axis of length zero.
     #[error("the shape {shape} has no pixels; channels, height and width must be 1 or more")]
     Empty {

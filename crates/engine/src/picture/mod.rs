@@ -14,6 +14,7 @@ pub mod idx;
 pub mod npy;
 mod pixels;
 pub mod prepare;
+mod region;
 mod shape;
 
 pub use decode::{Coding, Cost, DecodeLimits, Decoded, check, cost, decode, decode_until};
@@ -21,4 +22,5 @@ pub use error::{JpegCoding, JpegFault, NotAPicture, PictureError};
 pub use format::Format;
 pub use pixels::Picture;
 pub use prepare::{Mode, Recipe, prepare, stretch};
+pub use region::Region;
 pub use shape::Shape;

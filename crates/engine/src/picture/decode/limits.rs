@@ -50,6 +50,20 @@ impl DecodeLimits {
             }
         }
         let (width, height) = size;
+        self.allow_sides(width, height)?;
+        let mut allowed = Limits::no_limits();
+        allowed.max_image_width = Some(width);
+        allowed.max_image_height = Some(height);
+        allowed.max_alloc = Some(
+            cost.pixels()
+                .saturating_mul(BYTES_PER_PIXEL)
+                .saturating_add(BESIDE_THE_PIXELS),
+        );
+        Ok(allowed)
+    }
+
+    /// Compares the sides of a picture of one pixel at least with the limits.
+    pub(in crate::picture) fn allow_sides(&self, width: u32, height: u32) -> Result<(), PictureError> {
         let (shorter, longer) = (width.min(height), width.max(height));
         if longer > self.max_side {
             let limit_side = self.max_side;
@@ -67,15 +81,7 @@ impl DecodeLimits {
                 limit_ratio,
             });
         }
-        let mut allowed = Limits::no_limits();
-        allowed.max_image_width = Some(width);
-        allowed.max_image_height = Some(height);
-        allowed.max_alloc = Some(
-            cost.pixels()
-                .saturating_mul(BYTES_PER_PIXEL)
-                .saturating_add(BESIDE_THE_PIXELS),
-        );
-        Ok(allowed)
+        Ok(())
     }
 }
 
