@@ -70,10 +70,18 @@ impl Embedder {
     /// # Errors
     /// If the file cannot be decoded.
     pub fn prepare(&self, bytes: &[u8], mode: Mode, work: &Work) -> Result<(Decoded, Picture), ChipError> {
-        let decoded = decode_until(bytes, &self.limits, &|| work.check().is_err())?;
-        let network = &self.model.snn.network;
-        let picture = prepare(&decoded, network.input, network.recipe, mode)?;
+        let decoded = self.decode(bytes, work)?;
+        let picture = self.prepared(&decoded, mode)?;
         Ok((decoded, picture))
+    }
+
+    fn decode(&self, bytes: &[u8], work: &Work) -> Result<Decoded, ChipError> {
+        Ok(decode_until(bytes, &self.limits, &|| work.check().is_err())?)
+    }
+
+    fn prepared(&self, decoded: &Decoded, mode: Mode) -> Result<Picture, ChipError> {
+        let network = &self.model.snn.network;
+        Ok(prepare(decoded, network.input, network.recipe, mode)?)
     }
 
     /// Runs an image file.
@@ -82,7 +90,11 @@ impl Embedder {
     /// If the picture cannot be decoded or run.
     pub fn embed(&mut self, bytes: &[u8], options: RunOptions, work: &Work) -> Result<Embedded, ChipError> {
         let start = Instant::now();
-        let (_, picture) = self.prepare(bytes, options.mode, work)?;
+        let mut decoded = self.decode(bytes, work)?;
+        if let Some(region) = &options.region {
+            decoded = decoded.cropped(region, &self.limits)?;
+        }
+        let picture = self.prepared(&decoded, options.mode)?;
         let decode_time = start.elapsed();
         work.check()?;
         let mut embedded = self.embed_picture(&picture, options)?;

@@ -3,7 +3,7 @@
 use engine::embedding::stopping::Length;
 use engine::model::Model;
 use engine::network::Probe;
-use engine::picture::Mode;
+use engine::picture::{Mode, Region};
 
 /// How a picture is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,6 +11,8 @@ pub struct RunOptions {
     pub time_steps: Length,
     pub probe: Probe,
     pub mode: Mode,
+    /// The part of the picture that is prepared; all of it without.
+    pub region: Option<Region>,
     /// Whether to record spikes by layer and core, which takes extra time.
     pub trace: bool,
 }
@@ -23,6 +25,7 @@ impl RunOptions {
             time_steps: model.snn.network.time_steps().into(),
             probe: model.snn.network.probe(),
             mode: Mode::Auto,
+            region: None,
             trace: false,
         }
     }
@@ -34,6 +37,7 @@ pub struct RunChoice {
     pub time_steps: Option<Length>,
     pub probe: Option<Probe>,
     pub mode: Option<Mode>,
+    pub region: Option<Region>,
     pub trace: Option<bool>,
 }
 
@@ -45,6 +49,7 @@ impl RunChoice {
             time_steps: self.time_steps.unwrap_or(default.time_steps),
             probe: self.probe.unwrap_or(default.probe),
             mode: self.mode.unwrap_or(default.mode),
+            region: self.region.or(default.region),
             trace: self.trace.unwrap_or(default.trace),
         }
     }

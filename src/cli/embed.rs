@@ -74,6 +74,7 @@ impl Embed {
             time_steps: self.time_steps.unwrap_or(model.snn.network.time_steps().into()),
             probe: self.probe.unwrap_or(model.snn.network.probe()),
             mode: self.prepare,
+            region: None,
             trace: self.trace,
         };
         let dimensions = model.snn.network.embedding_dimensions();

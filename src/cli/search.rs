@@ -107,6 +107,7 @@ impl Search {
             time_steps: self.time_steps.unwrap_or(origin.time_steps.into()),
             probe: origin.probe,
             mode: Mode::Auto,
+            region: None,
             trace: false,
         };
         let embedded = embedder.embed_picture(picture, options)?;

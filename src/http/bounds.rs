@@ -40,7 +40,7 @@ fn every_bound_is_in_the_documentation() {
         ),
         format!("{} MiB as values in memory", mib(json::MOST_MEMORY)),
         format!("{} members", json::MOST_MEMBERS),
-        format!("A body without a picture may have {} MiB", mib(WITHOUT_PICTURE)),
+        format!("The body of a `PATCH` may have {} MiB", mib(WITHOUT_PICTURE)),
         format!("Bodies over {} KiB are parsed", kib(limits::LARGE)),
         format!("{} are received at a time", limits::STREAMS),
         format!("or {} s without a line", LINE_TIMES * DEFAULT_TIME_S),

@@ -1,29 +1,47 @@
-//! Recommendations: products that are similar to some products and unlike others, with optional variety.
+//! Recommendations: products that are similar to some examples and unlike others, with optional variety. An example is a
+//! stored product, a picture or an embedding.
 //!
-//! The query is computed from normalised vectors, so that every picture of a product and every product of a list has the
+//! The query is computed from normalised vectors, so that every picture of a product and every example of a list has the
 //! same weight: a product's vector is the normalised sum of its pictures' normalised embeddings, and a list's is the
-//! normalised sum of its products' vectors. The query is the liked list's vector L, or 2 L - D if there is a disliked list's
+//! normalised sum of its examples' vectors. The query is the liked list's vector L, or 2 L - D if there is a disliked list's
 //! vector D: L reflected away from D.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use engine::embedding::is_zero;
 
 use super::error::ServiceError;
-use super::search::Found;
+use super::search::{Found, learn_run};
 use super::state::Service;
 use super::times::{Clock, Spent};
+use crate::admission::Admission;
 use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
-use crate::chips::Workload;
+use crate::chips::{Embedder, Maker, RunChoice, RunOptions, Workload};
 
-/// The products that a recommendation starts from.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Taste {
-    /// Product ids, at least one.
-    pub positive: Vec<String>,
-    pub negative: Vec<String>,
+/// What products are to be like, or unlike.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Example<B> {
+    /// A stored product, by its id.
+    Product(String),
+    /// An image file, and how to run it.
+    Picture(B, RunChoice),
+    Embedding(Vec<i32>),
+}
+
+/// What a recommendation starts from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taste<B> {
+    /// At least one.
+    pub positive: Vec<Example<B>>,
+    pub negative: Vec<Example<B>>,
     /// From 0, the nearest products, to 1, those among the candidates that differ most from one another.
     pub diversity: f64,
 }
+
+/// The most examples of one list.
+pub const MOST_EXAMPLES: usize = 100;
 
 /// With diversity, `k` products are chosen from `CHOICE * k` candidates.
 const CHOICE: usize = 5;
@@ -31,19 +49,14 @@ const CHOICE: usize = 5;
 /// The largest magnitude in an integer query vector: with 15 bits a cosine is exact to about 1 in 10,000.
 const LARGEST: f64 = 32_767.0;
 
-impl Taste {
-    /// The most products that one list may name.
-    pub const MOST: usize = 100;
-}
-
 impl Service {
-    /// The products most like the liked ones and unlike the disliked ones, without those given.
+    /// The products most like the liked examples and unlike the disliked ones, without those given.
     ///
     /// # Errors
-    /// If a product does not exist, the directions cancel out, or the catalogue is not ready.
-    pub async fn recommend(
+    /// If a product does not exist, a picture cannot be run, the directions cancel out, or the catalogue is not ready.
+    pub async fn recommend<B: AsRef<[u8]> + Clone + Send + 'static>(
         &self,
-        taste: Taste,
+        taste: Taste<B>,
         options: SearchOptions,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
@@ -57,13 +70,13 @@ impl Service {
             ..options
         };
         let liked = taste.positive.len();
-        let ids = [taste.positive, taste.negative].concat();
+        let examples = [taste.positive, taste.negative].concat();
         let query = |embeddings: &[Vec<Vec<i32>>]| {
             let (positive, negative) = embeddings.split_at(liked);
             vec![direction(positive, negative)]
         };
         let mut found = self
-            .search_stored(ids, query, wide, diversity != 0.0, clock)
+            .search_by(examples, query, wide, diversity != 0.0, clock)
             .await?;
         found.matches = varied(found.matches, k, diversity);
         Ok(found)
@@ -87,41 +100,64 @@ impl Service {
             }
             embeddings
         };
-        self.search_stored(vec![id], query, options, false, clock).await
+        let example = Example::<Vec<u8>>::Product(id);
+        self.search_by(vec![example], query, options, false, clock).await
     }
 
-    /// Searches with the vectors that `query` computes from the embeddings of the products `ids`, which are excluded from
-    /// the matches. Uses the same queue as pictures, but runs none.
-    async fn search_stored(
+    /// Searches with the vectors that `query` computes from the embeddings of each example; products among them are excluded
+    /// from the matches. Uses the same queue as a search, and runs the pictures on one chip.
+    async fn search_by<B: AsRef<[u8]> + Clone + Send + 'static>(
         &self,
-        ids: Vec<String>,
+        examples: Vec<Example<B>>,
         query: impl Fn(&[Vec<Vec<i32>>]) -> Vec<Vec<i32>>,
         options: SearchOptions,
         with_embeddings: bool,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
+        let ids: Vec<String> = examples.iter().filter_map(Example::id).collect();
         // A stored product is searched for by each of its pictures, of which most have one.
         let looking_up = Workload {
             products: ids.len() as u64,
             ..Workload::default()
         };
+        let running = self.runs(&self.maker(), &examples)?;
+        let running = running.iter().map(|run| run.workload);
+        let running = running.fold(Workload::default(), Workload::and);
         let searching = self.searching(&options, 1);
-        let admission = self.admit(looking_up.and(searching), clock)?;
+        let admission = self.admit(running.and(looking_up).and(searching), clock)?;
         let once = async || {
-            let mut spent = Spent::default();
-            let read = async |work| self.catalogue.embeddings_of(ids.clone(), work).await;
-            let embeddings = self.read_admitted(&admission, looking_up, clock, read);
-            let (origin, embeddings) = embeddings.await?;
             // Before the search: whoever adopts the next embeddings meanwhile did not make these.
             let maker = self.maker();
-            if maker.origin != origin {
-                return Err(CatalogueError::OtherOrigin.into());
+            let (sent, mut spent) = self.run_each(&admission, &maker, &examples).await?;
+            let mut stored = Vec::new();
+            if !ids.is_empty() {
+                let read = async |work| self.catalogue.embeddings_of(ids.clone(), work).await;
+                let read = self.read_admitted(&admission, looking_up, clock, read);
+                let (origin, embeddings) = read.await?;
+                if maker.origin != origin {
+                    return Err(CatalogueError::OtherOrigin.into());
+                }
+                stored = embeddings;
+            }
+            let (mut sent, mut stored) = (sent.into_iter(), stored.into_iter());
+            let embeddings = examples.iter().map(|example| match example {
+                Example::Product(_) => stored.next().unwrap_or_default(),
+                Example::Picture(..) => sent.next().into_iter().collect(),
+                Example::Embedding(values) => vec![values.clone()],
+            });
+            let embeddings: Vec<Vec<Vec<i32>>> = embeddings.collect();
+            for (example, embeddings) in examples.iter().zip(&embeddings) {
+                check(example, embeddings, maker.dimensions())?;
             }
             let embeddings = query(&embeddings);
+            let one = match embeddings.as_slice() {
+                [one] => Some(one.clone()),
+                _ => None,
+            };
             let searching = self.searching(&options, embeddings.len());
             let search = Nearest {
-                origin,
+                origin: Arc::clone(&maker.origin),
                 embeddings,
                 without: ids.clone(),
                 options: options.clone(),
@@ -129,24 +165,120 @@ impl Service {
             };
             let found = self.nearest(&admission, searching, search, clock, &mut spent);
             let matches = found.await?;
-            Ok((matches, maker, spent))
+            Ok((matches, one, maker, spent))
         };
-        let (matches, maker, spent) = match self.unless_adopted(once().await).await? {
+        let (matches, query, maker, spent) = match self.unless_adopted(once().await).await? {
             Some(found) => found,
             None => once().await?,
         };
         Ok(Found {
             matches,
+            query,
             embedded: None,
             maker,
             times: clock.times(spent),
         })
     }
+
+    /// The runs of the pictures among some examples.
+    fn runs<B: AsRef<[u8]> + Clone>(
+        &self,
+        maker: &Maker,
+        examples: &[Example<B>],
+    ) -> Result<Vec<Run<B>>, ServiceError> {
+        let pictures = examples.iter().filter_map(|example| match example {
+            Example::Picture(file, choice) => Some((file, choice)),
+            Example::Product(_) | Example::Embedding(_) => None,
+        });
+        let run = |(file, choice): (&B, &RunChoice)| {
+            let options = choice.or(maker.options());
+            let workload = Workload::of_picture(file.as_ref(), options, &self.options.limits)?;
+            Ok(Run {
+                file: file.clone(),
+                options,
+                workload,
+            })
+        };
+        pictures.map(run).collect()
+    }
+
+    /// Runs the pictures among some examples, one after another; returns their embeddings and the time it took.
+    async fn run_each<B: AsRef<[u8]> + Clone + Send + 'static>(
+        &self,
+        admission: &Admission,
+        maker: &Maker,
+        examples: &[Example<B>],
+    ) -> Result<(Vec<Vec<i32>>, Spent), ServiceError> {
+        let runs = self.runs(maker, examples)?;
+        if runs.is_empty() {
+            return Ok((Vec::new(), Spent::default()));
+        }
+        let (rates, counters) = (Arc::clone(&self.rates), Arc::clone(&self.counters));
+        let (model, work) = (Arc::clone(&maker.model), admission.work());
+        let job = move |embedder: &mut Embedder, queue: Duration| {
+            embedder.use_model(&model);
+            let mut spent = Spent {
+                queue,
+                ..Spent::default()
+            };
+            let mut embeddings = Vec::with_capacity(runs.len());
+            for run in runs {
+                let embedded = embedder.embed(run.file.as_ref(), run.options, &work)?;
+                counters.add(&embedded.emulation);
+                learn_run(&rates, run.workload, &embedded);
+                spent.decoding += embedded.decode_time;
+                spent.emulation += embedded.emulation_time;
+                embeddings.push(embedded.embedding.values);
+            }
+            Ok((embeddings, spent))
+        };
+        Ok(self.pool.run(admission, job).await?)
+    }
 }
 
-/// The query vector for liked and disliked products, each given as the embeddings of its pictures; all zeros if they cancel
+/// A picture, and how it is run.
+struct Run<B> {
+    file: B,
+    options: RunOptions,
+    workload: Workload,
+}
+
+impl<B> Example<B> {
+    fn id(&self) -> Option<String> {
+        match self {
+            Self::Product(id) => Some(id.clone()),
+            Self::Picture(..) | Self::Embedding(_) => None,
+        }
+    }
+}
+
+/// Refuses what a search refuses: an embedding that was sent, or made of a picture that was, with no direction or another
+/// number of values.
+fn check<B>(example: &Example<B>, embeddings: &[Vec<i32>], wanted: usize) -> Result<(), CatalogueError> {
+    if matches!(example, Example::Product(_)) {
+        return Ok(());
+    }
+    for embedding in embeddings {
+        if embedding.len() != wanted {
+            let given = embedding.len();
+            return Err(CatalogueError::Dimensions { given, wanted });
+        }
+        if is_zero(embedding) {
+            return Err(CatalogueError::EmptyEmbedding);
+        }
+    }
+    Ok(())
+}
+
+/// The query vector for liked and disliked examples, each given as the embeddings of its pictures; all zeros if they cancel
 /// out.
 fn direction(liked: &[Vec<Vec<i32>>], disliked: &[Vec<Vec<i32>>]) -> Vec<i32> {
+    // One embedding alone is searched for as it is.
+    if let ([liked], []) = (liked, disliked)
+        && let [embedding] = &liked[..]
+    {
+        return embedding.clone();
+    }
     let list = |products: &[Vec<Vec<i32>>]| {
         let products = products.iter().map(|pictures| {
             let pictures = pictures.iter();

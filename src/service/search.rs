@@ -30,6 +30,8 @@ pub struct EmbeddedBy {
 #[derive(Debug)]
 pub struct Found {
     pub matches: Vec<Match>,
+    /// What was searched for, if it is one embedding.
+    pub query: Option<Vec<i32>>,
     /// `None` if the query was not a picture.
     pub embedded: Option<Embedded>,
     pub maker: Arc<Maker>,
@@ -102,13 +104,14 @@ impl Service {
             options: options.clone(),
             with_embeddings: false,
         };
-        let (matches, embedded, spent) = match query {
+        let (matches, query, embedded, spent) = match query {
             Query::Embedding(values) => {
                 let work = self.searching(&options, 1);
                 let admission = self.admit(work, clock)?;
                 let mut spent = Spent::default();
-                let found = self.nearest(&admission, work, search(values), clock, &mut spent);
-                (found.await?, None, spent)
+                let search = search(values.clone());
+                let found = self.nearest(&admission, work, search, clock, &mut spent);
+                (found.await?, values, None, spent)
             }
             Query::Picture(picture, choice) => {
                 let run = choice.or(maker.options());
@@ -146,11 +149,13 @@ impl Service {
                         found.await?
                     }
                 };
-                (matches, Some(embedded), spent)
+                let query = embedded.embedding.values.clone();
+                (matches, query, Some(embedded), spent)
             }
         };
         Ok(Found {
             matches,
+            query: Some(query),
             embedded,
             maker,
             times: clock.times(spent),

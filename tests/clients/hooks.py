@@ -54,6 +54,9 @@ filters = st.one_of(
     st.lists(st.sampled_from(IDS), max_size=3).map(lambda ids: {"$id": {"in": ids}}),
 )
 schemathesis.openapi.format("filter-json", filters.map(json.dumps))
+schemathesis.openapi.format("region-json", st.just("[0.1,0.2,0.8,0.9]"))
+fields = st.sampled_from(["id", "title", "attributes", "attributes.category", "pictures", "created_at", "updated_at"])
+schemathesis.openapi.format("fields-json", st.lists(fields, max_size=4).map(json.dumps))
 schemathesis.openapi.format("attributes-json", st.dictionaries(names, values, max_size=5).map(json.dumps))
 schemathesis.openapi.format("product-id", st.sampled_from(IDS))
 
@@ -68,14 +71,28 @@ def picture(context, response):
     return response.content.decode("latin-1")
 
 
+def of_model(given):
+    """As many values as the model's embeddings have, not all of them 0."""
+    return [1] + (given * DIMENSIONS)[: DIMENSIONS - 1]
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A search by an embedding that is meant to be right has as many values as the model's, and runs nothing."""
-    body = case.body
-    if case.method != "POST" or case.path != "/v1/search" or not isinstance(body, dict):
+    """What is meant to be right: a region has its edges in order, and is of a picture; an embedding has as many values as the
+    model's, and runs nothing."""
+    body, query = case.body, case.query or {}
+    if not isinstance(body, dict) or not (case.meta and case.meta.generation.mode.is_positive):
         return
-    given = body.get("embedding")
-    if isinstance(given, list) and given and case.meta and case.meta.generation.mode.is_positive:
-        body["embedding"] = [1] + (given * DIMENSIONS)[: DIMENSIONS - 1]
-        for name in ("time_steps", "prepare", "trace"):
-            (case.query or {}).pop(name, None)
+    lists = [body.get(name) for name in ("positive", "negative")]
+    examples = [example for given in lists if isinstance(given, list) for example in given if isinstance(example, dict)]
+    for part in [body, *examples]:
+        if isinstance(part.get("region"), list):
+            part["region"] = [0.1, 0.2, 0.8, 0.9]
+        if isinstance(part.get("embedding"), list) and part["embedding"]:
+            part["embedding"] = of_model(part["embedding"])
+    if case.path == "/v1/search" and isinstance(body.get("embedding"), list):
+        for name in ("time_steps", "prepare", "region", "trace"):
+            query.pop(name, None)
+    if case.path == "/v1/recommend" and not any("image" in example for example in examples):
+        query.pop("region", None)
+        body.pop("region", None)

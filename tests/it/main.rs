@@ -33,6 +33,7 @@ mod page;
 mod page_colour;
 mod page_refusals;
 mod products;
+mod queries;
 mod reembedding;
 mod report;
 mod requests;

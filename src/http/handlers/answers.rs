@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::catalogue::search::{Match, Shown};
+use crate::http::request::product_fields::ProductFields;
 use crate::progress::Stage;
 use crate::service::Reembedding;
 use engine::model::Model;
@@ -33,16 +34,39 @@ pub struct MatchAnswer {
     product_id: String,
     picture_id: String,
     score: f64,
-    product: Arc<Shown>,
+    product: ProductAnswer,
 }
 
-impl From<Match> for MatchAnswer {
-    fn from(found: Match) -> Self {
-        Self {
+impl MatchAnswer {
+    /// What was found, with these fields of each product, or all.
+    #[must_use]
+    pub fn each(found: Vec<Match>, fields: Option<ProductFields>) -> Vec<Self> {
+        let fields = fields.map(Arc::new);
+        let answer = |found: Match| Self {
             product_id: found.product.id.clone(),
             picture_id: found.picture_id,
             score: found.score,
-            product: found.product,
+            product: ProductAnswer {
+                product: found.product,
+                fields: fields.clone(),
+            },
+        };
+        found.into_iter().map(answer).collect()
+    }
+}
+
+/// A product with some of its fields, or all.
+#[derive(Debug)]
+struct ProductAnswer {
+    product: Arc<Shown>,
+    fields: Option<Arc<ProductFields>>,
+}
+
+impl Serialize for ProductAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.fields {
+            None => self.product.serialize(serializer),
+            Some(fields) => fields.of(&self.product).serialize(serializer),
         }
     }
 }

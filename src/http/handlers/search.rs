@@ -11,6 +11,7 @@ use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::endpoints::{Embed, Recommend, Search, Similar};
 use crate::http::request::extract::{Parameters, Payload, Ready};
+use crate::http::request::product_fields::ProductFields;
 use crate::service::Clock;
 use crate::service::{EmbeddedBy, Found, Times};
 use engine::chip::report::Emulation;
@@ -41,6 +42,8 @@ pub struct SearchAnswer {
     probe: Probe,
     time_steps: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<Vec<i32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     prediction: Option<Prediction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     emulation: Option<Emulation>,
@@ -49,14 +52,15 @@ pub struct SearchAnswer {
     timing: Times,
 }
 
-impl From<Found> for SearchAnswer {
-    fn from(found: Found) -> Self {
+impl SearchAnswer {
+    fn new(found: Found, fields: Option<ProductFields>, add_embedding: bool) -> Self {
         let maker = found.maker;
         let mut answer = Self {
-            matches: found.matches.into_iter().map(MatchAnswer::from).collect(),
+            matches: MatchAnswer::each(found.matches, fields),
             model: ModelName::from(&*maker.model),
             probe: maker.origin.probe,
             time_steps: maker.origin.time_steps.get(),
+            embedding: found.query.filter(|_| add_embedding),
             prediction: None,
             emulation: None,
             trace: None,
@@ -78,15 +82,18 @@ pub struct SimilarAnswer {
     matches: Vec<MatchAnswer>,
     model: ModelName,
     probe: Probe,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<Vec<i32>>,
     timing: Times,
 }
 
-impl From<Found> for SimilarAnswer {
-    fn from(found: Found) -> Self {
+impl SimilarAnswer {
+    fn new(found: Found, fields: Option<ProductFields>, add_embedding: bool) -> Self {
         Self {
-            matches: found.matches.into_iter().map(MatchAnswer::from).collect(),
+            matches: MatchAnswer::each(found.matches, fields),
             model: ModelName::from(&*found.maker.model),
             probe: found.maker.origin.probe,
+            embedding: found.query.filter(|_| add_embedding),
             timing: found.times,
         }
     }
@@ -122,11 +129,12 @@ pub async fn search(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     _: Ready,
-    Payload(request): Payload<Search>,
+    Payload(mut request): Payload<Search>,
 ) -> Result<Json<SearchAnswer>, Problem> {
+    let (fields, add_embedding) = (request.fields.take(), request.add_embedding);
     let (query, options) = request.into_query();
     let found = app.service.search(query, options, clock).await?;
-    Ok(Json(found.into()))
+    Ok(Json(SearchAnswer::new(found, fields, add_embedding)))
 }
 
 /// The products that look most like a stored one; nothing is emulated.
@@ -138,17 +146,18 @@ pub async fn similar(
     _: Ready,
 ) -> Result<Json<SimilarAnswer>, Problem> {
     let found = app.service.similar(id, request.ranking.into(), clock).await?;
-    Ok(Json(found.into()))
+    Ok(Json(SimilarAnswer::new(found, request.fields, false)))
 }
 
-/// The products that look like some stored ones and unlike others; nothing is emulated.
+/// The products that look like some examples and unlike others; only pictures that are sent are emulated.
 pub async fn recommend(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     _: Ready,
-    Payload(request): Payload<Recommend>,
+    Payload(mut request): Payload<Recommend>,
 ) -> Result<Json<SimilarAnswer>, Problem> {
-    let (taste, options) = request.into_taste();
+    let (fields, add_embedding) = (request.fields.take(), request.embedding == Some(true));
+    let (taste, options) = request.into_taste()?;
     let found = app.service.recommend(taste, options, clock).await?;
-    Ok(Json(found.into()))
+    Ok(Json(SimilarAnswer::new(found, fields, add_embedding)))
 }

@@ -18,7 +18,7 @@ pub enum Accepts {
     Picture,
     /// Also JSON by the name that RFC 7396 gives it.
     MergePatch,
-    /// Fields with values that only JSON can express.
+    /// Fields with values that only JSON can express, pictures among them.
     Json,
 }
 
@@ -78,8 +78,8 @@ pub async fn receive(
         other => return Err(unsupported(accepts, other)),
     };
     let most = match accepts {
-        Accepts::Picture => usize::MAX,
-        Accepts::MergePatch | Accepts::Json => WITHOUT_PICTURE,
+        Accepts::Picture | Accepts::Json => usize::MAX,
+        Accepts::MergePatch => WITHOUT_PICTURE,
     };
     let body = whole(pieces, bodies, most).await?;
     Ok(Sent { accepts, kind, body })

@@ -3,8 +3,10 @@
 use axum::body::Bytes;
 
 use super::body::Accepts;
+use super::examples::{Negative, Positive};
 use super::fields::{Fields, FromFields, fields};
-use super::values::{Cursor, Diversity, Embedding, Ids, Image, K, Limit, MinScore, SomeIds};
+use super::product_fields::ProductFields;
+use super::values::{Cursor, Diversity, Embedding, Image, K, Limit, MinScore, Values};
 use crate::catalogue::Title;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::search::SearchOptions;
@@ -12,10 +14,10 @@ use crate::catalogue::{AttributeChanges, Attributes};
 use crate::chips::RunChoice;
 use crate::http::problem::Problem;
 use crate::service::Query;
-use crate::service::recommend::Taste;
+use crate::service::recommend::{Example, Taste};
 use engine::embedding::stopping::Length;
 use engine::network::Probe;
-use engine::picture::Mode;
+use engine::picture::{Mode, Region};
 
 /// A request that has a body.
 pub trait FromBody: FromFields {
@@ -30,6 +32,7 @@ fields! {
         time_steps: Option<Length>,
         probe: Option<Probe>,
         prepare: Option<Mode>,
+        region: Option<Region>,
         trace: Option<bool>,
     }
 }
@@ -46,6 +49,7 @@ impl Embed {
             time_steps: self.time_steps,
             probe: self.probe,
             mode: self.prepare,
+            region: self.region,
             trace: self.trace,
         };
         (self.image.into_inner(), choice)
@@ -78,10 +82,11 @@ impl From<Ranking> for SearchOptions {
 fields! {
     struct SearchFields {
         image: Option<Image>,
-        embedding: Option<Embedding>,
         time_steps: Option<Length>,
         prepare: Option<Mode>,
+        region: Option<Region>,
         trace: Option<bool>,
+        fields: Option<ProductFields>,
         ..ranking: Ranking,
     }
 }
@@ -90,29 +95,45 @@ fields! {
 #[derive(Debug)]
 pub struct Search {
     query: SearchQuery,
-    options: SearchOptions,
+    /// How matches are chosen.
+    pub options: SearchOptions,
+    /// The fields of each product; all of them without.
+    pub fields: Option<ProductFields>,
+    /// Whether the answer has the query's embedding.
+    pub add_embedding: bool,
 }
 
 /// Either a picture or an embedding; only a picture is run.
 #[derive(Debug)]
 enum SearchQuery {
     Picture(Embed),
-    Embedding(Embedding),
+    Embedding(Values),
 }
 
 impl FromFields for Search {
     fn names(names: &mut Vec<&'static str>) {
+        names.push("embedding");
         SearchFields::names(names);
     }
 
     fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
+        let (mut given, mut add_embedding) = (None, false);
+        for embedding in fields.read_each("embedding")? {
+            match embedding {
+                Embedding::Given(values) => given = Some(values),
+                Embedding::Add(add) => add_embedding = add,
+            }
+        }
         let read = SearchFields::from_fields(fields)?;
         let refuse = |reason: &str| Err(Problem::field("embedding", reason));
-        let query = match (read.image, read.embedding) {
+        let query = match (read.image, given) {
             (Some(_), Some(_)) => return refuse("cannot be sent with an image"),
             (None, Some(embedding)) => {
-                if read.time_steps.is_some() || read.prepare.is_some() || read.trace == Some(true) {
-                    return refuse("cannot be sent with time_steps, prepare or trace: nothing is emulated");
+                let runs = read.time_steps.is_some() || read.prepare.is_some() || read.region.is_some();
+                if runs || read.trace == Some(true) {
+                    return refuse(
+                        "cannot be sent with time_steps, prepare, region or trace: nothing is emulated",
+                    );
                 }
                 SearchQuery::Embedding(embedding)
             }
@@ -121,12 +142,15 @@ impl FromFields for Search {
                 time_steps: read.time_steps,
                 probe: None,
                 prepare: read.prepare,
+                region: read.region,
                 trace: read.trace,
             }),
         };
         Ok(Self {
             query,
             options: read.ranking.into(),
+            fields: read.fields,
+            add_embedding,
         })
     }
 }
@@ -136,7 +160,7 @@ impl FromBody for Search {
 }
 
 impl Search {
-    /// What to search for and how.
+    /// What to search for, and how to search.
     #[must_use]
     pub fn into_query(self) -> (Query<Bytes>, SearchOptions) {
         let query = match self.query {
@@ -153,6 +177,7 @@ impl Search {
 fields! {
     /// `GET /v1/products/{id}/similar`.
     pub struct Similar {
+        fields: Option<ProductFields>,
         ..ranking: Ranking,
     }
 }
@@ -160,9 +185,12 @@ fields! {
 fields! {
     /// `POST /v1/recommend`.
     pub struct Recommend {
-        positive: SomeIds,
-        negative: Ids,
+        positive: Positive,
+        negative: Negative,
+        region: Option<Region>,
         diversity: Option<Diversity>,
+        fields: Option<ProductFields>,
+        embedding: Option<bool>,
         ..ranking: Ranking,
     }
 }
@@ -172,15 +200,27 @@ impl FromBody for Recommend {
 }
 
 impl Recommend {
-    /// What to start from and how to search.
-    #[must_use]
-    pub fn into_taste(self) -> (Taste, SearchOptions) {
-        let taste = Taste {
-            positive: self.positive.into_inner(),
-            negative: self.negative.into_inner(),
+    /// What to start from and how to search. A picture that has no region of its own has the request's.
+    ///
+    /// # Errors
+    /// Refuses a region without a picture.
+    pub fn into_taste(self) -> Result<(Taste<Bytes>, SearchOptions), Problem> {
+        let mut taste = Taste {
+            positive: self.positive.0,
+            negative: self.negative.0,
             diversity: self.diversity.map(Diversity::get).unwrap_or_default(),
         };
-        (taste, self.ranking.into())
+        let mut pictures = false;
+        for example in taste.positive.iter_mut().chain(&mut taste.negative) {
+            if let Example::Picture(_, choice) = example {
+                choice.region = choice.region.or(self.region);
+                pictures = true;
+            }
+        }
+        if self.region.is_some() && !pictures {
+            return Err(Problem::field("region", "is of a picture, and there is none"));
+        }
+        Ok((taste, self.ranking.into()))
     }
 }
 

@@ -53,6 +53,13 @@ impl From<&str> for Invalid {
     }
 }
 
+impl Invalid {
+    /// The refusal of a field.
+    fn of(self, name: &str) -> Problem {
+        Problem::field(self.path.unwrap_or_else(|| name.to_owned()), self.reason)
+    }
+}
+
 /// A value that is read from one field.
 pub trait FromField: Sized {
     /// Reads and checks the value.
@@ -147,7 +154,7 @@ pub struct Fields {
 }
 
 /// Fields of the body alone: too long for a URL.
-const ONLY_IN_BODY: [&str; 2] = ["image", "embedding"];
+const ONLY_IN_BODY: [&str; 1] = ["image"];
 
 impl Fields {
     /// The parameters of a query string, for a route whose options are `known`.
@@ -203,14 +210,19 @@ impl Fields {
     /// # Errors
     /// Names the field, or the place within it, that is invalid or missing.
     pub fn read<T: FromField>(&mut self, name: &'static str) -> Result<T, Problem> {
+        let last = self.read_each(name)?.pop();
+        last.map_or_else(T::missing, Ok)
+            .map_err(|invalid| invalid.of(name))
+    }
+
+    /// Takes all values of a field out, that of the query first.
+    ///
+    /// # Errors
+    /// Names the field, or the place within it, that is invalid.
+    pub fn read_each<T: FromField>(&mut self, name: &'static str) -> Result<Vec<T>, Problem> {
         let sent = self.values.extract_if(.., |(sent, _)| *sent == name);
-        let last = sent
-            .filter(|(_, field)| !T::is_null(field))
-            .map(|(_, field)| T::from_field(field))
-            .try_fold(None, |_, value| value.map(Some));
-        let value = last.and_then(|last| last.map_or_else(T::missing, Ok));
-        value.map_err(|Invalid { path, reason }| {
-            Problem::field(path.unwrap_or_else(|| name.to_owned()), reason)
-        })
+        let sent = sent.filter(|(_, field)| !T::is_null(field));
+        sent.map(|(_, field)| T::from_field(field).map_err(|invalid| invalid.of(name)))
+            .collect()
     }
 }

@@ -10,8 +10,10 @@ pub mod arguments;
 pub mod body;
 pub mod coding;
 pub mod endpoints;
+pub mod examples;
 pub mod extract;
 pub mod fields;
+pub mod product_fields;
 pub mod values;
 
 #[cfg(test)]

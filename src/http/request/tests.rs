@@ -3,6 +3,7 @@
 mod bounds;
 mod clients;
 mod codings;
+mod searches;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -164,7 +165,11 @@ async fn the_body_goes_before_the_query_and_null_is_the_same_as_nothing() {
         "colour"
     );
     let body = json!({"positive": ["a"], "negative": null, "diversity": null, "k": null});
-    let (taste, options) = send_json::<Recommend>("k=7", body).await.unwrap().into_taste();
+    let (taste, options) = send_json::<Recommend>("k=7", body)
+        .await
+        .unwrap()
+        .into_taste()
+        .unwrap();
     assert_eq!((taste.negative.len(), taste.diversity, options.k), (0, 0.0, 7));
     assert_eq!(
         SearchOptions { k: 10, ..options },
@@ -222,11 +227,9 @@ async fn what_is_unknown_repeated_or_in_the_wrong_place_is_refused_by_name() {
             "{body}: {detail}"
         );
     }
-    for name in ["image", "embedding"] {
-        let (field, detail) = refused(send::<Search>(&format!("{name}=x"), "image/png", "x").await);
-        assert_eq!(field, name);
-        assert_eq!(detail, "is a field of the body, not a parameter");
-    }
+    let (field, detail) = refused(send::<Search>("image=x", "image/png", "x").await);
+    assert_eq!(field, "image");
+    assert_eq!(detail, "is a field of the body, not a parameter");
     // Refused before the body is read, whatever it is.
     assert_eq!(
         refused(send::<Search>("colour=red", "text/plain", "").await).0,
@@ -260,7 +263,7 @@ async fn each_value_says_what_it_must_be() {
         (
             json!({"embedding": "x"}),
             "embedding",
-            "must be a list of whole numbers",
+            "must be true, false or, in a JSON body, a list of whole numbers",
         ),
         (
             json!({"embedding": [1, 0.5]}),
@@ -295,18 +298,22 @@ async fn each_value_says_what_it_must_be() {
         (
             json!({"positive": []}),
             "positive",
-            "must name at least one product",
+            "must name at least one product, picture or embedding",
         ),
-        (json!({}), "positive", "must name at least one product"),
         (
-            json!({"positive": [1]}),
+            json!({}),
             "positive",
-            "must be a list of product ids, in a JSON body",
+            "must name at least one product, picture or embedding",
+        ),
+        (
+            json!({"positive": "a"}),
+            "positive",
+            "must be a list of product ids, pictures and embeddings, in a JSON body",
         ),
         (
             json!({"positive": vec!["a"; 101]}),
             "positive",
-            "names 101 products; at most 100",
+            "names 101 examples; at most 100",
         ),
     ] {
         let (field, detail) = refused(send_json::<Recommend>("", body).await);

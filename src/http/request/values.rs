@@ -16,10 +16,9 @@ use crate::catalogue::{AttributeChanges, Attributes};
 use crate::http::limits::Counted;
 use crate::http::problem::Problem;
 use crate::json;
-use crate::service::recommend::Taste;
 use engine::embedding::stopping::{Length, LengthError};
 use engine::network::{Probe, UnknownProbe};
-use engine::picture::Mode;
+use engine::picture::{Mode, Region};
 use engine::text::unmarked;
 
 /// A whole number from `LEAST` to `MOST`.
@@ -106,65 +105,9 @@ impl Serialize for Cursor {
     }
 }
 
-/// The ids of at most [`Taste::MOST`] products, possibly none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ids(Vec<String>);
-
-impl Ids {
-    /// The ids, without copying them.
-    #[must_use]
-    pub fn into_inner(self) -> Vec<String> {
-        self.0
-    }
-}
-
-impl FromField for Ids {
-    fn from_field(field: Field) -> Result<Self, Invalid> {
-        let ids: Option<Vec<String>> = match in_body(&field)? {
-            Some(Value::Array(ids)) => ids.into_iter().map(string).collect(),
-            _ => None,
-        };
-        let ids = ids.ok_or("must be a list of product ids, in a JSON body")?;
-        if ids.len() > Taste::MOST {
-            return Err(format!("names {} products; at most {}", ids.len(), Taste::MOST).into());
-        }
-        Ok(Self(ids))
-    }
-
-    fn missing() -> Result<Self, Invalid> {
-        Ok(Self::default())
-    }
-}
-
-/// [`Ids`] of one product or more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SomeIds(Ids);
-
-impl SomeIds {
-    /// The ids, without copying them.
-    #[must_use]
-    pub fn into_inner(self) -> Vec<String> {
-        self.0.into_inner()
-    }
-}
-
-impl FromField for SomeIds {
-    fn from_field(field: Field) -> Result<Self, Invalid> {
-        let ids = Ids::from_field(field)?;
-        if ids.0.is_empty() {
-            return Self::missing();
-        }
-        Ok(Self(ids))
-    }
-
-    fn missing() -> Result<Self, Invalid> {
-        Err("must name at least one product".into())
-    }
-}
-
 /// A picture's file, not decoded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image(Bytes);
+pub struct Image(pub(super) Bytes);
 
 impl Image {
     /// The file, without copying it.
@@ -222,9 +165,9 @@ impl FromField for Image {
 
 /// The values of an embedding; how many there must be depends on the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Embedding(Vec<i32>);
+pub struct Values(pub(super) Vec<i32>);
 
-impl Embedding {
+impl Values {
     /// The values, without copying them.
     #[must_use]
     pub fn into_inner(self) -> Vec<i32> {
@@ -232,7 +175,28 @@ impl Embedding {
     }
 }
 
+/// The field `embedding` of a search: an embedding to search for, or whether to add the query's to the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Embedding {
+    Given(Values),
+    Add(bool),
+}
+
 impl FromField for Embedding {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        match &field {
+            Field::Json(sent) if sent.as_ref().starts_with(b"[") => {
+                Values::from_field(field).map(Self::Given)
+            }
+            _ => match bool::from_field(field) {
+                Ok(add) => Ok(Self::Add(add)),
+                Err(_) => Err("must be true, false or, in a JSON body, a list of whole numbers".into()),
+            },
+        }
+    }
+}
+
+impl FromField for Values {
     fn from_field(field: Field) -> Result<Self, Invalid> {
         let Some(Value::Array(values)) = in_body(&field)? else {
             return Err("must be a list of whole numbers, in a JSON body".into());
@@ -254,6 +218,25 @@ impl FromField for Embedding {
             .map(whole)
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+}
+
+impl FromField for Region {
+    fn from_field(field: Field) -> Result<Self, Invalid> {
+        let refuse =
+            "must be [x0, y0, x1, y1], fractions of the picture with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1";
+        let Ok(Value::Array(edges)) = value(&field, json::LONGEST) else {
+            return Err(refuse.into());
+        };
+        let edges: Option<Vec<f64>> = edges.iter().map(Value::as_f64).collect();
+        let edges = edges
+            .and_then(|edges| <[f64; 4]>::try_from(edges).ok())
+            .ok_or(refuse)?;
+        Self::new(edges).map_err(|error| error.to_string().into())
+    }
+
+    fn is_null(field: &Field) -> bool {
+        is_null_text(field)
     }
 }
 
@@ -366,7 +349,7 @@ fn written(field: &Field) -> Result<&str, Invalid> {
     }
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, Invalid> {
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Invalid> {
     let text = unmarked(bytes).map_err(|other| other.to_string())?;
     str::from_utf8(text).map_err(|_| "is not UTF-8 text".into())
 }
@@ -414,12 +397,12 @@ fn number(field: Field, least: f64, most: f64) -> Result<f64, Invalid> {
 }
 
 /// A JSON value of at most `most` bytes, also as the text of a parameter or a form's field.
-fn value(field: &Field, most: usize) -> Result<Value, Invalid> {
+pub(super) fn value(field: &Field, most: usize) -> Result<Value, Invalid> {
     json::value(written(field)?, most).map_err(|error| error.to_string().into())
 }
 
 /// Whether a field is JSON `null`, also as the text of a parameter or a form's field.
-fn is_null_text(field: &Field) -> bool {
+pub(super) fn is_null_text(field: &Field) -> bool {
     let null = |text: &[u8]| unmarked(text).is_ok_and(|text| text.trim_ascii() == b"null");
     match field {
         Field::Text(text) => null(text.as_bytes()),

@@ -19,7 +19,7 @@ use crate::catalogue::{Attributes, Catalogue, Origin, ProductId, Room, Title};
 use crate::chips::{Maker, RunChoice};
 use crate::progress::Progress;
 use crate::service::ingest::{Image, IngestOptions, Offered, ingest};
-use crate::service::recommend::Taste;
+use crate::service::recommend::{Example, Taste};
 use crate::service::writes::GivenProduct;
 use crate::service::{Clock, Query, ServiceOptions, Wanted};
 
@@ -160,8 +160,12 @@ async fn what_another_server_adopted_answers_the_next_request_of_each_kind() {
             }
             2 => {
                 let taste = Taste {
-                    positive: vec!["p1".to_owned(), "p2".to_owned()],
-                    ..Taste::default()
+                    positive: vec![
+                        Example::<Vec<u8>>::Product("p1".to_owned()),
+                        Example::Product("p2".to_owned()),
+                    ],
+                    negative: Vec::new(),
+                    diversity: 0.0,
                 };
                 let found = service.recommend(taste, options, clock()).await.unwrap();
                 assert_eq!((found.matches.len(), &*found.maker.origin), (3, &membrane));

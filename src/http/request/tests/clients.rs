@@ -7,6 +7,7 @@ use super::{FORM, form, map, query, refused, send, send_json};
 use crate::catalogue::AttributeChanges;
 use crate::http::problem::Code;
 use crate::http::request::endpoints::ListProducts;
+use crate::service::recommend::Example;
 
 /// Not ASCII alone, as no picture's file is.
 const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0";
@@ -51,8 +52,12 @@ async fn a_body_whose_type_is_not_said_may_be_json_or_nothing() {
         let (taste, options) = send::<Recommend>("", content_type, marked)
             .await
             .unwrap()
-            .into_taste();
-        assert_eq!((taste.positive, options.k), (vec!["a".to_owned()], 3));
+            .into_taste()
+            .unwrap();
+        assert_eq!(
+            (taste.positive, options.k),
+            (vec![Example::Product("a".to_owned())], 3)
+        );
         let read: PatchProduct = send("title=New", content_type, "").await.unwrap();
         assert_eq!(read.title.unwrap().as_str(), "New");
         let (field, detail) = refused(send::<AddPicture>("", content_type, "").await);
@@ -177,6 +182,6 @@ async fn null_is_the_same_as_leaving_an_option_out_in_every_way_to_send_it() {
     let (field, detail) = refused(send_json::<Recommend>("", json!({"positive": Value::Null})).await);
     assert_eq!(
         (field.as_str(), detail.as_str()),
-        ("positive", "must name at least one product")
+        ("positive", "must name at least one product, picture or embedding")
     );
 }
