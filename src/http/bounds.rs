@@ -24,9 +24,8 @@ fn every_bound_is_in_the_documentation() {
     for statement in [
         format!("A body may have {body} MiB"),
         format!(
-            "at most {} conditions, {} filters in `$any` and {} values in all",
+            "at most {} conditions and {} values in all",
             Filter::MOST_CONDITIONS,
-            Filter::MOST_ALTERNATIVES,
             Filter::MOST_VALUES_IN_ALL
         ),
         format!(

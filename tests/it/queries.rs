@@ -180,7 +180,7 @@ fn products_come_with_the_fields_that_were_asked_for() {
         }
     }
     let similar =
-        server.get("/v1/products/fashion-mnist-train-0/similar?k=1&fields=[\"attributes.category\"]");
+        server.get("/v1/products/fashion-mnist-train-0/similar?k=1&fields=%5B%22attributes.category%22%5D");
     let product = &products(&told(&similar))[0];
     assert_eq!(product["attributes"].as_object().unwrap().len(), 1);
     assert_eq!(product.as_object().unwrap().len(), 2);
@@ -241,15 +241,12 @@ fn pictures_and_embeddings_are_recommended_by_as_products_are() {
     );
     assert_eq!(emulated() - before, 100.0);
 
-    let black = GrayImage::new(28, 28);
-    let black = STANDARD.encode(file(&DynamicImage::from(black).into_rgb8(), ImageFormat::Png));
     for (example, status, code) in [
         (
             json!({"image": STANDARD.encode("no picture")}),
             422,
             "undecodable_image",
         ),
-        (json!({"image": black}), 422, "empty_embedding"),
         (json!({"embedding": vec![0; 128]}), 422, "empty_embedding"),
         (json!({"embedding": [1, 2, 3]}), 400, "invalid_request"),
         (json!({"image": image, "colour": "red"}), 400, "invalid_request"),

@@ -40,14 +40,13 @@ pub enum Part {
 #[derive(Debug, Default)]
 struct Sizes {
     conditions: usize,
-    alternatives: usize,
     values: usize,
 }
 
 impl Filter {
-    /// Conditions on attributes and ids that one filter may have, those of all `$any` included.
+    /// Conditions that one filter may have, each `$any` and those within it included.
     pub const MOST_CONDITIONS: usize = 64;
-    /// Filters that all `$any` of one filter may list together.
+    /// Filters that one `$any` may list.
     pub const MOST_ALTERNATIVES: usize = 64;
     /// Values that one `in` may list.
     pub const MOST_VALUES: usize = condition::MOST_VALUES;
@@ -65,7 +64,6 @@ impl Filter {
         let sizes = filter.sizes();
         for (named, most, what) in [
             (sizes.conditions, Self::MOST_CONDITIONS, "conditions"),
-            (sizes.alternatives, Self::MOST_ALTERNATIVES, "filters in $any"),
             (sizes.values, Self::MOST_VALUES_IN_ALL, "values"),
         ] {
             if named > most {
@@ -106,6 +104,10 @@ impl Filter {
         let Value::Array(filters) = value else {
             return Err(refuse(path, "must be a list of filters"));
         };
+        let (given, most) = (filters.len(), Self::MOST_ALTERNATIVES);
+        if given > most {
+            return Err(refuse(path, format!("lists {given} filters; at most {most}")));
+        }
         if depth == Self::DEEPEST_ANY {
             return Err(refuse(path, "is nested too deeply"));
         }
@@ -128,10 +130,9 @@ impl Filter {
                     sizes.values += ids.named().len();
                 }
                 Part::Any(filters) => {
-                    sizes.alternatives += filters.len();
+                    sizes.conditions += 1;
                     for inner in filters.iter().map(Self::sizes) {
                         sizes.conditions += inner.conditions;
-                        sizes.alternatives += inner.alternatives;
                         sizes.values += inner.values;
                     }
                 }

@@ -63,7 +63,10 @@ impl DecodeLimits {
     }
 
     /// Compares the sides of a picture of one pixel at least with the limits.
-    pub(in crate::picture) fn allow_sides(&self, width: u32, height: u32) -> Result<(), PictureError> {
+    ///
+    /// # Errors
+    /// [`PictureError::TooLong`] or [`PictureError::TooNarrow`].
+    pub fn allow_sides(&self, width: u32, height: u32) -> Result<(), PictureError> {
         let (shorter, longer) = (width.min(height), width.max(height));
         if longer > self.max_side {
             let limit_side = self.max_side;
