@@ -50,6 +50,12 @@ impl Attributes {
         Self(attributes)
     }
 
+    /// Whether an attribute may have this name.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        (1..=200).contains(&name.chars().count())
+    }
+
     /// The attributes by name.
     #[must_use]
     pub fn as_map(&self) -> &Map<String, Value> {
@@ -87,7 +93,7 @@ fn check<'a>(
     for (name, value) in attributes {
         let shown: String = name.chars().take(100).collect();
         let field = format!("attributes.{shown}");
-        if !(1..=200).contains(&name.chars().count()) {
+        if !Attributes::is_name(name) {
             return refuse(field, "must have a name of 1 to 200 characters".to_owned());
         }
         bytes += name.len()

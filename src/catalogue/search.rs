@@ -4,8 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::counts::Counts;
 use super::error::CatalogueError;
 use super::filter::Filter;
 use super::origin::Origin;
@@ -23,11 +25,53 @@ pub struct SearchOptions {
     pub exact: bool,
     /// Only products that pass are found.
     pub filter: Option<Filter>,
+    /// How many of the first products, or groups, are passed over; with `k` at most [`SearchOptions::HORIZON`].
+    pub offset: usize,
+    /// Products with the same value of an attribute are one group; `k` and `offset` count groups.
+    pub group: Option<Grouping>,
+    /// What is added to scores before products are put in order.
+    pub boosts: Vec<Boost>,
+    /// Attributes whose values are counted over all products that pass the filter.
+    pub facets: Option<Vec<String>>,
+}
+
+/// How products are grouped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grouping {
+    pub attribute: String,
+    /// The most products of a group, 1 to [`Grouping::MOST`].
+    pub size: usize,
+}
+
+impl Grouping {
+    /// The most products of a group.
+    pub const MOST: usize = 10;
+}
+
+/// What is added to a product's score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Boost {
+    pub by: BoostBy,
+    /// -1 to 1.
+    pub weight: f64,
+}
+
+/// What a weight is multiplied with: 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BoostBy {
+    /// A number, from 0 for the least of all candidates to 1 for the greatest; 0 where there is none.
+    Attribute(String),
+    /// 1 for what passes, otherwise 0.
+    Filter(Filter),
 }
 
 impl SearchOptions {
-    /// The most products that one search finds.
+    /// The most products, or groups, that one search finds.
     pub const MOST: usize = 100;
+    /// How many products are ranked at most: no page goes beyond them, and they are the candidates of boosts and groups.
+    pub const HORIZON: usize = 1000;
+    /// The most boosts of one search.
+    pub const MOST_BOOSTS: usize = 16;
 }
 
 impl Default for SearchOptions {
@@ -37,6 +81,10 @@ impl Default for SearchOptions {
             min_score: None,
             exact: false,
             filter: None,
+            offset: 0,
+            group: None,
+            boosts: Vec::new(),
+            facets: None,
         }
     }
 }
@@ -118,8 +166,20 @@ pub struct Match {
     pub picture_id: String,
     /// Cosine similarity, -1 to 1.
     pub score: f64,
+    /// The score with what boosts add, where there are any.
+    pub rank_score: Option<f64>,
+    /// The value by which it is grouped, null where it has none; `None` where nothing is grouped.
+    pub group: Option<Value>,
     /// That picture's embedding, where it was asked for; else empty.
     pub embedding: Vec<i32>,
+}
+
+/// What a search finds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Nearby {
+    pub matches: Vec<Match>,
+    /// Where facets were asked for.
+    pub counts: Option<Arc<Counts>>,
 }
 
 /// How many products and pictures there are, and the state of the index.

@@ -15,7 +15,7 @@ use super::origin::Origin;
 use super::postgres::Postgres;
 use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
 use super::reembedding::{Background, EmbedLast};
-use super::search::{CatalogueStats, Match, Nearest};
+use super::search::{CatalogueStats, Nearby, Nearest};
 use super::sqlite::Sqlite;
 use super::store_stats::{StoreKind, StoreStats};
 use super::write::{Write, Written};
@@ -87,7 +87,7 @@ impl Catalogue {
     /// As [`Catalogue::nearest`], on this thread, by a store that searches in this process; `None` by one that must be
     /// waited for. A chip that goes on to search saves the way to another thread.
     #[must_use]
-    pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Option<Result<Vec<Match>, CatalogueError>> {
+    pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Option<Result<Nearby, CatalogueError>> {
         match self {
             Self::Sqlite(store) => Some(store.nearest_here(search, work)),
             Self::Postgres(_) => None,
@@ -244,7 +244,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Of the request, or of the store.
-    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
+    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Nearby, CatalogueError> {
         match self {
             Self::Sqlite(store) => store.nearest(search, work).await,
             Self::Postgres(store) => store.bounded(store.nearest(search, work)).await,

@@ -130,7 +130,7 @@ impl Search {
             options,
             with_embeddings: false,
         };
-        let matches = runtime.block_on(catalogue.nearest(nearest, Work::OWN))?;
+        let matches = runtime.block_on(catalogue.nearest(nearest, Work::OWN))?.matches;
         runtime.block_on(catalogue.close());
         let mut out = std::io::stdout().lock();
         if self.format == SearchFormat::Json {

@@ -7,8 +7,12 @@ use super::times::Clock;
 use crate::admission::{Admission, Work};
 use crate::catalogue::CatalogueError;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::search::SearchOptions;
+use crate::catalogue::search::{BoostBy, SearchOptions};
 use crate::chips::Workload;
+
+/// Ranking more products than these takes a search to the horizon, which looks at about so many rows.
+const DEEP: usize = 100;
+const FOR_THE_HORIZON: u64 = 64_000;
 
 impl Service {
     /// Admits a request by the work that it will take.
@@ -68,10 +72,20 @@ impl Service {
             0
         };
         let filtered = filtering(options.filter.as_ref(), rows);
+        let boosts = options.boosts.iter().map(|boost| match &boost.by {
+            BoostBy::Attribute(_) => 0,
+            BoostBy::Filter(filter) => filtering(Some(filter), SearchOptions::HORIZON as u64),
+        });
+        let deeper = match options.reach() > DEEP {
+            true => rows.min(FOR_THE_HORIZON).saturating_mul(embeddings),
+            false => 0,
+        };
+        let most_of_a_group = options.group.as_ref().map_or(1, |group| group.size as u64);
+        let scanned = [compared, filtered, deeper].into_iter().chain(boosts);
         Workload {
             searches: embeddings,
-            scanned: compared.saturating_add(filtered),
-            products: options.k as u64,
+            scanned: scanned.fold(0, u64::saturating_add),
+            products: options.k as u64 * most_of_a_group,
             ..Workload::default()
         }
     }

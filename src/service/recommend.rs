@@ -78,7 +78,9 @@ impl Service {
         let mut found = self
             .search_by(examples, query, wide, diversity != 0.0, clock)
             .await?;
-        found.matches = varied(found.matches, k, diversity);
+        if diversity != 0.0 {
+            found.matches = varied(found.matches, k, diversity);
+        }
         Ok(found)
     }
 
@@ -164,15 +166,15 @@ impl Service {
                 with_embeddings,
             };
             let found = self.nearest(&admission, searching, search, clock, &mut spent);
-            let matches = found.await?;
-            Ok((matches, one, maker, spent))
+            Ok((found.await?, one, maker, spent))
         };
-        let (matches, query, maker, spent) = match self.unless_adopted(once().await).await? {
+        let (nearby, query, maker, spent) = match self.unless_adopted(once().await).await? {
             Some(found) => found,
             None => once().await?,
         };
         Ok(Found {
-            matches,
+            matches: nearby.matches,
+            counts: nearby.counts,
             query,
             embedded: None,
             maker,
@@ -324,17 +326,14 @@ fn unit(mut vector: Vec<f64>) -> Vec<f64> {
 /// Maximal marginal relevance (Carbonell and Goldstein 1998): each choice has the best score less `diversity` times its
 /// similarity to those chosen before it.
 fn varied(mut found: Vec<Match>, k: usize, diversity: f64) -> Vec<Match> {
-    if diversity == 0.0 {
-        found.truncate(k);
-        return found;
-    }
     let mut chosen = Vec::with_capacity(k);
     // The similarity of each candidate to the most similar of the chosen ones.
     let mut alike = vec![-1.0f64; found.len()];
     while chosen.len() < k && !found.is_empty() {
         let worth = |place: usize| {
             let unlike = if chosen.is_empty() { 0.0 } else { alike[place] };
-            (1.0 - diversity) * found[place].score - diversity * unlike
+            let score = found[place].rank_score.unwrap_or(found[place].score);
+            (1.0 - diversity) * score - diversity * unlike
         };
         // The first of equal candidates.
         let best = (0..found.len())

@@ -7,7 +7,8 @@ use super::error::ServiceError;
 use super::state::Service;
 use super::times::{Clock, Spent, Times};
 use crate::admission::Admission;
-use crate::catalogue::search::{Match, Nearest, SearchOptions};
+use crate::catalogue::counts::Counts;
+use crate::catalogue::search::{Match, Nearby, Nearest, SearchOptions};
 use crate::chips::{Embedded, Embedder, Maker, Rates, RunChoice, Workload};
 
 /// What to search for.
@@ -30,6 +31,8 @@ pub struct EmbeddedBy {
 #[derive(Debug)]
 pub struct Found {
     pub matches: Vec<Match>,
+    /// Where facets were asked for.
+    pub counts: Option<Arc<Counts>>,
     /// What was searched for, if it is one embedding.
     pub query: Option<Vec<i32>>,
     /// `None` if the query was not a picture.
@@ -104,7 +107,7 @@ impl Service {
             options: options.clone(),
             with_embeddings: false,
         };
-        let (matches, query, embedded, spent) = match query {
+        let (found, query, embedded, spent) = match query {
             Query::Embedding(values) => {
                 let work = self.searching(&options, 1);
                 let admission = self.admit(work, clock)?;
@@ -139,7 +142,7 @@ impl Service {
                 };
                 let (embedded, here, took, queue) = self.pool.run(&admission, job).await?;
                 let mut spent = Spent::on(&embedded, queue);
-                let matches = match here {
+                let found = match here {
                     Ok(found) => {
                         spent.search = took;
                         found?
@@ -150,11 +153,12 @@ impl Service {
                     }
                 };
                 let query = embedded.embedding.values.clone();
-                (matches, query, Some(embedded), spent)
+                (found, query, Some(embedded), spent)
             }
         };
         Ok(Found {
-            matches,
+            matches: found.matches,
+            counts: found.counts,
             query: Some(query),
             embedded,
             maker,
@@ -170,12 +174,12 @@ impl Service {
         search: Nearest,
         clock: Clock,
         spent: &mut Spent,
-    ) -> Result<Vec<Match>, ServiceError> {
+    ) -> Result<Nearby, ServiceError> {
         let start = Instant::now();
         let read = async |work| self.catalogue.nearest(search, work).await;
-        let matches = self.read_admitted(admission, workload, clock, read).await?;
+        let found = self.read_admitted(admission, workload, clock, read).await?;
         spent.search = start.elapsed();
-        Ok(matches)
+        Ok(found)
     }
 }
 

@@ -57,6 +57,13 @@ schemathesis.openapi.format("filter-json", filters.map(json.dumps))
 schemathesis.openapi.format("region-json", st.just("[0.1,0.2,0.8,0.9]"))
 fields = st.sampled_from(["id", "title", "attributes", "attributes.category", "pictures", "created_at", "updated_at"])
 schemathesis.openapi.format("fields-json", st.lists(fields, max_size=4).map(json.dumps))
+schemathesis.openapi.format("names-json", st.lists(st.sampled_from(["category", "split", "price"]), max_size=3).map(json.dumps))
+weights = st.floats(-1, 1)
+boosts = st.one_of(
+    st.fixed_dictionaries({"attribute": st.just("price"), "weight": weights}),
+    st.fixed_dictionaries({"filter": filters, "weight": weights}),
+)
+schemathesis.openapi.format("boost-json", st.lists(boosts, max_size=3).map(json.dumps))
 schemathesis.openapi.format("attributes-json", st.dictionaries(names, values, max_size=5).map(json.dumps))
 schemathesis.openapi.format("product-id", st.sampled_from(IDS))
 
@@ -79,12 +86,20 @@ def of_model(given):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """What is meant to be right: a region has its edges in order, and is of a picture; an embedding has as many values as the
-    model's, and runs nothing."""
-    body, query = case.body, case.query or {}
-    if not isinstance(body, dict) or not (case.meta and case.meta.generation.mode.is_positive):
+    model's, and runs nothing; a group's size is of a group, and a varied list has no pages and no groups."""
+    body, query = case.body if isinstance(case.body, dict) else {}, case.query or {}
+    if not (case.meta and case.meta.generation.mode.is_positive):
         return
+    given = {**query, **{name: value for name, value in body.items() if value is not None}}
+    if given.get("diversity") not in (None, 0):
+        for part in (body, query):
+            for name in ("offset", "group_by", "group_size"):
+                part.pop(name, None)
+    elif given.get("group_by") is None:
+        for part in (body, query):
+            part.pop("group_size", None)
     lists = [body.get(name) for name in ("positive", "negative")]
-    examples = [example for given in lists if isinstance(given, list) for example in given if isinstance(example, dict)]
+    examples = [example for listed in lists if isinstance(listed, list) for example in listed if isinstance(example, dict)]
     for part in [body, *examples]:
         if isinstance(part.get("region"), list):
             part["region"] = [0.1, 0.2, 0.8, 0.9]

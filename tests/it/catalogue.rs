@@ -23,7 +23,7 @@ const MODEL: &[u8] = b"a model's file";
 const DIMENSIONS: usize = 3;
 
 /// Runs a test on every store, each of its own.
-fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
+pub fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     eprintln!("store: SQLite");
@@ -34,13 +34,13 @@ fn over_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
 }
 
 #[derive(Debug, Clone)]
-enum Store {
+pub enum Store {
     Sqlite(PathBuf),
     Postgres(String),
 }
 
 impl Store {
-    async fn open(&self) -> Catalogue {
+    pub async fn open(&self) -> Catalogue {
         match self {
             Self::Sqlite(folder) => Catalogue::open(folder, Room::ONE).unwrap(),
             Self::Postgres(url) => {
@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Opens and loads a catalogue whose embeddings are of [`origin`].
-    async fn loaded(&self) -> Catalogue {
+    pub async fn loaded(&self) -> Catalogue {
         let catalogue = self.open().await;
         if catalogue.origin().await.unwrap().is_none() {
             catalogue.set_origin(origin(), MODEL.to_vec()).await.unwrap();
@@ -99,7 +99,7 @@ fn picture(embedding: [i32; DIMENSIONS], origin: Origin) -> NewPicture {
     }
 }
 
-fn put(id: &str, attributes: Value, embedding: [i32; DIMENSIONS]) -> Write {
+pub fn put(id: &str, attributes: Value, embedding: [i32; DIMENSIONS]) -> Write {
     Write::Put {
         product: NewProduct {
             id: ProductId::new(id).unwrap(),
@@ -119,7 +119,7 @@ async fn nearest(catalogue: &Catalogue, embedding: [i32; DIMENSIONS], options: S
         options,
         with_embeddings: true,
     };
-    catalogue.nearest(search, Work::OWN).await.unwrap()
+    catalogue.nearest(search, Work::OWN).await.unwrap().matches
 }
 
 fn ids(matches: &[Match]) -> Vec<&str> {
@@ -281,7 +281,14 @@ fn embeddings_of_another_origin_or_width_are_refused() {
             without: vec!["a".to_owned(), "unknown".to_owned()],
             ..search(origin(), vec![9, 1, 0])
         };
-        assert!(catalogue.nearest(without, Work::OWN).await.unwrap().is_empty());
+        assert!(
+            catalogue
+                .nearest(without, Work::OWN)
+                .await
+                .unwrap()
+                .matches
+                .is_empty()
+        );
         catalogue.close().await;
     });
 }

@@ -102,7 +102,7 @@ fn nearest(catalogue: &Sqlite, embedding: &[i32], options: SearchOptions) -> Vec
         options,
         with_embeddings: true,
     };
-    catalogue.nearest_here(&search, &Work::OWN).unwrap()
+    catalogue.nearest_here(&search, &Work::OWN).unwrap().matches
 }
 
 fn ids(found: &[Match]) -> Vec<&str> {

@@ -34,6 +34,7 @@ mod page_colour;
 mod page_refusals;
 mod products;
 mod queries;
+mod ranking;
 mod reembedding;
 mod report;
 mod requests;

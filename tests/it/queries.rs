@@ -285,3 +285,110 @@ fn pictures_to_recommend_by_are_admitted_as_the_work_that_they_are() {
     assert_eq!(short, [200; 50]);
     assert!(many.contains(&200) && many.contains(&503), "{many:?}");
 }
+
+#[test]
+fn pages_groups_boosts_and_facets_work_for_every_search_and_in_every_form() {
+    let folder = catalogue(600, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let id = "fashion-mnist-train-0";
+    let embedding = {
+        let sent = server.post("/v1/embeddings", "image/png", &test_png(0));
+        told(&sent)["embedding"].clone()
+    };
+    let search = |options: &Value| {
+        let mut body = options.clone();
+        body["embedding"] = embedding.clone();
+        told(&post(&server, "/v1/search", &body))
+    };
+    let recommend = |options: &Value| {
+        let mut body = options.clone();
+        body["positive"] = json!([id]);
+        told(&post(&server, "/v1/recommend", &body))
+    };
+    let text = |options: &Value| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in options.as_object().unwrap() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            query.append_pair(name, &value);
+        }
+        query.finish()
+    };
+    let similar =
+        |options: &Value| told(&server.get(&format!("/v1/products/{id}/similar?{}", text(options))));
+    let by_query = |options: &Value| {
+        let path = format!("/v1/search?{}", text(options));
+        told(&server.post(&path, "image/png", &test_png(0)))
+    };
+    let searches: [&dyn Fn(&Value) -> Value; 4] = [&search, &recommend, &similar, &by_query];
+    let bags = json!({"category": "Bag"});
+    let counted = json!({"limit": 100, "filter": bags});
+    let listed = server.get(&format!("/v1/products?{}", text(&counted))).json();
+    let of_bags = listed["products"].as_array().unwrap().len();
+    assert!(of_bags > 30);
+    for answer in searches {
+        let whole = answer(&json!({"k": 60}));
+        assert!(whole.get("total").is_none() && whole["matches"][0].get("group").is_none());
+        let mut pages: Vec<Value> = Vec::new();
+        for offset in [0, 20, 40] {
+            let page = answer(&json!({"k": 20, "offset": offset}));
+            pages.extend(page["matches"].as_array().unwrap().iter().cloned());
+        }
+        assert_eq!(whole["matches"].as_array(), Some(&pages));
+
+        let grouped = answer(&json!({"k": 10, "group_by": "category", "group_size": 2, "fields": []}));
+        let groups: Vec<&str> = grouped["matches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|found| found["group"].as_str().unwrap())
+            .collect();
+        assert_eq!(groups.len(), 20, "{groups:?}");
+        assert!(groups.chunks(2).all(|group| group[0] == group[1]));
+
+        let boosted = answer(&json!({"k": 3, "boost": [{"filter": bags, "weight": 1}]}));
+        for found in boosted["matches"].as_array().unwrap() {
+            assert_eq!(found["product"]["attributes"]["category"], "Bag");
+            let added = found["rank_score"].as_f64().unwrap() - found["score"].as_f64().unwrap();
+            assert!((added - 1.0).abs() < 1e-9);
+        }
+
+        let facets = answer(&json!({"k": 1, "filter": bags, "facets": ["category", "size"]}));
+        assert_eq!(facets["total"], of_bags);
+        let expected = json!({"category": [{"value": "Bag", "count": of_bags}], "size": []});
+        assert_eq!(facets["facets"], expected);
+        let total = answer(&json!({"k": 1, "facets": []}));
+        assert_eq!((&total["total"], &total["facets"]), (&json!(600), &json!({})));
+    }
+    for (options, field) in [
+        (json!({"offset": 901}), "offset"),
+        (json!({"group_size": 2}), "group_size"),
+        (json!({"group_by": "category", "group_size": 11}), "group_size"),
+        (json!({"group_by": ""}), "group_by"),
+        (json!({"boost": [{"weight": 1}]}), "boost.0"),
+        (
+            json!({"boost": [{"attribute": "a", "filter": {}, "weight": 1}]}),
+            "boost.0",
+        ),
+        (
+            json!({"boost": [{"attribute": "a", "weight": 1.5}]}),
+            "boost.0.weight",
+        ),
+        (
+            json!({"boost": [{"filter": {"a": {"near": 1}}, "weight": 1}]}),
+            "boost.0.filter.a.near",
+        ),
+        (json!({"facets": "category"}), "facets"),
+        (json!({"facets": [7]}), "facets.0"),
+        (json!({"diversity": 0.5, "offset": 10}), "offset"),
+        (json!({"diversity": 0.5, "group_by": "category"}), "group_by"),
+    ] {
+        let mut body = options.clone();
+        body["positive"] = json!([id]);
+        let refused = post(&server, "/v1/recommend", &body);
+        assert_eq!(
+            (refused.status, &refused.json()["errors"][0]["field"]),
+            (400, &json!(field)),
+            "{options}"
+        );
+    }
+}

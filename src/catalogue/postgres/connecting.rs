@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::connections::{self, Watch};
 use super::error::{refused_at_start, said};
+use super::kept_counts::KeptCounts;
 use super::measured::{Kind, Measured};
 use super::schema;
 use super::store::{Inner, Postgres, read};
@@ -109,6 +110,7 @@ impl Postgres {
             closed: AtomicBool::new(false),
             measured: Measured::default(),
             recalls: Recalls::default(),
+            counts: KeptCounts::default(),
             heart: Mutex::default(),
             embedded_to: Mutex::default(),
             long: Semaphore::new((connections / 3).max(1)),

@@ -7,10 +7,12 @@
 mod connecting;
 mod connections;
 mod copying;
+mod counting;
 mod directions;
 mod error;
 mod filter;
 mod imports;
+mod kept_counts;
 mod measured;
 mod nearest;
 mod opening;

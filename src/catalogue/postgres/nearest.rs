@@ -12,6 +12,7 @@ use engine::neighbours::EXACT_BELOW;
 use engine::neighbours::exact::Vectors;
 use sqlx::{PgConnection, Postgres as Database, QueryBuilder, Row};
 
+use super::counting::facts_of;
 use super::directions;
 use super::error::is_missing_table;
 use super::filter;
@@ -23,7 +24,8 @@ use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::product::{PictureKey, Product};
-use crate::catalogue::search::{Match, Nearest, Shown};
+use crate::catalogue::ranking::{Candidate, Placed, Ranking, page};
+use crate::catalogue::search::{Match, Nearby, Nearest, Shown};
 
 /// If no more products than this pass, their pictures are compared; else the index is walked until enough pass.
 const PASSING: i64 = 5_000;
@@ -40,7 +42,7 @@ const AGAIN: usize = 3;
 
 impl Postgres {
     /// The products whose pictures are nearest to the embeddings of a search.
-    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
+    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Nearby, CatalogueError> {
         if let [embedding] = &search.embeddings[..] {
             self.0.recalls.asked.ask(embedding);
         }
@@ -53,7 +55,7 @@ impl Postgres {
         search: Nearest,
         kind: Kind,
         work: Work,
-    ) -> Result<Vec<Match>, CatalogueError> {
+    ) -> Result<Nearby, CatalogueError> {
         let space = self.loaded()?;
         if *space.origin != *search.origin {
             return Err(CatalogueError::OtherOrigin);
@@ -66,7 +68,13 @@ impl Postgres {
             few,
         };
         read!(self, kind, work.clone(), |connection| {
-            round.matches(connection, &work).await
+            let matches = round.matches(connection, &work).await?;
+            let options = &search.options;
+            let counts = match &options.facets {
+                Some(names) => Some(self.counts(connection, options.filter.as_ref(), names).await?),
+                None => None,
+            };
+            Ok(Nearby { matches, counts })
         })
     }
 }
@@ -87,12 +95,12 @@ fn check(search: &Nearest, wanted: Option<usize>) -> Result<(), CatalogueError> 
 }
 
 /// A distinct embedding near to a query, with the pictures that have it, in stored order.
-struct Candidate {
+struct Vector {
     vector: i64,
     /// The negative inner product of the directions.
     rough: f64,
     score: f64,
-    values: Arc<[i32]>,
+    values: Vec<i32>,
     pictures: Vec<(PictureKey, i64)>,
 }
 
@@ -114,14 +122,6 @@ enum Cut {
     Within(f64),
 }
 
-#[derive(Clone)]
-struct Found {
-    score: f64,
-    picture: PictureKey,
-    product: i64,
-    values: Arc<[i32]>,
-}
-
 struct Round<'a> {
     space: &'a Space,
     search: &'a Nearest,
@@ -134,11 +134,15 @@ impl Round<'_> {
         connection: &mut PgConnection,
         work: &Work,
     ) -> Result<Vec<Match>, CatalogueError> {
+        let options = &self.search.options;
         let mut again = 0;
         loop {
-            let found = self.found(connection, work).await?;
-            let wanted = found.len();
-            let matches = self.shown(connection, found).await?;
+            let (ranking, mut page) = self.page(connection, work).await?;
+            if options.group.is_none() {
+                page.truncate(options.k);
+            }
+            let wanted = page.len();
+            let matches = self.shown(connection, &ranking, page).await?;
             if matches.len() == wanted || again == AGAIN {
                 return Ok(matches);
             }
@@ -146,8 +150,12 @@ impl Round<'_> {
         }
     }
 
-    /// The best picture of each of the nearest products.
-    async fn found(&self, connection: &mut PgConnection, work: &Work) -> Result<Vec<Found>, CatalogueError> {
+    /// The ranking as far as the page needs it, and the page.
+    async fn page(
+        &self,
+        connection: &mut PgConnection,
+        work: &Work,
+    ) -> Result<(Ranking, Vec<Placed>), CatalogueError> {
         let options = &self.search.options;
         let compare = options.exact
             || self.few
@@ -156,13 +164,26 @@ impl Round<'_> {
                 None => false,
             };
         let way = if compare { Way::Compare } else { Way::Index };
-        let mut all = Vec::new();
-        for embedding in &self.search.embeddings {
-            all.extend(self.nearest_to(connection, embedding, way, work).await?);
+        let mut ranking = Ranking::new(options);
+        let mut facts = Vec::new();
+        loop {
+            if let Some(wanted) = ranking.next() {
+                let mut all = Vec::new();
+                for embedding in &self.search.embeddings {
+                    all.extend(self.nearest_to(connection, embedding, way, wanted, work).await?);
+                }
+                let floor = options.min_score.unwrap_or(f64::NEG_INFINITY);
+                all.retain(|found| found.score >= floor);
+                ranking.extend(best_of_each(all, wanted));
+            }
+            if options.wants_facts() {
+                let fresh = &ranking.ranked()[facts.len()..];
+                facts.extend(facts_of(connection, fresh, options).await?);
+            }
+            if let Some(page) = page(&ranking, &facts, options) {
+                return Ok((ranking, page));
+            }
         }
-        let floor = options.min_score.unwrap_or(f64::NEG_INFINITY);
-        all.retain(|found| found.score >= floor);
-        Ok(best_of_each(all, options.k))
     }
 
     /// Whether so few products pass that comparing them is fast.
@@ -180,24 +201,25 @@ impl Round<'_> {
         connection: &mut PgConnection,
         embedding: &[i32],
         mut way: Way,
+        wanted: usize,
         work: &Work,
-    ) -> Result<Vec<Found>, CatalogueError> {
+    ) -> Result<Vec<Candidate>, CatalogueError> {
         let options = &self.search.options;
         if embedding.len() > MOST_INDEXED {
             way = Way::Compare;
         }
         let error = directions::error(embedding.len());
-        let mut ahead = AHEAD * options.k + AHEAD_AT_LEAST;
+        let mut ahead = AHEAD * wanted + AHEAD_AT_LEAST;
         loop {
             work.check()?;
             let candidates = self
-                .candidates(connection, embedding, way, Cut::First(ahead))
+                .vectors(connection, embedding, way, Cut::First(ahead), wanted)
                 .await?;
             let whole = candidates.len() < ahead;
             let rough = candidates.iter().map(|candidate| candidate.rough);
             let rough = rough.fold(f64::NEG_INFINITY, f64::max);
-            let found = best_of_each(flattened(candidates), options.k);
-            let enough = found.len() == options.k;
+            let found = best_of_each(self.flattened(candidates), wanted);
+            let enough = found.len() == wanted;
             match way {
                 // The walk may have ended before all was seen.
                 Way::Index if enough => return Ok(found),
@@ -217,23 +239,24 @@ impl Round<'_> {
                         continue;
                     }
                     let near = self
-                        .candidates(connection, embedding, way, Cut::Within(within))
+                        .vectors(connection, embedding, way, Cut::Within(within), wanted)
                         .await?;
-                    return Ok(best_of_each(flattened(near), options.k));
+                    return Ok(best_of_each(self.flattened(near), wanted));
                 }
             }
         }
     }
 
     /// The nearest distinct embeddings by direction, with exact scores.
-    async fn candidates(
+    async fn vectors(
         &self,
         connection: &mut PgConnection,
         embedding: &[i32],
         way: Way,
         cut: Cut,
-    ) -> Result<Vec<Candidate>, CatalogueError> {
-        let mut sql = self.statement(embedding, way, cut);
+        wanted: usize,
+    ) -> Result<Vec<Vector>, CatalogueError> {
+        let mut sql = self.statement(embedding, way, cut, wanted);
         // A filter is planned for its values: how many products pass decides how to look for them.
         let kept = self.search.options.filter.is_none();
         let rows = match sql.build().persistent(kept).fetch_all(connection).await {
@@ -241,7 +264,7 @@ impl Round<'_> {
             rows => rows?,
         };
         let mut vectors = Vectors::new(embedding.len());
-        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut candidates: Vec<Vector> = Vec::new();
         for row in &rows {
             if !row.try_get::<Option<bool>, _>("present")?.unwrap_or(false) {
                 return Err(CatalogueError::OtherOrigin);
@@ -250,17 +273,17 @@ impl Round<'_> {
                 continue;
             };
             if candidates.last().is_none_or(|last| last.vector != vector) {
-                let values = values(row.try_get("width")?, row.try_get("data")?);
-                if values.len() != embedding.len() {
-                    let (given, wanted) = (embedding.len(), values.len());
+                let of_row = values(row.try_get("width")?, row.try_get("data")?);
+                if of_row.len() != embedding.len() {
+                    let (given, wanted) = (embedding.len(), of_row.len());
                     return Err(CatalogueError::Dimensions { given, wanted });
                 }
-                vectors.push(&values);
-                candidates.push(Candidate {
+                vectors.push(&of_row);
+                candidates.push(Vector {
                     vector,
                     rough: row.try_get("rough")?,
                     score: 0.0,
-                    values: values.into(),
+                    values: of_row,
                     pictures: Vec::new(),
                 });
             }
@@ -275,7 +298,7 @@ impl Round<'_> {
         Ok(candidates)
     }
 
-    fn statement(&self, embedding: &[i32], way: Way, cut: Cut) -> QueryBuilder<Database> {
+    fn statement(&self, embedding: &[i32], way: Way, cut: Cut, wanted: usize) -> QueryBuilder<Database> {
         let Self { space, search, .. } = self;
         let options = &search.options;
         let (vectors, embeddings, width) = (space.vectors(), space.embeddings(), embedding.len());
@@ -354,7 +377,7 @@ impl Round<'_> {
             sql.push(")))");
         }
         // Each product may have all its pictures among the first.
-        let most = options.k.saturating_mul(Product::MOST_PICTURES);
+        let most = wanted.saturating_mul(Product::MOST_PICTURES);
         sql.push(format!(" ORDER BY e.picture LIMIT {most}) AS e ON true"));
         sql
     }
@@ -363,13 +386,16 @@ impl Round<'_> {
     async fn shown(
         &self,
         connection: &mut PgConnection,
-        found: Vec<Found>,
+        ranking: &Ranking,
+        page: Vec<Placed>,
     ) -> Result<Vec<Match>, CatalogueError> {
-        let numbers: Vec<i64> = found.iter().map(|found| found.product).collect();
+        let found = |placed: &Placed| &ranking.ranked()[placed.place];
+        let numbers: Vec<i64> = page.iter().map(|placed| found(placed).product).collect();
         let stored = products(connection, &numbers).await?;
         let options = &self.search.options;
-        let mut matches = Vec::with_capacity(found.len());
-        for found in found {
+        let mut matches = Vec::with_capacity(page.len());
+        for placed in page {
+            let found = found(&placed);
             let Ok(at) = stored.binary_search_by_key(&found.product, |stored| stored.seq) else {
                 continue;
             };
@@ -386,38 +412,41 @@ impl Round<'_> {
                 picture_id: stored.product.pictures[place].id.clone(),
                 product: Arc::new(Shown::new(stored.product.clone())?),
                 score: found.score,
-                embedding: match self.search.with_embeddings {
-                    true => found.values.to_vec(),
-                    false => Vec::new(),
-                },
+                rank_score: placed.rank_score,
+                group: placed.group,
+                embedding: found.embedding.clone(),
             });
         }
         Ok(matches)
     }
+
+    fn flattened(&self, vectors: Vec<Vector>) -> Vec<Candidate> {
+        let pictures = vectors.into_iter().flat_map(|vector| {
+            let Vector {
+                score,
+                values,
+                pictures,
+                ..
+            } = vector;
+            let with_embedding = self.search.with_embeddings;
+            pictures.into_iter().map(move |(picture, product)| Candidate {
+                product,
+                picture,
+                score,
+                embedding: match with_embedding {
+                    true => values.clone(),
+                    false => Vec::new(),
+                },
+            })
+        });
+        pictures.collect()
+    }
 }
 
-fn flattened(candidates: Vec<Candidate>) -> Vec<Found> {
-    let pictures = candidates.into_iter().flat_map(|candidate| {
-        let Candidate {
-            score,
-            values,
-            pictures,
-            ..
-        } = candidate;
-        pictures.into_iter().map(move |(picture, product)| Found {
-            score,
-            picture,
-            product,
-            values: Arc::clone(&values),
-        })
-    });
-    pictures.collect()
-}
-
-/// The best picture of each product, best first, equals in stored order: at most `k`.
-fn best_of_each(mut found: Vec<Found>, k: usize) -> Vec<Found> {
+/// The best picture of each product, best first, equals in stored order: at most `count`.
+fn best_of_each(mut found: Vec<Candidate>, count: usize) -> Vec<Candidate> {
     found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.picture.cmp(&b.picture)));
-    let mut products = HashSet::with_capacity(k);
-    found.retain(|found| products.len() < k && products.insert(found.product));
+    let mut products = HashSet::with_capacity(count);
+    found.retain(|found| products.len() < count && products.insert(found.product));
     found
 }

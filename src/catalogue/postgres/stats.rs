@@ -187,6 +187,7 @@ impl Postgres {
         };
         let found = self.nearest_unasked(search, Kind::Background, Work::OWN).await?;
         Ok(found
+            .matches
             .into_iter()
             .map(|found| (found.score, found.embedding))
             .collect())

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::connections::{Held, Watch};
 use super::error::{Failure, is_conflict};
+use super::kept_counts::KeptCounts;
 use super::measured::{Kind, Measured};
 use super::spaces::{Space, Spaces};
 use crate::admission::{Lane, Work};
@@ -28,7 +29,7 @@ const RETRIES: u32 = 5;
 /// Writes that wait for a connection.
 const WAITING: usize = 256;
 /// The advisory lock that writes share and a change of the present space takes alone.
-const WRITES: i64 = 0x7370_696b_6500;
+pub const WRITES: i64 = 0x7370_696b_6500;
 /// The advisory lock of the server that builds an index.
 pub const BUILDING: i64 = WRITES + 1;
 /// The advisory lock of the server that drops what was replaced.
@@ -92,6 +93,7 @@ pub(super) struct Inner {
     pub closed: AtomicBool,
     pub measured: Measured,
     pub recalls: Recalls,
+    pub counts: KeptCounts,
     /// The task that says that this server works.
     pub heart: Mutex<Option<JoinHandle<()>>>,
     /// The space that pictures are embedded for, and the last one that this server was given.

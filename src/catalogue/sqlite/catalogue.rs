@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use super::error::refused;
 use super::index::Index;
 use super::keys::ProductKey;
-use super::nearest;
 use super::queue::WriteQueue;
 use super::reader::Reader;
 use super::readers::Readers;
 use super::recall;
+use super::searching;
 use super::shown::ShownProducts;
 use super::store::Store;
 use super::successor::Successor;
@@ -29,7 +29,7 @@ use crate::catalogue::options::Room;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
 use crate::catalogue::recall::Recalls;
-use crate::catalogue::search::{CatalogueStats, IndexStats, Match, Nearest};
+use crate::catalogue::search::{CatalogueStats, IndexStats, Nearby, Nearest};
 use crate::catalogue::store_stats::{StoreKind, StoreName};
 use crate::catalogue::write::{Write, Written};
 use crate::progress::Progress;
@@ -269,7 +269,7 @@ impl Sqlite {
     }
 
     /// The products whose pictures are nearest to the embeddings of a search.
-    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Vec<Match>, CatalogueError> {
+    pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Nearby, CatalogueError> {
         let store = self.clone();
         self.0
             .readers
@@ -283,18 +283,13 @@ impl Sqlite {
     ///
     /// # Errors
     /// As [`Sqlite::nearest`].
-    pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Result<Vec<Match>, CatalogueError> {
+    pub fn nearest_here(&self, search: &Nearest, work: &Work) -> Result<Nearby, CatalogueError> {
         self.0
             .readers
             .with(|reader| self.nearest_with(reader, search, work))
     }
 
-    fn nearest_with(
-        &self,
-        reader: &Reader,
-        search: &Nearest,
-        work: &Work,
-    ) -> Result<Vec<Match>, CatalogueError> {
+    fn nearest_with(&self, reader: &Reader, search: &Nearest, work: &Work) -> Result<Nearby, CatalogueError> {
         let loaded = self.loaded()?;
         if *loaded.origin != *search.origin {
             return Err(CatalogueError::OtherOrigin);
@@ -302,7 +297,7 @@ impl Sqlite {
         if let [embedding] = &search.embeddings[..] {
             self.0.recalls.asked.ask(embedding);
         }
-        nearest::nearest(&loaded.index, reader, &self.0.shown, search, work)
+        searching::nearest(&loaded.index, reader, &self.0.shown, search, work)
     }
 
     /// What made them, and for each product of `ids` the embeddings of its pictures.

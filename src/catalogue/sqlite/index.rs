@@ -19,6 +19,7 @@ use super::listing::{Listing, Products};
 use super::passing::Passing;
 use super::pictures::{Entry, NOWHERE, Pictures};
 use super::reader::Reader;
+use crate::catalogue::counts::Counts;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::origin::Origin;
@@ -30,6 +31,8 @@ const PICTURES_AT_ONCE: usize = 256;
 
 /// Filters whose passing pictures are kept, at a bit a picture each.
 const FILTERS: usize = 16;
+/// Counts that are kept, of up to 100 values for each attribute.
+const COUNTS: usize = 64;
 
 /// Embeddings with their links, and the pictures and products that they belong to.
 #[derive(Debug)]
@@ -42,7 +45,12 @@ pub struct Index {
     version: Version,
     /// The pictures that passed the last few filters, until the next write.
     passing: Mutex<Vec<(Filter, Arc<Passing>)>>,
+    /// The last few counts, until the next write.
+    counts: Mutex<Vec<(Counted, Arc<Counts>)>>,
 }
+
+/// What was counted: the products that pass a filter, and the values of these attributes.
+pub type Counted = (Option<Filter>, Vec<String>);
 
 /// How often an index was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,6 +132,7 @@ impl Index {
             kept: false,
             version: Version::default(),
             passing: Mutex::default(),
+            counts: Mutex::default(),
         }
     }
 
@@ -223,21 +232,26 @@ impl Index {
 
     /// The rows that pass a filter, if they are known.
     pub fn known_passing(&self, filter: &Filter) -> Option<Arc<Passing>> {
-        let kept = self.passing.lock();
-        let found = kept.iter().find(|(known, _)| known == filter);
-        found.map(|(_, passing)| Arc::clone(passing))
+        known(&self.passing, filter)
     }
 
     /// Keeps the rows that passed a filter in a version, until the next write.
     pub fn keep_passing(&self, filter: &Filter, passing: &Arc<Passing>, of: Version) {
-        if of.changed != self.version.changed {
-            return;
+        if of.changed == self.version.changed {
+            keep_last(&self.passing, filter.clone(), passing, FILTERS);
         }
-        let mut kept = self.passing.lock();
-        if kept.len() >= FILTERS {
-            kept.remove(0);
+    }
+
+    /// Counts, if they are known.
+    pub fn known_counts(&self, counted: &Counted) -> Option<Arc<Counts>> {
+        known(&self.counts, counted)
+    }
+
+    /// Keeps the counts of a version until the next write.
+    pub fn keep_counts(&self, counted: Counted, counts: &Arc<Counts>, of: Version) {
+        if of.changed == self.version.changed {
+            keep_last(&self.counts, counted, counts, COUNTS);
         }
-        kept.push((filter.clone(), Arc::clone(passing)));
     }
 
     /// Applies a committed write; later searches take it into account.
@@ -303,6 +317,7 @@ impl Index {
     fn changed(&mut self) {
         self.version.changed += 1;
         self.passing = Mutex::default();
+        self.counts = Mutex::default();
     }
 
     fn pictures_of(&self, product: ProductKey) -> Option<(usize, Vec<u32>)> {
@@ -381,6 +396,20 @@ impl Index {
         self.pictures = rebuilt.pictures;
         self.forget(&gone);
     }
+}
+
+fn known<K: PartialEq, V>(kept: &Mutex<Vec<(K, Arc<V>)>>, wanted: &K) -> Option<Arc<V>> {
+    let kept = kept.lock();
+    let found = kept.iter().find(|(known, _)| known == wanted);
+    found.map(|(_, value)| Arc::clone(value))
+}
+
+fn keep_last<K, V>(kept: &Mutex<Vec<(K, Arc<V>)>>, key: K, value: &Arc<V>, most: usize) {
+    let mut kept = kept.lock();
+    if kept.len() >= most {
+        kept.remove(0);
+    }
+    kept.push((key, Arc::clone(value)));
 }
 
 impl Rebuilt {

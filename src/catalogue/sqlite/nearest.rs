@@ -1,4 +1,4 @@
-//! From embeddings to their neighbours, and from those to products.
+//! From embeddings to the nearest pictures and their products.
 //!
 //! The index is locked for a few milliseconds at a time, to walk the graph or to compare some of the rows, never while
 //! products are filtered or read from the database: neither a large catalogue nor a slow disk holds up writes.
@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use engine::embedding::is_zero;
 use engine::neighbours::exact::{Neighbour, nearest_first};
 use parking_lot::RwLock;
 
@@ -17,12 +16,11 @@ use super::listing::Listing;
 use super::passing::Passing;
 use super::pictures::NOWHERE;
 use super::reader::Reader;
-use super::shown::{ShownProduct, ShownProducts};
 use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::product::PictureKey;
-use crate::catalogue::search::{Match, Nearest};
+use crate::catalogue::ranking::Candidate;
+use crate::catalogue::search::Nearest;
 
 /// If fewer than 1 in `RARE` pictures pass a filter, those that pass are compared one by one: the graph would have to visit
 /// as many to find them. So are those that are few: that takes no longer than a walk.
@@ -31,96 +29,6 @@ const RARE: usize = 8;
 const COMMON: f64 = 0.05;
 /// Rows that are compared during one lock of the index.
 const ROWS_AT_ONCE: usize = 16_384;
-
-/// The products whose pictures are nearest to one of the embeddings, each once, with its best picture.
-pub fn nearest(
-    index: &RwLock<Index>,
-    reader: &Reader,
-    shown: &ShownProducts,
-    search: &Nearest,
-    work: &Work,
-) -> Result<Vec<Match>, CatalogueError> {
-    let without: Vec<ProductKey> = search
-        .without
-        .iter()
-        .filter_map(|id| reader.key(id).transpose())
-        .collect::<Result<_, _>>()?;
-    let round = Round {
-        index,
-        reader,
-        shown,
-        search,
-        work,
-        without,
-    };
-    let options = &search.options;
-    let (pictures, listing) = {
-        let index = index.read();
-        check(search, index.neighbours.vectors().dimensions())?;
-        let graph = index.has_graph() && !options.exact;
-        let listing = (graph && options.filter.is_some()).then(|| (index.listing(), index.version()));
-        (index.pictures.len(), listing)
-    };
-    if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter)
-        && filter.only().is_none()
-    {
-        let filter = reader.keyed(filter)?;
-        let share = listing.share(&filter);
-        if share >= COMMON {
-            // Slightly more than should be needed.
-            let ahead = (options.k as f64 * 1.5 / share).ceil() as usize + 16;
-            let visited = Way::Visited {
-                ahead,
-                listing,
-                filter: &filter,
-                version: *version,
-            };
-            let look = round.look(visited, options.k)?;
-            if look.matches.len() == options.k || look.complete {
-                return Ok(look.matches);
-            }
-        }
-    }
-    let (among, few) = match &options.filter {
-        Some(filter) => {
-            let (passing, _) = round.passing(filter)?;
-            (passing.count, passing.few().is_some())
-        }
-        None => (pictures, false),
-    };
-    let mut exact = options.exact || few || among < pictures / RARE;
-    let mut wanted = options.k;
-    loop {
-        let way = if exact {
-            Way::Exact
-        } else {
-            // So many neighbours that about as many as are wanted pass.
-            let ahead = wanted.saturating_mul(pictures.div_ceil(among.max(1)));
-            Way::Graph { ahead }
-        };
-        let look = round.look(way, wanted)?;
-        if look.matches.len() == options.k || look.complete || (exact && wanted >= among) {
-            return Ok(look.matches);
-        }
-        // Several pictures of one product take several places: look further until k products are found. A graph need not
-        // lead to every entry; comparing does.
-        exact |= wanted >= among;
-        wanted = wanted.saturating_mul(4).min(among.max(1));
-    }
-}
-
-fn check(search: &Nearest, wanted: usize) -> Result<(), CatalogueError> {
-    for embedding in &search.embeddings {
-        if embedding.len() != wanted {
-            let given = embedding.len();
-            return Err(CatalogueError::Dimensions { given, wanted });
-        }
-        if is_zero(embedding) {
-            return Err(CatalogueError::EmptyEmbedding);
-        }
-    }
-    Ok(())
-}
 
 /// How the nearest rows are found.
 #[derive(Debug, Clone, Copy)]
@@ -140,39 +48,88 @@ enum Way<'a> {
 
 /// What one look found.
 struct Look {
-    matches: Vec<Match>,
-    /// Whether there are no other matches, however far one looks.
+    /// Each product once.
+    candidates: Vec<Candidate>,
+    /// Whether there are no others, however far one looks.
     complete: bool,
-}
-
-/// One picture that was found.
-struct Found {
-    picture: PictureKey,
-    product: ProductKey,
-    score: f64,
-    /// Empty where matches do not carry their embeddings.
-    embedding: Vec<i32>,
 }
 
 /// The pictures that were found, best first, and the score below which there may be others.
 struct Pictures {
-    found: Vec<Found>,
+    found: Vec<Candidate>,
     known_from: f64,
 }
 
 /// What the looks of one search have in common.
-struct Round<'a> {
-    index: &'a RwLock<Index>,
-    reader: &'a Reader,
-    shown: &'a ShownProducts,
-    search: &'a Nearest,
-    work: &'a Work,
-    without: Vec<ProductKey>,
+pub struct Round<'a> {
+    pub index: &'a RwLock<Index>,
+    pub reader: &'a Reader,
+    pub search: &'a Nearest,
+    pub work: &'a Work,
+    /// Products that are left out.
+    pub without: Vec<ProductKey>,
 }
 
 impl Round<'_> {
-    /// The matches among the nearest pictures that pass, those of `wanted` products at least.
-    fn look(&self, way: Way<'_>, wanted: usize) -> Result<Look, CatalogueError> {
+    /// The nearest products that pass, best first: `count` of them, or all.
+    pub fn candidates(&self, count: usize) -> Result<Vec<Candidate>, CatalogueError> {
+        let options = &self.search.options;
+        let (pictures, listing) = {
+            let index = self.index.read();
+            let graph = index.has_graph() && !options.exact;
+            let listing = (graph && options.filter.is_some()).then(|| (index.listing(), index.version()));
+            (index.pictures.len(), listing)
+        };
+        if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter)
+            && filter.only().is_none()
+        {
+            let filter = self.reader.keyed(filter)?;
+            let share = listing.share(&filter);
+            if share >= COMMON {
+                // Slightly more than should be needed.
+                let ahead = (count as f64 * 1.5 / share).ceil() as usize + 16;
+                let visited = Way::Visited {
+                    ahead,
+                    listing,
+                    filter: &filter,
+                    version: *version,
+                };
+                let look = self.look(visited, count, count)?;
+                if look.candidates.len() == count || look.complete {
+                    return Ok(look.candidates);
+                }
+            }
+        }
+        let (among, few) = match &options.filter {
+            Some(filter) => {
+                let (passing, _) = self.passing(filter)?;
+                (passing.count, passing.few().is_some())
+            }
+            None => (pictures, false),
+        };
+        let mut exact = options.exact || few || among < pictures / RARE;
+        let mut wanted = count;
+        loop {
+            let way = if exact {
+                Way::Exact
+            } else {
+                // So many neighbours that about as many as are wanted pass.
+                let ahead = wanted.saturating_mul(pictures.div_ceil(among.max(1)));
+                Way::Graph { ahead }
+            };
+            let look = self.look(way, wanted, count)?;
+            if look.candidates.len() == count || look.complete || (exact && wanted >= among) {
+                return Ok(look.candidates);
+            }
+            // Several pictures of one product take several places: look further until enough products are found. A graph
+            // need not lead to every entry; comparing does.
+            exact |= wanted >= among;
+            wanted = wanted.saturating_mul(4).min(among.max(1));
+        }
+    }
+
+    /// The best `count` products among the nearest pictures that pass, those of `wanted` products at least.
+    fn look(&self, way: Way<'_>, wanted: usize, count: usize) -> Result<Look, CatalogueError> {
         let Pictures { found, known_from } = loop {
             self.work.check()?;
             let found = match way {
@@ -193,8 +150,18 @@ impl Round<'_> {
         let options = &self.search.options;
         let floor = known_from.max(options.min_score.unwrap_or(f64::NEG_INFINITY));
         let known = found.partition_point(|found| found.score >= floor);
+        let mut products = HashSet::with_capacity(count);
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(count.min(known));
+        for candidate in found.into_iter().take(known) {
+            if candidates.len() == count {
+                break;
+            }
+            if products.insert(candidate.product) {
+                candidates.push(candidate);
+            }
+        }
         Ok(Look {
-            matches: self.products(found.into_iter().take(known))?,
+            candidates,
             complete: floor > known_from || known_from == f64::NEG_INFINITY,
         })
     }
@@ -381,9 +348,9 @@ impl Round<'_> {
                         }
                         let entry = index.pictures.at(place);
                         products_of_row.insert(entry.product);
-                        found.push(Found {
+                        found.push(Candidate {
                             picture: entry.picture,
-                            product: index.product(entry),
+                            product: index.product(entry).0,
                             score,
                             embedding: match self.search.with_embeddings {
                                 true => index.neighbours.vectors().row(row.index),
@@ -397,44 +364,5 @@ impl Round<'_> {
         }
         found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.picture.cmp(&b.picture)));
         Pictures { found, known_from }
-    }
-
-    /// The first `k` products of `found`, each with its best picture.
-    fn products(&self, found: impl Iterator<Item = Found>) -> Result<Vec<Match>, CatalogueError> {
-        let options = &self.search.options;
-        let before = self.shown.before();
-        let _moment = self.reader.moment()?;
-        let mut matches: Vec<Match> = Vec::with_capacity(options.k);
-        let mut seen = Vec::with_capacity(options.k);
-        for found in found {
-            if matches.len() == options.k {
-                break;
-            }
-            if seen.contains(&found.product) {
-                continue;
-            }
-            self.work.check()?;
-            let read = || self.reader.product(found.product);
-            let Some(ShownProduct { product, pictures }) = self.shown.get(found.product, before, read)?
-            else {
-                continue;
-            };
-            // A write may be committed that the index does not have yet: the answer is as the database has it now.
-            let passes = |filter: &Filter| filter.holds(&product.id, product.attributes.as_map());
-            if !options.filter.as_ref().is_none_or(passes) {
-                continue;
-            }
-            // A picture that was replaced meanwhile leaves its product to the new one.
-            if let Some(place) = pictures.iter().position(|key| *key == found.picture) {
-                seen.push(found.product);
-                matches.push(Match {
-                    picture_id: product.pictures[place].id.clone(),
-                    product,
-                    score: found.score,
-                    embedding: found.embedding,
-                });
-            }
-        }
-        Ok(matches)
     }
 }

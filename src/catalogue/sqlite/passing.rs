@@ -86,7 +86,7 @@ impl Listing {
     }
 
     /// Visits the products from a place on that pass, in stored order, until one says that it was the last.
-    fn each(
+    pub(super) fn each(
         &self,
         first: usize,
         filter: Option<&Keyed<'_>>,

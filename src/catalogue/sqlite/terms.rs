@@ -22,6 +22,13 @@ pub struct Term {
     uses: u32,
 }
 
+impl Term {
+    /// How many products have it.
+    pub fn uses(&self) -> u32 {
+        self.uses
+    }
+}
+
 /// The terms of all products by number.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {

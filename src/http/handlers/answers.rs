@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
+use crate::catalogue::counts::Counts;
 use crate::catalogue::search::{Match, Shown};
 use crate::http::request::product_fields::ProductFields;
 use crate::progress::Stage;
@@ -34,6 +37,10 @@ pub struct MatchAnswer {
     product_id: String,
     picture_id: String,
     score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank_score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Value>,
     product: ProductAnswer,
 }
 
@@ -46,12 +53,35 @@ impl MatchAnswer {
             product_id: found.product.id.clone(),
             picture_id: found.picture_id,
             score: found.score,
+            rank_score: found.rank_score,
+            group: found.group,
             product: ProductAnswer {
                 product: found.product,
                 fields: fields.clone(),
             },
         };
         found.into_iter().map(answer).collect()
+    }
+}
+
+/// How many products pass the filter, and how many have each value: nothing where no facets were asked for.
+#[derive(Debug)]
+pub struct CountsAnswer(pub Option<Arc<Counts>>);
+
+impl Serialize for CountsAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Facets<'a>(&'a Counts);
+        impl Serialize for Facets<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.facets.iter().map(|(name, values)| (name, values)))
+            }
+        }
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(counts) = &self.0 {
+            map.serialize_entry("total", &counts.total)?;
+            map.serialize_entry("facets", &Facets(counts))?;
+        }
+        map.end()
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::answers::{MatchAnswer, ModelName};
+use super::answers::{CountsAnswer, MatchAnswer, ModelName};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::endpoints::{Embed, Recommend, Search, Similar};
@@ -38,6 +38,8 @@ pub struct EmbeddingAnswer {
 #[derive(Debug, Serialize)]
 pub struct SearchAnswer {
     matches: Vec<MatchAnswer>,
+    #[serde(flatten)]
+    counts: CountsAnswer,
     model: ModelName,
     probe: Probe,
     time_steps: u32,
@@ -57,6 +59,7 @@ impl SearchAnswer {
         let maker = found.maker;
         let mut answer = Self {
             matches: MatchAnswer::each(found.matches, fields),
+            counts: CountsAnswer(found.counts),
             model: ModelName::from(&*maker.model),
             probe: maker.origin.probe,
             time_steps: maker.origin.time_steps.get(),
@@ -80,6 +83,8 @@ impl SearchAnswer {
 #[derive(Debug, Serialize)]
 pub struct SimilarAnswer {
     matches: Vec<MatchAnswer>,
+    #[serde(flatten)]
+    counts: CountsAnswer,
     model: ModelName,
     probe: Probe,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +96,7 @@ impl SimilarAnswer {
     fn new(found: Found, fields: Option<ProductFields>, add_embedding: bool) -> Self {
         Self {
             matches: MatchAnswer::each(found.matches, fields),
+            counts: CountsAnswer(found.counts),
             model: ModelName::from(&*found.maker.model),
             probe: found.maker.origin.probe,
             embedding: found.query.filter(|_| add_embedding),
@@ -145,7 +151,10 @@ pub async fn similar(
     Parameters(request): Parameters<Similar>,
     _: Ready,
 ) -> Result<Json<SimilarAnswer>, Problem> {
-    let found = app.service.similar(id, request.ranking.into(), clock).await?;
+    let found = app
+        .service
+        .similar(id, request.ranking.into_options()?, clock)
+        .await?;
     Ok(Json(SimilarAnswer::new(found, request.fields, false)))
 }
 

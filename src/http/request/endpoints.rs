@@ -6,10 +6,11 @@ use super::body::Accepts;
 use super::examples::{Negative, Positive};
 use super::fields::{Fields, FromFields, fields};
 use super::product_fields::ProductFields;
-use super::values::{Cursor, Diversity, Embedding, Image, K, Limit, MinScore, Values};
+use super::ranking::{AttributeName, AttributeNames, Boosts};
+use super::values::{Cursor, Diversity, Embedding, GroupSize, Image, K, Limit, MinScore, Offset, Values};
 use crate::catalogue::Title;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::search::SearchOptions;
+use crate::catalogue::search::{Grouping, SearchOptions};
 use crate::catalogue::{AttributeChanges, Attributes};
 use crate::chips::RunChoice;
 use crate::http::problem::Problem;
@@ -63,19 +64,42 @@ fields! {
         min_score: Option<MinScore>,
         exact: Option<bool>,
         filter: Option<Filter>,
+        offset: Option<Offset>,
+        group_by: Option<AttributeName>,
+        group_size: Option<GroupSize>,
+        boost: Option<Boosts>,
+        facets: Option<AttributeNames>,
     }
 }
 
-impl From<Ranking> for SearchOptions {
+impl Ranking {
     /// What was requested, otherwise the defaults of a search.
-    fn from(ranking: Ranking) -> Self {
-        let default = Self::default();
-        Self {
-            k: ranking.k.map_or(default.k, K::get),
-            min_score: ranking.min_score.map(MinScore::get),
-            exact: ranking.exact.unwrap_or(default.exact),
-            filter: ranking.filter,
+    ///
+    /// # Errors
+    /// Refuses a size of groups where nothing is grouped.
+    pub fn into_options(self) -> Result<SearchOptions, Problem> {
+        let default = SearchOptions::default();
+        let size = self.group_size.map(GroupSize::get);
+        if size.is_some() && self.group_by.is_none() {
+            return Err(Problem::field(
+                "group_size",
+                "is of groups; name their attribute in group_by",
+            ));
         }
+        let group = self.group_by.map(|attribute| Grouping {
+            attribute: attribute.0,
+            size: size.unwrap_or(1),
+        });
+        Ok(SearchOptions {
+            k: self.k.map_or(default.k, K::get),
+            min_score: self.min_score.map(MinScore::get),
+            exact: self.exact.unwrap_or(default.exact),
+            filter: self.filter,
+            offset: self.offset.map_or(default.offset, Offset::get),
+            group,
+            boosts: self.boost.map(|boosts| boosts.0).unwrap_or_default(),
+            facets: self.facets.map(|names| names.0),
+        })
     }
 }
 
@@ -148,7 +172,7 @@ impl FromFields for Search {
         };
         Ok(Self {
             query,
-            options: read.ranking.into(),
+            options: read.ranking.into_options()?,
             fields: read.fields,
             add_embedding,
         })
@@ -203,7 +227,7 @@ impl Recommend {
     /// What to start from and how to search. A picture that has no region of its own has the request's.
     ///
     /// # Errors
-    /// Refuses a region without a picture.
+    /// Refuses a region without a picture, and pages or groups of a varied list.
     pub fn into_taste(self) -> Result<(Taste<Bytes>, SearchOptions), Problem> {
         let mut taste = Taste {
             positive: self.positive.0,
@@ -220,7 +244,21 @@ impl Recommend {
         if self.region.is_some() && !pictures {
             return Err(Problem::field("region", "is of a picture, and there is none"));
         }
-        Ok((taste, self.ranking.into()))
+        let options = self.ranking.into_options()?;
+        if taste.diversity > 0.0 {
+            let refuse = |field: &str, what: &str| {
+                let reason =
+                    format!("{what} are of one order of products, which diversity changes for each k");
+                Err(Problem::field(field, reason))
+            };
+            if options.offset > 0 {
+                return refuse("offset", "pages");
+            }
+            if options.group.is_some() {
+                return refuse("group_by", "groups");
+            }
+        }
+        Ok((taste, options))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod examples;
 pub mod extract;
 pub mod fields;
 pub mod product_fields;
+mod ranking;
 pub mod values;
 
 #[cfg(test)]

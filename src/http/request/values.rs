@@ -10,7 +10,7 @@ use super::fields::{Field, FromField, Invalid};
 use crate::catalogue::Title;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::picture_text::picture;
-use crate::catalogue::search::SearchOptions;
+use crate::catalogue::search::{Grouping, SearchOptions};
 use crate::catalogue::{self, CatalogueError};
 use crate::catalogue::{AttributeChanges, Attributes};
 use crate::http::limits::Counted;
@@ -27,6 +27,12 @@ pub struct Whole<const LEAST: usize, const MOST: usize>(usize);
 
 /// How many matches are wanted.
 pub type K = Whole<1, { SearchOptions::MOST }>;
+
+/// How many matches, or groups, are passed over.
+pub type Offset = Whole<0, { SearchOptions::HORIZON - SearchOptions::MOST }>;
+
+/// The most products of a group.
+pub type GroupSize = Whole<1, { Grouping::MOST }>;
 
 /// How many products a page has.
 pub type Limit = Whole<1, { SearchOptions::MOST }>;
@@ -355,7 +361,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Invalid> {
 }
 
 /// The text of a parameter or a form's field that is not JSON.
-fn text(field: &Field) -> Result<&str, Invalid> {
+pub(super) fn text(field: &Field) -> Result<&str, Invalid> {
     let text = written(field)?;
     match text.len() > json::LONGEST {
         true => Err(format!("has {} bytes; at most {} are read", text.len(), json::LONGEST).into()),
