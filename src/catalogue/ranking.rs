@@ -119,7 +119,7 @@ impl SearchOptions {
         }
     }
 
-    /// Whether a page takes what [`Facts`] say.
+    /// Whether a page depends on attributes of the candidates.
     pub fn wants_facts(&self) -> bool {
         self.group.is_some() || !self.boosts.is_empty()
     }
