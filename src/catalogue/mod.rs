@@ -21,6 +21,7 @@ pub(crate) mod product;
 mod ranking;
 mod recall;
 mod reembedding;
+mod scope;
 pub mod search;
 pub mod sqlite;
 mod store_stats;
@@ -41,6 +42,7 @@ pub use product::{
     StoredPicture,
 };
 pub use reembedding::{Background, EmbedLast};
+pub use scope::Scope;
 pub use store_stats::{StoreKind, StoreName, StoreStats, Timed};
 pub use stores::Catalogue;
 pub use survey::Survey;

@@ -12,6 +12,7 @@ use super::error::CatalogueError;
 use super::filter::Filter;
 use super::origin::Origin;
 use super::product::Product;
+use super::scope::Scope;
 use super::store_stats::StoreName;
 
 /// Choices of a search.
@@ -72,6 +73,17 @@ impl SearchOptions {
     pub const HORIZON: usize = 1000;
     /// The most boosts of one search.
     pub const MOST_BOOSTS: usize = 16;
+}
+
+impl SearchOptions {
+    /// The same search among what is part of a scope.
+    ///
+    /// # Errors
+    /// If its filter has too many conditions with the scope's.
+    pub fn within(self, scope: &Scope) -> Result<Self, CatalogueError> {
+        let filter = scope.filter(self.filter)?;
+        Ok(Self { filter, ..self })
+    }
 }
 
 impl Default for SearchOptions {

@@ -443,6 +443,17 @@ impl Catalogue {
         }
     }
 
+    /// How many products pass a filter, and how many pictures they have.
+    ///
+    /// # Errors
+    /// Of the request, or of the store.
+    pub async fn count_passing(&self, filter: Filter, work: Work) -> Result<[usize; 2], CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.count_passing(filter, work).await,
+            Self::Postgres(store) => store.bounded(store.count_passing(filter, work)).await,
+        }
+    }
+
     /// Which store this is.
     #[must_use]
     pub fn kind(&self) -> StoreKind {

@@ -1,8 +1,10 @@
 //! Changes of a catalogue: each is done as a whole or not at all.
 
 use super::attributes::AttributeChanges;
+use super::error::CatalogueError;
 use super::import::ImportStep;
 use super::product::{NewPicture, NewProduct, Product};
+use super::scope::Scope;
 use super::title::Title;
 
 /// A change that is done as a whole or not at all.
@@ -35,9 +37,63 @@ pub enum Write {
         id: String,
         step: ImportStep,
     },
+    /// A write of a product for somebody who sees and changes only a part of the catalogue: what it changes must be part of it
+    /// before, if it is there, and after.
+    Within {
+        scope: Scope,
+        write: Box<Write>,
+    },
 }
 
 impl Write {
+    /// The same write for somebody who sees and changes only a part of the catalogue.
+    #[must_use]
+    pub fn within(self, scope: &Scope) -> Self {
+        match scope.is_all() {
+            true => self,
+            false => Self::Within {
+                scope: scope.clone(),
+                write: Box::new(self),
+            },
+        }
+    }
+
+    /// Whether somebody may do it who sees and changes a part of the catalogue, where this is stored now.
+    pub(super) fn is_within(&self, scope: &Scope, stored: Option<&Product>) -> Result<(), CatalogueError> {
+        match self {
+            Self::Put { product, .. } => scope.permits(product.id.as_str(), stored, &product.attributes),
+            Self::Merge { id, attributes, .. } => match stored {
+                Some(stored) => {
+                    let merged = stored.attributes.clone().changed(attributes.clone())?;
+                    scope.permits(id, Some(stored), &merged)
+                }
+                None => Ok(()),
+            },
+            Self::Delete { .. } | Self::AddPicture { .. } | Self::DeletePicture { .. } => match stored {
+                Some(stored) => scope.only(stored.clone()).map(drop),
+                None => Ok(()),
+            },
+            Self::Import { .. } => Ok(()),
+            Self::Within { scope: inner, write } => {
+                write.is_within(inner, stored)?;
+                write.is_within(scope, stored)
+            }
+        }
+    }
+
+    /// The product that it changes, if it is of one.
+    pub fn product(&self) -> Option<&str> {
+        match self {
+            Self::Put { product, .. } => Some(product.id.as_str()),
+            Self::Merge { id, .. }
+            | Self::Delete { id }
+            | Self::AddPicture { id, .. }
+            | Self::DeletePicture { id, .. } => Some(id),
+            Self::Import { .. } => None,
+            Self::Within { write, .. } => write.product(),
+        }
+    }
+
     /// The bytes of its pictures and lines; the catalogue's rules bound everything else.
     pub fn bytes(&self) -> usize {
         let pictures = |pictures: &[NewPicture]| pictures.iter().map(|picture| picture.bytes.len()).sum();
@@ -54,6 +110,7 @@ impl Write {
                 | ImportStep::Done => 0,
             },
             Self::Merge { .. } | Self::Delete { .. } | Self::DeletePicture { .. } => 0,
+            Self::Within { write, .. } => write.bytes(),
         }
     }
 }

@@ -6,10 +6,10 @@ use axum::extract::Request;
 use axum::http::Method;
 
 use super::app::App;
-use super::keys::Role;
+use super::keys::{Admitted, Role};
 use super::limits::Caller;
 use super::listen::Peer;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
 /// What a request needs to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Access {
     Open,
     /// A key of this role where there are keys; the caller's rate is limited.
     Key(Role),
+    /// The same, and no key that sees only a part of the catalogue.
+    Whole(Role),
 }
 
 impl Access {
@@ -50,13 +52,13 @@ fn address(request: &Request) -> Option<Caller> {
     peer.map(|Peer(address)| Caller::at(address.ip()))
 }
 
-/// Admits a request, and names its key if it has one.
+/// Admits a request; returns whose key it has, if it has one.
 ///
 /// # Errors
 /// Refuses requests without a key, with an unknown one or one of a lower role, and those beyond the rate of the caller or, for
 /// refused ones, of its address.
-pub fn admit(app: &App, access: Access, request: &Request) -> Result<Option<KeyName>, Problem> {
-    let Access::Key(role) = access else {
+pub fn admit(app: &App, access: Access, request: &Request) -> Result<Option<Admitted>, Problem> {
+    let (Access::Key(role) | Access::Whole(role)) = access else {
         return Ok(None);
     };
     let at = address(request);
@@ -67,8 +69,18 @@ pub fn admit(app: &App, access: Access, request: &Request) -> Result<Option<KeyN
     let Some(keys) = &app.keys else {
         return count(at).map(|()| None);
     };
-    match keys.admit(role, request.headers()) {
-        Ok(key) => count(Some(Caller::Key(Arc::clone(&key)))).map(|()| Some(KeyName(key))),
+    let admitted = keys.admit(role, request.headers()).and_then(|key| match access {
+        Access::Whole(_) if !key.scope.is_all() => Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "key {:?} has a filter; this request needs one that sees all products",
+                key.name
+            ),
+        )),
+        _ => Ok(key),
+    });
+    match admitted {
+        Ok(key) => count(Some(Caller::Key(Arc::clone(&key.name)))).map(|()| Some(key)),
         // A right key is admitted whatever its address has tried: behind a proxy all clients have the same one.
         Err(refusal) => count(at).and(Err(refusal)),
     }

@@ -1,4 +1,5 @@
-//! API keys, from a file with one on each line: `read KEY name` or `write KEY name`.
+//! API keys, from a file with one on each line: `read KEY name`, `write KEY name` or `admin KEY name`, each perhaps with a
+//! filter of the products that it sees and changes, such as `write KEY name {"shop": "a"}`.
 //!
 //! Keys are kept as hashes, compared in constant time and never logged; the log has the name of the key.
 
@@ -7,10 +8,13 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use parking_lot::RwLock;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::problem::{Code, Problem};
+use crate::catalogue::Scope;
+use crate::catalogue::filter::Filter;
 use engine::text::{OtherEncoding, unmarked};
 
 /// Why a file of keys cannot be used.
@@ -20,21 +24,33 @@ pub enum KeysError {
     File { path: String, source: std::io::Error },
     #[error("{path} {source}")]
     Encoding { path: String, source: OtherEncoding },
-    #[error("{path}, line {line}: {reason}; a line is `read KEY name` or `write KEY name`")]
+    #[error(
+        "{path}, line {line}: {reason}; a line is `read KEY name`, `write KEY name` or `admin KEY name`, and may end with a \
+         filter"
+    )]
     Line {
         path: String,
         line: usize,
-        reason: &'static str,
+        reason: String,
     },
     #[error("{path} has no key: every request would be refused")]
     Empty { path: String },
 }
 
-/// What a key permits; writing includes reading.
+/// What a key permits; each role includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Read,
     Write,
+    /// What concerns the catalogue as a whole.
+    Admin,
+}
+
+/// Whose key a request came with, and what it sees and changes.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    pub name: Arc<str>,
+    pub scope: Scope,
 }
 
 #[derive(Debug, Clone)]
@@ -42,6 +58,7 @@ struct Key {
     role: Role,
     sha256: [u8; 32],
     name: Arc<str>,
+    scope: Scope,
 }
 
 /// The keys of one server, as its file was last read.
@@ -82,11 +99,11 @@ impl Keys {
         count
     }
 
-    /// The name of the key in the headers of a request that needs `role`.
+    /// The key in the headers of a request that needs `role`.
     ///
     /// # Errors
     /// Refuses requests without a key, with an unknown key, or with one that does not permit `role`.
-    pub fn admit(&self, role: Role, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+    pub fn admit(&self, role: Role, headers: &HeaderMap) -> Result<Admitted, Problem> {
         let given = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.as_bytes().split_first_chunk::<7>())
@@ -109,15 +126,19 @@ impl Keys {
             return Err(Problem::new(Code::Unauthorized, "the key is unknown"));
         };
         if key.role < role {
+            let needed = match (key.role, role) {
+                (Role::Read, Role::Write) => "may only read; this request needs one that may write",
+                _ => "is not an admin key, which this request needs",
+            };
             return Err(Problem::new(
                 Code::Forbidden,
-                format!(
-                    "key {:?} may only read; this request needs one that may write",
-                    key.name
-                ),
+                format!("key {:?} {needed}", key.name),
             ));
         }
-        Ok(Arc::clone(&key.name))
+        Ok(Admitted {
+            name: Arc::clone(&key.name),
+            scope: key.scope.clone(),
+        })
     }
 }
 
@@ -135,21 +156,28 @@ fn parse(path: &Path) -> Result<Vec<Key>, KeysError> {
     let text = std::str::from_utf8(text).map_err(|error| unread(std::io::Error::other(error)))?;
     let mut keys = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let comment = line.find(" #").or_else(|| line.find('#').filter(|at| *at == 0));
-        let line = line[..comment.unwrap_or(line.len())].trim();
-        if line.is_empty() {
-            continue;
-        }
-        let refuse = |reason| KeysError::Line {
+        let refuse = |reason: &str| KeysError::Line {
             path: shown(),
             line: number,
-            reason,
+            reason: reason.to_owned(),
         };
+        // A filter may have the mark of comments in its texts.
+        let comment = line.find(" #").or_else(|| line.find('#').filter(|at| *at == 0));
+        let filter = line
+            .find('{')
+            .filter(|at| comment.is_none_or(|comment| *at < comment));
+        let scope = filter.map(|at| scope(&line[at..])).transpose();
+        let scope = scope.map_err(|reason| refuse(&reason))?.unwrap_or_default();
+        let line = line[..filter.or(comment).unwrap_or(line.len())].trim();
+        if line.is_empty() && scope.is_all() {
+            continue;
+        }
         let mut words = line.splitn(3, char::is_whitespace);
         let role = match words.next() {
             Some("read") => Role::Read,
             Some("write") => Role::Write,
-            _ => return Err(refuse("the first word is neither read nor write")),
+            Some("admin") => Role::Admin,
+            _ => return Err(refuse("the first word is not read, write or admin")),
         };
         let key = words.next().unwrap_or_default();
         if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -170,12 +198,24 @@ fn parse(path: &Path) -> Result<Vec<Key>, KeysError> {
             role,
             sha256,
             name: name.into(),
+            scope,
         });
     }
     if keys.is_empty() {
         return Err(KeysError::Empty { path: shown() });
     }
     Ok(keys)
+}
+
+/// The products that pass the filter at the start of a text, behind which there may be a comment.
+fn scope(text: &str) -> Result<Scope, String> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let value = values.next().and_then(Result::ok);
+    let rest = text.get(values.byte_offset()..).unwrap_or_default();
+    let value = value.filter(|_| rest.trim().is_empty() || rest.starts_with(" #"));
+    let value = value.ok_or("what begins with { is not a filter as JSON")?;
+    let filter = Filter::from_json(&value).map_err(|error| error.to_string())?;
+    Ok(Scope::of(filter))
 }
 
 #[cfg(test)]
@@ -192,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_key_permits_what_its_role_includes() {
-        let text =
-            "\u{feff}# shop\r\nread 0123456789abcdef front end\n\nwrite fedcba9876543210 importer # 2\n";
+        let text = "\u{feff}# shop\r\nread 0123456789abcdef front end\n\nwrite fedcba9876543210 importer # 2 {\n\
+             admin 00112233445566778899 operator\n";
         let (_folder, keys) = written(text);
         let keys = keys.unwrap();
         let admit = |key: Option<&str>, role: Role| {
@@ -202,9 +242,15 @@ mod tests {
                 headers.insert(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap());
             }
             let admitted = keys.admit(role, &headers);
-            admitted.map_err(|problem| problem.code)
+            admitted
+                .map(|admitted| admitted.name)
+                .map_err(|problem| problem.code)
         };
         let (read, write) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
+        let admin = Some("00112233445566778899");
+        assert_eq!(admit(write, Role::Admin), Err(Code::Forbidden));
+        assert_eq!(admit(admin, Role::Admin), Ok("operator".into()));
+        assert_eq!(admit(admin, Role::Write), Ok("operator".into()));
         assert_eq!(admit(None, Role::Read), Err(Code::Unauthorized));
         assert_eq!(
             admit(Some("0123456789abcdeg"), Role::Read),
@@ -214,6 +260,17 @@ mod tests {
         assert_eq!(admit(read, Role::Write), Err(Code::Forbidden));
         assert_eq!(admit(write, Role::Write), Ok("importer".into()));
         assert_eq!(admit(write, Role::Read), Ok("importer".into()));
+    }
+
+    #[test]
+    fn a_key_with_a_filter_sees_what_passes() {
+        let text = "write 0123456789abcdef shop a {\"shop\": \"a # {\"} # 2\nread fedcba9876543210 all";
+        let (_folder, keys) = written(text);
+        let keys = keys.unwrap();
+        let keys = keys.keys.read();
+        let filter = Filter::from_json(&serde_json::json!({"shop": "a # {"})).unwrap();
+        assert_eq!((&*keys[0].name, &keys[0].scope), ("shop a", &Scope::of(filter)));
+        assert!(keys[1].scope.is_all());
     }
 
     #[test]
@@ -236,7 +293,19 @@ mod tests {
         for (text, expected) in [
             ("", "has no key"),
             ("# none\n", "has no key"),
-            ("\nadmin 0123456789abcdef x", "line 2: the first word"),
+            ("\nroot 0123456789abcdef x", "line 2: the first word"),
+            (
+                "read 0123456789abcdef a {\"shop\": \"a\"",
+                "line 1: what begins with { is not a filter",
+            ),
+            (
+                "read 0123456789abcdef a {\"shop\": \"a\"} b",
+                "line 1: what begins with { is not a filter",
+            ),
+            (
+                "read 0123456789abcdef a {\"shop\": {\"near\": 1}}",
+                "line 1: filter.shop.near: is not an operator",
+            ),
             ("write k\u{e9}y x", "line 1: the key must consist"),
             ("read 0123456789abcdef", "line 1: the key has no name"),
             (

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use super::access::{Access, KeyName, admit, caller};
 use super::app::App;
 use super::drain;
+use super::keys::Admitted;
 use super::limits::DRAINED;
 use super::listen::OverConnectionLimit;
 use super::problem::{Code, Problem};
@@ -20,6 +21,7 @@ use super::request::fields::Fields;
 use super::request_id::{REQUEST_ID, request_id};
 use super::unread::Connection;
 use crate::admission::{CallerId, Stopped};
+use crate::catalogue::Scope;
 use crate::service::Clock;
 use crate::service::ServiceError;
 
@@ -130,10 +132,12 @@ fn check_host(request: &Request) -> Result<(), Problem> {
 /// and answers for handlers that panic.
 pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let Guard { app, policy, options } = guard;
-    let key = match admit(&app, policy.access, &request) {
-        Ok(key) => key,
+    let (key, scope) = match admit(&app, policy.access, &request) {
+        Ok(Some(Admitted { name, scope })) => (Some(KeyName(name)), scope),
+        Ok(None) => (None, Scope::ALL),
         Err(refusal) => return refusal.into_response(),
     };
+    request.extensions_mut().insert(scope);
     if let Some(caller) = caller(key.as_ref(), &request)
         && let Some(clock) = request.extensions_mut().get_mut::<Clock>()
     {
@@ -177,8 +181,8 @@ fn unrouted(app: &App, request: &Request, status: StatusCode) -> Response {
         Err(refusal) => refusal.into_response(),
         Ok(key) => {
             let mut response = Problem::of_status(status).into_response();
-            if let Some(key) = key {
-                response.extensions_mut().insert(key);
+            if let Some(Admitted { name, .. }) = key {
+                response.extensions_mut().insert(KeyName(name));
             }
             response
         }

@@ -356,6 +356,7 @@ impl From<CatalogueError> for Problem {
             CatalogueError::NoProduct { .. }
             | CatalogueError::NoPicture { .. }
             | CatalogueError::NoImport { .. } => Self::new(Code::NotFound, detail),
+            CatalogueError::OutOfScope { .. } => Self::new(Code::Forbidden, detail),
             CatalogueError::Exists { .. } => Self::new(Code::PreconditionFailed, detail),
             CatalogueError::PicturesFull { .. } | CatalogueError::LastPicture { .. } => {
                 Self::new(Code::Conflict, detail)

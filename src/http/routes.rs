@@ -57,7 +57,7 @@ macro_rules! routes {
     };
 }
 
-fn groups() -> [Group; 4] {
+fn groups() -> [Group; 5] {
     let group = |access, time, routes| Group {
         policy: Policy { access, time },
         routes,
@@ -82,6 +82,8 @@ fn groups() -> [Group; 4] {
         GET "/v1/model" => model::model,
         GET "/v1/chip" => model::chip,
         GET "/v1/stats" => status::stats,
+    ];
+    let whole = routes![
         GET "/metrics" => metrics::metrics,
     ];
     let write = routes![
@@ -97,6 +99,7 @@ fn groups() -> [Group; 4] {
     [
         group(Access::Open, TimeLimit::Answer, open),
         group(Access::Key(Role::Read), TimeLimit::Answer, read),
+        group(Access::Whole(Role::Read), TimeLimit::Answer, whole),
         group(Access::Key(Role::Write), TimeLimit::Answer, write),
         group(Access::Key(Role::Write), TimeLimit::Piece, write_stream),
     ]

@@ -5,7 +5,7 @@ use super::reading::filtering;
 use super::state::Service;
 use super::times::Clock;
 use crate::catalogue::filter::Filter;
-use crate::catalogue::{Cursor, Page, PictureFile, PictureKey, Product};
+use crate::catalogue::{Cursor, Page, PictureFile, PictureKey, Product, Scope};
 use crate::chips::Workload;
 
 impl Service {
@@ -13,9 +13,10 @@ impl Service {
     ///
     /// # Errors
     /// If it does not exist, or the catalogue is not ready.
-    pub async fn product(&self, id: String, clock: Clock) -> Result<Product, ServiceError> {
+    pub async fn product(&self, id: String, scope: &Scope, clock: Clock) -> Result<Product, ServiceError> {
         let read = async |work| self.catalogue.product(id, work).await;
-        self.read(Workload::LOOK_UP, clock, read).await
+        let product = self.read(Workload::LOOK_UP, clock, read).await?;
+        Ok(scope.only(product)?)
     }
 
     /// Up to `limit` products after the cursor that pass the filter.
@@ -27,8 +28,10 @@ impl Service {
         after: Option<Cursor>,
         limit: usize,
         filter: Option<Filter>,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<Page, ServiceError> {
+        let filter = scope.filter(filter)?;
         let rows = self.catalogue.pictures().unwrap_or_default() as u64;
         let workload = Workload {
             scanned: filtering(filter.as_ref(), rows),
@@ -47,8 +50,12 @@ impl Service {
         &self,
         product: String,
         picture: String,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<PictureFile, ServiceError> {
+        if !scope.is_all() {
+            self.product(product.clone(), scope, clock).await?;
+        }
         // The first piece of it.
         let read = async |work| self.catalogue.picture(product, picture, work).await;
         self.read(Workload::LOOK_UP, clock, read).await

@@ -16,8 +16,8 @@ use super::search::{Found, learn_run};
 use super::state::Service;
 use super::times::{Clock, Spent};
 use crate::admission::Admission;
-use crate::catalogue::CatalogueError;
 use crate::catalogue::search::{Match, Nearest, SearchOptions};
+use crate::catalogue::{CatalogueError, Scope};
 use crate::chips::{Embedder, Maker, RunChoice, RunOptions, Workload};
 
 /// What products are to be like, or unlike.
@@ -58,6 +58,7 @@ impl Service {
         &self,
         taste: Taste<B>,
         options: SearchOptions,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         let (k, diversity) = (options.k, taste.diversity);
@@ -76,7 +77,7 @@ impl Service {
             vec![direction(positive, negative)]
         };
         let mut found = self
-            .search_by(examples, query, wide, diversity != 0.0, clock)
+            .search_by(examples, query, wide, diversity != 0.0, scope, clock)
             .await?;
         if diversity != 0.0 {
             found.matches = varied(found.matches, k, diversity);
@@ -92,6 +93,7 @@ impl Service {
         &self,
         id: String,
         options: SearchOptions,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         let query = |embeddings: &[Vec<Vec<i32>>]| {
@@ -103,7 +105,8 @@ impl Service {
             embeddings
         };
         let example = Example::<Vec<u8>>::Product(id);
-        self.search_by(vec![example], query, options, false, clock).await
+        self.search_by(vec![example], query, options, false, scope, clock)
+            .await
     }
 
     /// Searches with the vectors that `query` computes from the embeddings of each example; products among them are excluded
@@ -114,10 +117,17 @@ impl Service {
         query: impl Fn(&[Vec<Vec<i32>>]) -> Vec<Vec<i32>>,
         options: SearchOptions,
         with_embeddings: bool,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
+        let options = options.within(scope)?;
         let ids: Vec<String> = examples.iter().filter_map(Example::id).collect();
+        if !scope.is_all() {
+            for id in &ids {
+                self.product(id.clone(), scope, clock).await?;
+            }
+        }
         // A stored product is searched for by each of its pictures, of which most have one.
         let looking_up = Workload {
             products: ids.len() as u64,

@@ -7,6 +7,7 @@ use super::error::ServiceError;
 use super::state::Service;
 use super::times::{Clock, Spent, Times};
 use crate::admission::Admission;
+use crate::catalogue::Scope;
 use crate::catalogue::counts::Counts;
 use crate::catalogue::search::{Match, Nearby, Nearest, SearchOptions};
 use crate::chips::{Embedded, Embedder, Maker, Rates, RunChoice, Workload};
@@ -83,9 +84,11 @@ impl Service {
         &self,
         query: Query<B>,
         options: SearchOptions,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
         self.ready()?;
+        let options = options.within(scope)?;
         let found = self.search_once(query.clone(), options.clone(), clock).await;
         match self.unless_adopted(found).await? {
             Some(found) => Ok(found),

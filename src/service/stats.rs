@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::error::ServiceError;
+use super::reading::filtering;
 use super::state::Service;
 use super::times::Clock;
 use crate::catalogue::search::CatalogueStats;
-use crate::catalogue::{StoreKind, StoreStats};
+use crate::catalogue::{Scope, StoreKind, StoreStats};
 use crate::chips::{Maker, Workload};
 
 /// The state of the catalogue.
@@ -28,6 +29,23 @@ impl Service {
     #[must_use]
     pub fn store_stats(&self) -> Option<StoreStats> {
         self.catalogue.store_stats()
+    }
+
+    /// How many products and pictures are part of a scope; `None` for one that has all.
+    ///
+    /// # Errors
+    /// If the catalogue is not ready.
+    pub async fn counts(&self, scope: &Scope, clock: Clock) -> Result<Option<[usize; 2]>, ServiceError> {
+        let Some(filter) = scope.filter(None)? else {
+            return Ok(None);
+        };
+        let rows = self.catalogue.pictures().unwrap_or_default() as u64;
+        let workload = Workload {
+            scanned: filtering(Some(&filter), rows),
+            ..Workload::default()
+        };
+        let count = async |work| self.catalogue.count_passing(filter, work).await;
+        self.read(workload, clock, count).await.map(Some)
     }
 
     /// Counts, and the last measurement of the recall: cheap to poll.

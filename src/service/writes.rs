@@ -11,7 +11,7 @@ use super::times::Clock;
 use crate::catalogue::write::{Write, Written};
 use crate::catalogue::{
     AttributeChanges, Attributes, CatalogueError, NewPicture, NewProduct, Product, ProductId, ProductPicture,
-    Title,
+    Scope, Title,
 };
 use crate::chips::{Embedder, Workload};
 
@@ -34,24 +34,35 @@ impl Service {
         &self,
         given: GivenProduct<B>,
         only_new: bool,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<(Product, bool), ServiceError> {
         let id = ProductId::new(&given.id)?;
         self.ready()?;
-        // The write checks this too; checking first avoids running the picture.
+        // The write checks all of this, too; checking first avoids running the picture.
+        if !scope.takes(&given.id, &given.attributes) {
+            return Err(CatalogueError::OutOfScope { id: given.id }.into());
+        }
+        if !scope.is_all() {
+            match self.product(given.id.clone(), &Scope::ALL, clock).await {
+                Ok(stored) => drop(scope.only(stored)?),
+                Err(ServiceError::Catalogue(CatalogueError::NoProduct { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let holds = async |work| self.catalogue.holds(given.id.clone(), work).await;
         if only_new && self.read(Workload::LOOK_UP, clock, holds).await? {
             return Err(CatalogueError::Exists { id: given.id }.into());
         }
         let written = self
-            .write_picture(given.picture, given.mode, clock, |picture| Write::Put {
-                product: NewProduct {
+            .write_picture(given.picture, given.mode, clock, |picture| {
+                let product = NewProduct {
                     id: id.clone(),
                     title: given.title.clone(),
                     attributes: given.attributes.clone(),
                     pictures: vec![picture],
-                },
-                only_new,
+                };
+                Write::Put { product, only_new }.within(scope)
             })
             .await?;
         let created = written.created;
@@ -67,6 +78,7 @@ impl Service {
         id: String,
         title: Option<Title>,
         attributes: AttributeChanges,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<Product, ServiceError> {
         let write = Write::Merge {
@@ -74,15 +86,16 @@ impl Service {
             title,
             attributes,
         };
-        stored(self.write(write, clock).await?)
+        stored(self.write(write.within(scope), clock).await?)
     }
 
     /// Removes a product; no later answer contains it.
     ///
     /// # Errors
     /// If the product does not exist.
-    pub async fn delete(&self, id: String, clock: Clock) -> Result<(), ServiceError> {
-        self.write(Write::Delete { id }, clock).await.map(|_| ())
+    pub async fn delete(&self, id: String, scope: &Scope, clock: Clock) -> Result<(), ServiceError> {
+        let write = Write::Delete { id }.within(scope);
+        self.write(write, clock).await.map(|_| ())
     }
 
     /// Adds a picture to a product.
@@ -94,9 +107,10 @@ impl Service {
         id: String,
         picture: B,
         mode: Mode,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<ProductPicture, ServiceError> {
-        let product = self.product(id.clone(), clock).await?;
+        let product = self.product(id.clone(), scope, clock).await?;
         if product.pictures.len() >= Product::MOST_PICTURES {
             return Err(CatalogueError::PicturesFull {
                 id,
@@ -104,9 +118,9 @@ impl Service {
             }
             .into());
         }
-        let add = |picture| Write::AddPicture {
-            id: id.clone(),
-            picture,
+        let add = |picture| {
+            let id = id.clone();
+            Write::AddPicture { id, picture }.within(scope)
         };
         let product = stored(self.write_picture(picture, mode, clock, add).await?)?;
         let added = product.pictures.into_iter().next_back();
@@ -121,9 +135,10 @@ impl Service {
         &self,
         id: String,
         picture: String,
+        scope: &Scope,
         clock: Clock,
     ) -> Result<(), ServiceError> {
-        let write = Write::DeletePicture { id, picture };
+        let write = Write::DeletePicture { id, picture }.within(scope);
         self.write(write, clock).await.map(|_| ())
     }
 

@@ -60,8 +60,20 @@ impl Filter {
     /// # Errors
     /// Names the part that is invalid.
     pub fn from_json(value: &Value) -> Result<Self, FilterError> {
-        let filter = Self::read(value, "filter", 0)?;
-        let sizes = filter.sizes();
+        Self::read(value, "filter", 0)?.of_fair_size()
+    }
+
+    /// A filter that passes what passes both.
+    ///
+    /// # Errors
+    /// If both have too many conditions together.
+    pub fn and(mut self, other: Self) -> Result<Self, FilterError> {
+        self.parts.extend(other.parts);
+        self.of_fair_size()
+    }
+
+    fn of_fair_size(self) -> Result<Self, FilterError> {
+        let sizes = self.sizes();
         for (named, most, what) in [
             (sizes.conditions, Self::MOST_CONDITIONS, "conditions"),
             (sizes.values, Self::MOST_VALUES_IN_ALL, "values"),
@@ -71,7 +83,7 @@ impl Filter {
                 return Err(refuse("filter", reason));
             }
         }
-        Ok(filter)
+        Ok(self)
     }
 
     fn read(value: &Value, path: &str, depth: usize) -> Result<Self, FilterError> {
@@ -165,7 +177,7 @@ impl Filter {
     /// The ids of all products that can pass, where it names them.
     #[must_use]
     pub fn only(&self) -> Option<&[String]> {
-        // A name is there once.
+        // Where several parts name ids, each must hold: those of one are enough.
         self.parts.iter().find_map(|part| match part {
             Part::Id(Ids::Among(ids)) => Some(ids.as_slice()),
             _ => None,

@@ -14,8 +14,10 @@ use sqlx::{PgConnection, Postgres as Database, QueryBuilder, Row};
 use super::error::damaged;
 use super::filter;
 use super::kept_counts::Counted;
-use super::store::{Postgres, WRITES};
+use super::measured::Kind;
+use super::store::{Postgres, WRITES, read};
 use super::text::{original, storable};
+use crate::admission::Work;
 use crate::catalogue::counts::{Counts, ValueCount};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::{Filter, Number};
@@ -54,6 +56,25 @@ impl Postgres {
             self.0.counts.keep(counted, &counts);
         }
         Ok(counts)
+    }
+}
+
+impl Postgres {
+    /// How many products pass a filter, and how many pictures they have.
+    pub async fn count_passing(&self, filter: Filter, work: Work) -> Result<[usize; 2], CatalogueError> {
+        let mut sql = QueryBuilder::<Database>::new(
+            "SELECT count(*) AS products, coalesce(sum((SELECT count(*) FROM pictures i WHERE i.product = p.seq)), 0)::bigint
+                 AS pictures FROM products p WHERE ",
+        );
+        filter::push(&mut sql, &filter);
+        let row = read!(self, Kind::Look, work, |connection| {
+            Ok(sql.build().persistent(false).fetch_one(connection).await?)
+        })?;
+        let count = |column: &str| -> Result<usize, CatalogueError> {
+            let count: i64 = row.try_get(column)?;
+            usize::try_from(count).map_err(|_| damaged("a negative count"))
+        };
+        Ok([count("products")?, count("pictures")?])
     }
 }
 

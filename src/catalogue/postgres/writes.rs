@@ -18,6 +18,7 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::import::ImportStep;
 use crate::catalogue::packing::{json, product_sum};
 use crate::catalogue::product::{NewProduct, Product};
+use crate::catalogue::scope::Scope;
 use crate::catalogue::write::{Write, Written};
 
 /// Products of one transaction of a bulk load.
@@ -110,6 +111,40 @@ fn groups(products: &[NewProduct]) -> Vec<Vec<&NewProduct>> {
     groups
 }
 
+/// Does a write of a product that must be part of a scope, before and after.
+async fn within(
+    connection: &mut PgConnection,
+    space: &Space,
+    server: uuid::Uuid,
+    scope: &Scope,
+    write: &Write,
+) -> Result<Written, Failure> {
+    let id = write.product().unwrap_or_default();
+    loop {
+        let stored = match known(connection, id).await {
+            Ok(stored) => Some(stored.product),
+            Err(Failure::Refused(CatalogueError::NoProduct { .. })) => None,
+            Err(failed) => return Err(failed),
+        };
+        write.is_within(scope, stored.as_ref())?;
+        if stored.is_some() {
+            // It is locked until the transaction ends.
+            return apply(connection, space, server, write).await;
+        }
+        sqlx::raw_sql("SAVEPOINT within")
+            .execute(&mut *connection)
+            .await?;
+        let written = apply(connection, space, server, write).await?;
+        if written.created || written.product.is_none() {
+            return Ok(written);
+        }
+        // Somebody created it meanwhile, and may not want it replaced.
+        sqlx::raw_sql("ROLLBACK TO within")
+            .execute(&mut *connection)
+            .await?;
+    }
+}
+
 /// Does one write. The rules are asked before anything is changed.
 async fn apply(
     connection: &mut PgConnection,
@@ -198,6 +233,7 @@ async fn apply(
             touch(connection, stored.seq).await?;
             written(connection, stored.seq, false).await
         }
+        Write::Within { scope, write } => Box::pin(within(connection, space, server, scope, write)).await,
         Write::Import { id, step } => match step {
             ImportStep::Stored { line, product } => {
                 check_space(&product.pictures, space)?;

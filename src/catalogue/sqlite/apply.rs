@@ -11,6 +11,7 @@ use crate::catalogue::import::ImportStep;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::{json, product_sum};
 use crate::catalogue::product::{PictureKey, Product};
+use crate::catalogue::scope::Scope;
 use crate::catalogue::write::Write;
 
 /// Does one write within the caller's transaction, in a catalogue whose embeddings are of `origin`; what the
@@ -112,7 +113,22 @@ pub fn apply(
             applied(connection, product, false, change)
         }
         Write::Import { id, step } => import_rows::apply(connection, &id, step, origin),
+        Write::Within { scope, write } => within(connection, &scope, *write, origin),
     }
+}
+
+/// Does a write of a product that must be part of a scope, before and after.
+fn within(
+    connection: &Connection,
+    scope: &Scope,
+    write: Write,
+    origin: Option<&Origin>,
+) -> Result<Applied, CatalogueError> {
+    let number = key(connection, write.product().unwrap_or_default())?;
+    let stored = number.map(|number| product(connection, number)).transpose()?;
+    let stored = stored.flatten().map(|(stored, _)| stored);
+    write.is_within(scope, stored.as_ref())?;
+    apply(connection, write, origin)
 }
 
 /// The same write again, if all that it does is to remove.
@@ -124,6 +140,7 @@ pub fn removal(write: &Write) -> Option<Write> {
             step: ImportStep::Broken,
             ..
         } => Some(write.clone()),
+        Write::Within { scope, write } => removal(write).map(|write| write.within(scope)),
         Write::Put { .. } | Write::Merge { .. } | Write::AddPicture { .. } | Write::Import { .. } => None,
     }
 }

@@ -370,6 +370,22 @@ impl Sqlite {
             .await
     }
 
+    /// How many products pass a filter, and how many pictures they have.
+    pub async fn count_passing(&self, filter: Filter, work: Work) -> Result<[usize; 2], CatalogueError> {
+        let index = self.loaded()?.index;
+        let count = move |reader: &Reader, work: &Work| {
+            let listing = index.read().listing();
+            let (mut products, mut pictures) = (0, 0);
+            listing.each(0, Some(&reader.keyed(&filter)?), work, |listed| {
+                products += 1;
+                pictures += listed.pictures.len();
+                true
+            })?;
+            Ok([products, pictures])
+        };
+        self.0.readers.read(work, count).await
+    }
+
     /// Counts, and the state of the index.
     pub async fn stats(&self, work: Work) -> Result<CatalogueStats, CatalogueError> {
         let loaded = self.loaded()?;

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 
 use super::answers::location;
 use crate::admission::Stopped;
-use crate::catalogue::PictureFile;
+use crate::catalogue::{PictureFile, Scope};
 use crate::http::app::App;
 use crate::http::entity_tag;
 use crate::http::problem::Problem;
@@ -27,12 +27,13 @@ const CACHING: HeaderValue = HeaderValue::from_static("private, max-age=31536000
 pub async fn add(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     _: Ready,
     Path(id): Path<String>,
     Payload(request): Payload<AddPicture>,
 ) -> Result<Response, Problem> {
     let (image, mode) = (request.image.into_inner(), request.prepare.unwrap_or_default());
-    let picture = app.service.add_picture(id.clone(), image, mode, clock);
+    let picture = app.service.add_picture(id.clone(), image, mode, &scope, clock);
     let picture = picture.await?;
     let location = location(&["v1", "products", &id, "pictures", &picture.id]);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(picture)).into_response())
@@ -42,10 +43,11 @@ pub async fn add(
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     Path((product, picture)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let file = app.service.picture(product, picture, clock).await?;
+    let file = app.service.picture(product, picture, &scope, clock).await?;
     let value = |text: &str| HeaderValue::from_str(text).expect("a hash, or a content type of our own");
     let tag = value(&format!("\"{}\"", hex(&file.sum)));
     let known = entity_tag::matches(&headers, &tag);
@@ -88,8 +90,11 @@ fn in_pieces(app: Arc<App>, file: PictureFile) -> Body {
 pub async fn delete(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     Path((product, picture)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    app.service.delete_picture(product, picture, clock).await?;
+    app.service
+        .delete_picture(product, picture, &scope, clock)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::answers::location;
-use crate::catalogue::Product;
+use crate::catalogue::{Product, Scope};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::endpoints::{ListProducts, PatchProduct, PutProduct};
@@ -34,11 +34,15 @@ pub struct PageAnswer {
 pub async fn list(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     Parameters(request): Parameters<ListProducts>,
 ) -> Result<Json<PageAnswer>, Problem> {
     let limit = request.limit.map_or(PAGE, Limit::get);
     let after = request.after.map(|Cursor(cursor)| cursor);
-    let page = app.service.page(after, limit, request.filter, clock).await?;
+    let page = app
+        .service
+        .page(after, limit, request.filter, &scope, clock)
+        .await?;
     Ok(Json(PageAnswer {
         products: page.products,
         next: page.next.map(Cursor),
@@ -49,15 +53,17 @@ pub async fn list(
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     Path(id): Path<String>,
 ) -> Result<Json<Product>, Problem> {
-    Ok(Json(app.service.product(id, clock).await?))
+    Ok(Json(app.service.product(id, &scope, clock).await?))
 }
 
 /// Creates a product or replaces it; durable and searchable once it is answered.
 pub async fn put(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     _: Ready,
     OnlyNew(only_new): OnlyNew,
     Path(id): Path<String>,
@@ -70,7 +76,7 @@ pub async fn put(
         picture: request.image.into_inner(),
         mode: request.prepare.unwrap_or_default(),
     };
-    let (product, created) = app.service.put(given, only_new, clock).await?;
+    let (product, created) = app.service.put(given, only_new, &scope, clock).await?;
     if !created {
         return Ok(Json(product).into_response());
     }
@@ -82,20 +88,26 @@ pub async fn put(
 pub async fn patch(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     _: Ready,
     Path(id): Path<String>,
     Payload(request): Payload<PatchProduct>,
 ) -> Result<Json<Product>, Problem> {
     let changes = request.attributes.unwrap_or_default();
-    Ok(Json(app.service.merge(id, request.title, changes, clock).await?))
+    Ok(Json(
+        app.service
+            .merge(id, request.title, changes, &scope, clock)
+            .await?,
+    ))
 }
 
 /// Removes a product: no later answer has it.
 pub async fn delete(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.service.delete(id, clock).await?;
+    app.service.delete(id, &scope, clock).await?;
     Ok(StatusCode::NO_CONTENT)
 }

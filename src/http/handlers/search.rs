@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::answers::{CountsAnswer, MatchAnswer, ModelName};
+use crate::catalogue::Scope;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::endpoints::{Embed, Recommend, Search, Similar};
@@ -134,12 +135,13 @@ pub async fn embed(
 pub async fn search(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     _: Ready,
     Payload(mut request): Payload<Search>,
 ) -> Result<Json<SearchAnswer>, Problem> {
     let (fields, add_embedding) = (request.fields.take(), request.add_embedding);
     let (query, options) = request.into_query();
-    let found = app.service.search(query, options, clock).await?;
+    let found = app.service.search(query, options, &scope, clock).await?;
     Ok(Json(SearchAnswer::new(found, fields, add_embedding)))
 }
 
@@ -147,13 +149,14 @@ pub async fn search(
 pub async fn similar(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     Path(id): Path<String>,
     Parameters(request): Parameters<Similar>,
     _: Ready,
 ) -> Result<Json<SimilarAnswer>, Problem> {
     let found = app
         .service
-        .similar(id, request.ranking.into_options()?, clock)
+        .similar(id, request.ranking.into_options()?, &scope, clock)
         .await?;
     Ok(Json(SimilarAnswer::new(found, request.fields, false)))
 }
@@ -162,11 +165,12 @@ pub async fn similar(
 pub async fn recommend(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
     _: Ready,
     Payload(mut request): Payload<Recommend>,
 ) -> Result<Json<SimilarAnswer>, Problem> {
     let (fields, add_embedding) = (request.fields.take(), request.embedding == Some(true));
     let (taste, options) = request.into_taste()?;
-    let found = app.service.recommend(taste, options, clock).await?;
+    let found = app.service.recommend(taste, options, &scope, clock).await?;
     Ok(Json(SimilarAnswer::new(found, fields, add_embedding)))
 }

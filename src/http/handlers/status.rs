@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::answers::{ModelName, ReembeddingAnswer};
 use super::imports::OpenImportAnswer;
+use crate::catalogue::Scope;
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::extract::Ready;
@@ -38,24 +39,29 @@ pub async fn readyz(State(app): State<Arc<App>>, _: Ready) -> Json<Value> {
 pub async fn stats(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(scope): Extension<Scope>,
 ) -> Result<Json<Value>, Problem> {
     let stats = app.service.stats(clock).await?;
     let imports = app.service.open_imports(clock).await?;
     let imports: Vec<_> = imports.into_iter().map(OpenImportAnswer::from).collect();
-    Ok(Json(with_reembedding(
-        &app.service,
-        json!({
-            "imports": imports,
-            "products": stats.catalogue.products,
-            "pictures": stats.catalogue.pictures,
-            "index": stats.catalogue.index,
-            "recall": stats.catalogue.recall,
-            "store": stats.catalogue.store,
-            "model": ModelName::from(&*stats.maker.model),
-            "probe": stats.maker.origin.probe,
-            "time_steps": stats.maker.origin.time_steps.get(),
-        }),
-    )))
+    let mut answer = json!({
+        "imports": imports,
+        "products": stats.catalogue.products,
+        "pictures": stats.catalogue.pictures,
+        "model": ModelName::from(&*stats.maker.model),
+        "probe": stats.maker.origin.probe,
+        "time_steps": stats.maker.origin.time_steps.get(),
+    });
+    if let Some([products, pictures]) = app.service.counts(&scope, clock).await? {
+        // The rest is of all products.
+        answer["products"] = products.into();
+        answer["pictures"] = pictures.into();
+        return Ok(Json(answer));
+    }
+    answer["index"] = json!(stats.catalogue.index);
+    answer["recall"] = json!(stats.catalogue.recall);
+    answer["store"] = json!(stats.catalogue.store);
+    Ok(Json(with_reembedding(&app.service, answer)))
 }
 
 /// Adds the field `reembedding` while other embeddings are being made.

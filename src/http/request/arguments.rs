@@ -38,7 +38,7 @@ impl<T: FromBody> Argument for Payload<T> {
     }
 }
 
-/// A handler whose arguments are known, up to six of them.
+/// A handler whose arguments are known, up to seven of them.
 pub trait Arguments<A> {
     /// The names of the options that its arguments read.
     fn names() -> Vec<&'static str>;
@@ -66,3 +66,4 @@ arguments!(A, B, C);
 arguments!(A, B, C, D);
 arguments!(A, B, C, D, E);
 arguments!(A, B, C, D, E, F);
+arguments!(A, B, C, D, E, F, G);

@@ -15,7 +15,7 @@ use crate::catalogue::import::ImportStep;
 use crate::catalogue::manifest::ManifestProduct;
 use crate::catalogue::search::SearchOptions;
 use crate::catalogue::write::Write;
-use crate::catalogue::{Attributes, Catalogue, Origin, ProductId, Room, Title};
+use crate::catalogue::{Attributes, Catalogue, Origin, ProductId, Room, Scope, Title};
 use crate::chips::{Maker, RunChoice};
 use crate::progress::Progress;
 use crate::service::ingest::{Image, IngestOptions, Offered, ingest};
@@ -150,12 +150,18 @@ async fn what_another_server_adopted_answers_the_next_request_of_each_kind() {
         };
         match request {
             0 => {
-                let found = service.search(picture(7), options, clock()).await.unwrap();
+                let found = service
+                    .search(picture(7), options, &Scope::ALL, clock())
+                    .await
+                    .unwrap();
                 assert_eq!(found.matches[0].product.id, "p7");
                 assert_eq!(*found.maker.origin, membrane);
             }
             1 => {
-                let found = service.similar("p7".to_owned(), options, clock()).await.unwrap();
+                let found = service
+                    .similar("p7".to_owned(), options, &Scope::ALL, clock())
+                    .await
+                    .unwrap();
                 assert_eq!((found.matches.len(), &*found.maker.origin), (3, &membrane));
             }
             2 => {
@@ -167,7 +173,10 @@ async fn what_another_server_adopted_answers_the_next_request_of_each_kind() {
                     negative: Vec::new(),
                     diversity: 0.0,
                 };
-                let found = service.recommend(taste, options, clock()).await.unwrap();
+                let found = service
+                    .recommend(taste, options, &Scope::ALL, clock())
+                    .await
+                    .unwrap();
                 assert_eq!((found.matches.len(), &*found.maker.origin), (3, &membrane));
             }
             3 => {
@@ -178,10 +187,10 @@ async fn what_another_server_adopted_answers_the_next_request_of_each_kind() {
                     picture: png(3),
                     mode: Mode::Auto,
                 };
-                assert!(service.put(given, false, clock()).await.unwrap().1);
+                assert!(service.put(given, false, &Scope::ALL, clock()).await.unwrap().1);
             }
             _ => {
-                let picture = service.add_picture("p1".to_owned(), png(9), Mode::Auto, clock());
+                let picture = service.add_picture("p1".to_owned(), png(9), Mode::Auto, &Scope::ALL, clock());
                 assert_eq!(picture.await.unwrap().width, 28);
             }
         }
