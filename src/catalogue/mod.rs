@@ -5,9 +5,11 @@
 
 mod address;
 mod attributes;
+mod bulk;
 mod checking;
 pub mod copying;
 mod error;
+pub mod exporting;
 pub mod filter;
 pub mod import;
 pub mod manifest;
@@ -35,8 +37,8 @@ pub use error::{CatalogueError, OpenError};
 pub use options::{Room, StoreOptions};
 pub use origin::Origin;
 pub use product::{
-    Cursor, NewPicture, NewProduct, Page, PictureFile, PictureKey, Product, ProductId, ProductPicture,
-    StoredPicture,
+    Cursor, NewPicture, NewProduct, Page, PassingProducts, PictureFile, PictureKey, Product, ProductId,
+    ProductNumbers, ProductPicture, StoredPicture,
 };
 pub use reembedding::{Background, EmbedLast};
 pub use store_stats::{StoreKind, StoreName, StoreStats, Timed};

@@ -28,7 +28,7 @@ use crate::service::ServiceError;
 pub enum TimeLimit {
     /// The request's time limit holds for the whole answer.
     Answer,
-    /// The body may be of any length: its handler applies the limit to each piece.
+    /// Body or answer may be of any length, or take long: the handler applies the limit to each piece.
     Piece,
 }
 

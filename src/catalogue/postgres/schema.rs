@@ -6,10 +6,16 @@ use sqlx::{PgPool, SqlSafeStr};
 
 use crate::catalogue::error::{CatalogueError, OpenError};
 
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "catalogue",
-    include_str!("../../../migrations/postgres/0001_catalogue.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "catalogue",
+        include_str!("../../../migrations/postgres/0001_catalogue.sql"),
+    ),
+    (
+        "feeds",
+        include_str!("../../../migrations/postgres/0002_feeds.sql"),
+    ),
+];
 
 /// The last migration that this version knows.
 const KNOWN: u32 = MIGRATIONS.len() as u32;

@@ -2,23 +2,27 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres as Database, QueryBuilder};
+use uuid::Uuid;
 
 use super::error::Failure;
-use super::filter::facts;
-use super::imports;
+use super::filter::{self, facts};
+use super::imports::{self, Did, Named};
 use super::measured::Kind;
+use super::reads::{cursor_of, number_of};
 use super::rows::{
     Stored, add_pictures, check_space, drop_pictures, forget_vectors, number, product_of, put,
 };
 use super::spaces::Space;
 use super::store::{Postgres, share_writes, transact};
 use super::text::storable;
+use crate::catalogue::attributes::AttributeChanges;
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::import::ImportStep;
+use crate::catalogue::import::{ImportStep, not_merged};
 use crate::catalogue::packing::{json, product_sum};
 use crate::catalogue::product::{NewProduct, Product};
-use crate::catalogue::write::{Write, Written};
+use crate::catalogue::title::Title;
+use crate::catalogue::write::{Removed, Write, Written};
 
 /// Products of one transaction of a bulk load.
 const AT_ONCE: usize = 500;
@@ -66,10 +70,20 @@ impl Postgres {
             let mut new = 0;
             for group in groups(&products) {
                 let keys = put(connection, &space, &group).await?;
+                let ids: Vec<&str> = group.iter().map(|product| product.id.as_str()).collect();
+                imports::name(connection, &ids, Named::ByAll).await?;
                 new += keys.iter().filter(|(_, created)| *created).count();
             }
             Ok(new)
         })
+    }
+
+    /// Does writes in a catalogue that is not loaded.
+    pub async fn change(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        self.apply(&writes).await
     }
 
     /// Does writes in one transaction; what the rules refuse changes nothing and holds up no other.
@@ -77,10 +91,23 @@ impl Postgres {
         transact!(self, Kind::Write, |connection| {
             let space = present(share_writes(connection).await?.present)?;
             let mut answers = Vec::with_capacity(writes.len());
+            // Imports with a line that is to be embedded again: those behind it wait, because lines are done in order.
+            let mut held: HashSet<&str> = HashSet::new();
             for write in writes {
+                if let Write::Import { id, .. } = write
+                    && held.contains(id.as_str())
+                {
+                    answers.push(Err(CatalogueError::OtherOrigin));
+                    continue;
+                }
                 answers.push(match apply(connection, &space, self.0.server, write).await {
                     Ok(written) => Ok(written),
-                    Err(Failure::Refused(refused)) => Err(refused),
+                    Err(Failure::Refused(refused)) => {
+                        if let (Write::Import { id, .. }, CatalogueError::OtherOrigin) = (write, &refused) {
+                            held.insert(id);
+                        }
+                        Err(refused)
+                    }
                     Err(failed) => return Err(failed),
                 });
             }
@@ -114,7 +141,7 @@ fn groups(products: &[NewProduct]) -> Vec<Vec<&NewProduct>> {
 async fn apply(
     connection: &mut PgConnection,
     space: &Space,
-    server: uuid::Uuid,
+    server: Uuid,
     write: &Write,
 ) -> Result<Written, Failure> {
     match write {
@@ -132,6 +159,7 @@ async fn apply(
                 }
             }
             let keys = put(connection, space, &[product]).await?;
+            imports::name(connection, &[product.id.as_str()], Named::ByAll).await?;
             match keys.first() {
                 Some((seq, created)) => written(connection, *seq, *created).await,
                 None => Err(CatalogueError::Panicked.into()),
@@ -142,34 +170,27 @@ async fn apply(
             title,
             attributes,
         } => {
-            let stored = known(connection, id).await?;
-            let merged = stored.product.attributes.clone().changed(attributes.clone())?;
-            let title = title.as_ref().unwrap_or(&stored.product.title).as_str();
-            let attributes = json(&merged)?;
-            sqlx::query(
-                "UPDATE products SET title = $2, attributes = $3, facts = $4::text::jsonb, sum = $5,
-                 updated_at = clock_timestamp() WHERE seq = $1",
-            )
-            .bind(stored.seq)
-            .bind(storable(title))
-            .bind(&attributes)
-            .bind(facts(merged.as_map()).to_string())
-            .bind(product_sum(id, title, &attributes).to_vec())
-            .execute(&mut *connection)
-            .await?;
-            written(connection, stored.seq, false).await
+            let seq = merge(connection, id, title.as_ref(), attributes).await?;
+            imports::name(connection, &[id], Named::ByAll).await?;
+            written(connection, seq, false).await
         }
         Write::Delete { id } => {
             let Some(seq) = number(connection, id, true).await? else {
                 return Err(CatalogueError::NoProduct { id: id.clone() }.into());
             };
-            let vectors = drop_pictures(connection, space, "product", &[seq]).await?;
-            sqlx::query("DELETE FROM products WHERE seq = $1")
-                .bind(seq)
-                .execute(&mut *connection)
-                .await?;
-            forget_vectors(connection, space, &vectors).await?;
-            Ok(NOTHING)
+            delete(connection, space, &[seq]).await?;
+            Ok(Written::NOTHING)
+        }
+        Write::DeletePassing { products, filter } => {
+            let mut sql = QueryBuilder::<Database>::new("SELECT p.seq FROM products p WHERE p.seq = ANY(");
+            sql.push_bind(&products.0);
+            sql.push(") AND ");
+            filter::push(&mut sql, filter);
+            sql.push(" ORDER BY p.id FOR UPDATE");
+            let asking = sql.build_query_scalar().persistent(false);
+            let passing: Vec<i64> = asking.fetch_all(&mut *connection).await?;
+            delete(connection, space, &passing).await?;
+            Ok(removed(passing.len(), None))
         }
         Write::AddPicture { id, picture } => {
             check_space(std::slice::from_ref(picture), space)?;
@@ -180,6 +201,7 @@ async fn apply(
             }
             add_pictures(connection, space, &[(stored.seq, picture)]).await?;
             touch(connection, stored.seq).await?;
+            imports::name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
         Write::DeletePicture { id, picture } => {
@@ -196,34 +218,130 @@ async fn apply(
             let vectors = drop_pictures(connection, space, "seq", &[number]).await?;
             forget_vectors(connection, space, &vectors).await?;
             touch(connection, stored.seq).await?;
+            imports::name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
-        Write::Import { id, step } => match step {
-            ImportStep::Stored { line, product } => {
-                check_space(&product.pictures, space)?;
-                if !imports::take(connection, id, *line).await? {
-                    return Ok(NOTHING);
-                }
-                let keys = put(connection, space, &[product]).await?;
-                imports::count_stored(connection, id).await?;
-                let created = keys.first().is_some_and(|(_, created)| *created);
-                Ok(Written {
-                    product: None,
-                    created,
-                })
-            }
-            step => {
-                imports::apply(connection, id, step, server).await?;
-                Ok(NOTHING)
-            }
-        },
+        Write::Import { id, step } => import_step(connection, space, server, id, step).await,
     }
 }
 
-const NOTHING: Written = Written {
-    product: None,
-    created: false,
-};
+/// Does one step of an import.
+async fn import_step(
+    connection: &mut PgConnection,
+    space: &Space,
+    server: Uuid,
+    import: &str,
+    step: &ImportStep,
+) -> Result<Written, Failure> {
+    match step {
+        ImportStep::Stored { line, product } => {
+            check_space(&product.pictures, space)?;
+            if !imports::take(connection, import, *line).await? {
+                return Ok(Written::NOTHING);
+            }
+            let keys = put(connection, space, &[product]).await?;
+            imports::name(connection, &[product.id.as_str()], Named::Written(import)).await?;
+            imports::count(connection, import, Did::Store).await?;
+            Ok(Written {
+                created: keys.first().is_some_and(|(_, created)| *created),
+                ..Written::NOTHING
+            })
+        }
+        ImportStep::Merged {
+            line,
+            id,
+            title,
+            attributes,
+        } => {
+            if !imports::take(connection, import, *line).await? {
+                return Ok(Written::NOTHING);
+            }
+            match merge(connection, id, title.as_ref(), attributes).await {
+                Ok(_) => {
+                    imports::name(connection, &[id], Named::Written(import)).await?;
+                    imports::count(connection, import, Did::Merge).await?;
+                }
+                Err(Failure::Refused(error)) => {
+                    let detail = not_merged(error)?;
+                    imports::refuse(connection, import, *line, Some(id), &detail).await?;
+                }
+                Err(failed) => return Err(failed),
+            }
+            Ok(Written::NOTHING)
+        }
+        ImportStep::Deleted { line, id } => {
+            if !imports::take(connection, import, *line).await? {
+                return Ok(Written::NOTHING);
+            }
+            imports::name(connection, &[id], Named::By(import)).await?;
+            let found = number(connection, id, true).await?;
+            imports::count(connection, import, Did::Delete(found.is_some())).await?;
+            let Some(seq) = found else {
+                return Ok(Written::NOTHING);
+            };
+            delete(connection, space, &[seq]).await?;
+            Ok(removed(1, None))
+        }
+        ImportStep::RemoveMissing { after, most } => {
+            let after = after.as_ref().map_or(Ok(i64::MIN), number_of)?;
+            let (gone, next) = imports::missing(connection, import, server, after, *most).await?;
+            delete(connection, space, &gone).await?;
+            Ok(removed(gone.len(), next))
+        }
+        step => {
+            imports::apply(connection, import, step, server).await?;
+            Ok(Written::NOTHING)
+        }
+    }
+}
+
+fn removed(products: usize, next: Option<i64>) -> Written {
+    Written {
+        removed: Removed {
+            products,
+            next: next.map(cursor_of),
+        },
+        ..Written::NOTHING
+    }
+}
+
+/// Deletes products with their pictures; the caller has locked them.
+async fn delete(connection: &mut PgConnection, space: &Space, products: &[i64]) -> Result<(), Failure> {
+    if products.is_empty() {
+        return Ok(());
+    }
+    let vectors = drop_pictures(connection, space, "product", products).await?;
+    sqlx::query("DELETE FROM products WHERE seq = ANY($1)")
+        .bind(products)
+        .execute(&mut *connection)
+        .await?;
+    forget_vectors(connection, space, &vectors).await
+}
+
+/// Changes a product's title and attributes; returns its number.
+async fn merge(
+    connection: &mut PgConnection,
+    id: &str,
+    title: Option<&Title>,
+    changes: &AttributeChanges,
+) -> Result<i64, Failure> {
+    let stored = known(connection, id).await?;
+    let merged = stored.product.attributes.changed(changes.clone())?;
+    let title = title.unwrap_or(&stored.product.title).as_str();
+    let attributes = json(&merged)?;
+    sqlx::query(
+        "UPDATE products SET title = $2, attributes = $3, facts = $4::text::jsonb, sum = $5,
+         updated_at = clock_timestamp() WHERE seq = $1",
+    )
+    .bind(stored.seq)
+    .bind(storable(title))
+    .bind(&attributes)
+    .bind(facts(merged.as_map()).to_string())
+    .bind(product_sum(id, title, &attributes).to_vec())
+    .execute(connection)
+    .await?;
+    Ok(stored.seq)
+}
 
 /// The product of this id, which nobody else changes until the transaction ends.
 async fn known(connection: &mut PgConnection, id: &str) -> Result<Stored, Failure> {
@@ -244,5 +362,9 @@ async fn touch(connection: &mut PgConnection, seq: i64) -> Result<(), Failure> {
 
 async fn written(connection: &mut PgConnection, seq: i64, created: bool) -> Result<Written, Failure> {
     let product = product_of(connection, seq).await?.map(|stored| stored.product);
-    Ok(Written { product, created })
+    Ok(Written {
+        product,
+        created,
+        ..Written::NOTHING
+    })
 }

@@ -204,7 +204,7 @@ fn recall(out: &mut String, stats: &Stats) {
 fn imports(out: &mut String, open: &[OpenImportStatus]) {
     let waiting = open.iter().map(|open| {
         let import = &open.import;
-        import.received - import.stored - import.failed
+        import.counts.waiting()
     });
     for (name, help, value) in [
         (
