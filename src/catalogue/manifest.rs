@@ -1,9 +1,10 @@
-//! Lines of an NDJSON manifest: one product each, its pictures in base64, as `data:` URLs or, from a file, as paths.
+//! Lines of an NDJSON manifest: each a product, its pictures in base64, as `data:` URLs or, from a file, as paths; or changes
+//! of a product that is there; or its deletion.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::attributes::Attributes;
+use super::attributes::{AttributeChanges, Attributes};
 use super::error::CatalogueError;
 use super::picture_text::{is_meant, picture};
 use super::product::{Product, ProductId};
@@ -20,10 +21,36 @@ pub struct ManifestProduct<I = Vec<u8>> {
     pub attributes: Attributes,
     /// Image files, 1 to 16.
     pub pictures: Vec<I>,
-    pub mode: Mode,
+    /// How each of them is prepared.
+    pub modes: Vec<Mode>,
 }
 
-/// Why a line is not a valid product.
+/// What a line says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line<I = Vec<u8>> {
+    /// A product, which is created or replaced.
+    Product(ManifestProduct<I>),
+    /// Changes of a product that is there: a line without pictures.
+    Changes {
+        id: ProductId,
+        title: Option<Title>,
+        attributes: AttributeChanges,
+    },
+    /// The product is deleted.
+    Deletion(ProductId),
+}
+
+impl<I> Line<I> {
+    /// The product's id.
+    pub fn id(&self) -> &ProductId {
+        match self {
+            Self::Product(product) => &product.id,
+            Self::Changes { id, .. } | Self::Deletion(id) => id,
+        }
+    }
+}
+
+/// Why a line is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The product's id, where the line had one.
@@ -59,34 +86,40 @@ impl<I> ManifestProduct<I> {
             id: ProductId::new(id).map_err(refuse)?,
             title: Title::new(title).map_err(refuse)?,
             attributes: Attributes::new(attributes).map_err(refuse)?,
+            modes: vec![mode; pictures.len()],
             pictures,
-            mode,
         })
     }
 }
 
-/// Fields of a line.
-const FIELDS: [&str; 6] = ["id", "title", "attributes", "image", "images", "prepare"];
+/// Fields of a line. Embeddings are those of an export: pictures are embedded by the catalogue's own network.
+const FIELDS: [&str; 8] = [
+    "id",
+    "title",
+    "attributes",
+    "image",
+    "images",
+    "prepare",
+    "delete",
+    "embeddings",
+];
 
 /// Parses a line whose pictures are base64 or `data:` URLs.
 ///
 /// # Errors
 /// Names the field that is invalid.
-pub fn product(line: &[u8]) -> Result<ManifestProduct, Refusal> {
-    product_with(line, picture)
+pub fn line(text: &[u8]) -> Result<Line, Refusal> {
+    line_with(text, picture)
 }
 
 /// Parses a line; `picture` turns the text of a picture into the picture, or says what is wrong with it.
 ///
 /// # Errors
 /// Names the field that is invalid.
-pub fn product_with<I>(
-    line: &[u8],
-    picture: impl Fn(&str) -> Result<I, String>,
-) -> Result<ManifestProduct<I>, Refusal> {
+pub fn line_with<I>(text: &[u8], picture: impl Fn(&str) -> Result<I, String>) -> Result<Line<I>, Refusal> {
     let nameless = |detail: String| Refusal { id: None, detail };
-    let line = unmarked(line).map_err(|other| nameless(format!("the line {other}")))?;
-    let members = json::members(line).map_err(|error| nameless(format!("the line {error}")))?;
+    let text = unmarked(text).map_err(|other| nameless(format!("the line {other}")))?;
+    let members = json::members(text).map_err(|error| nameless(format!("the line {error}")))?;
     // Fields by their place in `FIELDS`; `null` is the same as no field.
     let mut fields: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
     let mut wrong = None;
@@ -97,23 +130,37 @@ pub fn product_with<I>(
             None => wrong = wrong.or_else(|| Some(unknown(&name))),
         }
     }
-    let [id, title, attributes, image, images, mode] = fields.map(|text| text.filter(|text| *text != "null"));
-    let read = |name: &str, text: Option<&str>, most: usize| {
-        let value = text.map(|text| json::value(text, most));
-        value.transpose().map_err(|error| format!("{name}: {error}"))
-    };
+    let fields = fields.map(|text| text.filter(|text| *text != "null"));
+    let [id, title, attributes, image, images, prepare, delete, embeddings] = fields;
     let id = match read("id", id, json::LONGEST).map_err(nameless)? {
         Some(Value::String(id)) => id,
         Some(_) => return Err(nameless("id: must be a string".to_owned())),
         None => return Err(nameless("id: is missing".to_owned())),
     };
     let refuse = |detail: String| Refusal::of(&id, detail);
+    let by_rules = |error: CatalogueError| refuse(error.to_string());
     if let Some(detail) = wrong {
         return Err(refuse(detail));
     }
+    match read("delete", delete, json::LONGEST).map_err(refuse)? {
+        None | Some(Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => {
+            let others = FIELDS.iter().zip(fields).filter(|(_, value)| value.is_some());
+            let other = others
+                .map(|(name, _)| *name)
+                .find(|name| !["id", "delete"].contains(name));
+            return match other {
+                None => ProductId::new(&id).map(Line::Deletion).map_err(by_rules),
+                Some(name) => Err(refuse(format!(
+                    "delete: is true, and {name} is given; a line that deletes has nothing but id and delete"
+                ))),
+            };
+        }
+        Some(_) => return Err(refuse("delete: must be true or false".to_owned())),
+    }
     let title = match read("title", title, json::LONGEST).map_err(refuse)? {
-        None => String::new(),
-        Some(Value::String(title)) => title,
+        None => None,
+        Some(Value::String(title)) => Some(title),
         Some(_) => return Err(refuse("title: must be a string".to_owned())),
     };
     let attributes = match read("attributes", attributes, Attributes::MOST_TEXT).map_err(refuse)? {
@@ -121,34 +168,20 @@ pub fn product_with<I>(
         Some(Value::Object(attributes)) => attributes,
         Some(_) => return Err(refuse("attributes: must be an object".to_owned())),
     };
-    let mode = match read("prepare", mode, json::LONGEST).map_err(refuse)? {
-        None => Mode::default(),
-        Some(Value::String(name)) => name
-            .parse()
-            .map_err(|_| refuse(format!("prepare: is {name:?}; it is auto or as_is")))?,
-        Some(_) => return Err(refuse("prepare: is auto or as_is".to_owned())),
-    };
-    let list =
-        |text| json::list(text, Product::MOST_PICTURES).map_err(|error| refuse(format!("image: {error}")));
-    let (images, count) = match (image, images) {
-        (Some(_), Some(_)) => return Err(refuse("images: cannot be given together with image".to_owned())),
-        (Some(image), None) => match list(image)? {
-            Some((images, count)) => (images.into_iter().map(RawValue::get).collect(), count),
-            None if image.starts_with('"') => (vec![image], 1),
-            None => return Err(refuse("image: must be a string, or a list of such".to_owned())),
-        },
-        (None, Some(images)) => match list(images)? {
-            Some((images, count)) => (images.into_iter().map(RawValue::get).collect(), count),
-            None => return Err(refuse("images: must be a list".to_owned())),
-        },
-        (None, None) => return Err(refuse("image: is missing".to_owned())),
-    };
-    if !(1..=Product::MOST_PICTURES).contains(&count) {
-        let most = Product::MOST_PICTURES;
-        return Err(refuse(format!(
-            "image: lists {count} pictures; a product has 1 to {most}"
-        )));
+    if embeddings.is_some_and(|text| !text.starts_with('[')) {
+        return Err(refuse("embeddings: must be a list".to_owned()));
     }
+    let Some(images) = given_images(image, images).map_err(refuse)? else {
+        if prepare.is_some() {
+            return Err(refuse("prepare: is about pictures, and there is none".to_owned()));
+        }
+        return Ok(Line::Changes {
+            id: ProductId::new(&id).map_err(by_rules)?,
+            title: title.map(Title::new).transpose().map_err(by_rules)?,
+            attributes: AttributeChanges::new(attributes).map_err(by_rules)?,
+        });
+    };
+    let modes = modes(prepare, images.len()).map_err(refuse)?;
     let pictures = images
         .into_iter()
         .map(|image| match json::string(image) {
@@ -158,7 +191,58 @@ pub fn product_with<I>(
         })
         .collect::<Result<_, _>>()
         .map_err(|detail| refuse(format!("image: {detail}")))?;
-    ManifestProduct::new(&id, title, attributes, pictures, mode)
+    let title = title.unwrap_or_default();
+    let product = ManifestProduct::new(&id, title, attributes, pictures, Mode::default())?;
+    Ok(Line::Product(ManifestProduct { modes, ..product }))
+}
+
+/// The value of a field, if it is given.
+fn read(name: &str, text: Option<&str>, most: usize) -> Result<Option<Value>, String> {
+    let value = text.map(|text| json::value(text, most));
+    value.transpose().map_err(|error| format!("{name}: {error}"))
+}
+
+/// The texts of a line's pictures; `None` where it gives none.
+fn given_images<'a>(image: Option<&'a str>, images: Option<&'a str>) -> Result<Option<Vec<&'a str>>, String> {
+    const MOST: usize = Product::MOST_PICTURES;
+    let list = |text| json::list(text, MOST).map_err(|error| format!("image: {error}"));
+    let (text, is_list) = match (image, images) {
+        (Some(_), Some(_)) => return Err("images: cannot be given together with image".to_owned()),
+        (Some(image), None) => (image, false),
+        (None, Some(images)) => (images, true),
+        (None, None) => return Ok(None),
+    };
+    let (images, count) = match list(text)? {
+        Some((images, count)) => (images.into_iter().map(RawValue::get).collect(), count),
+        None if is_list => return Err("images: must be a list".to_owned()),
+        None if text.starts_with('"') => (vec![text], 1),
+        None => return Err("image: must be a string, or a list of such".to_owned()),
+    };
+    match (1..=MOST).contains(&count) {
+        true => Ok(Some(images)),
+        false => Err(format!(
+            "image: lists {count} pictures; a product has 1 to {MOST}"
+        )),
+    }
+}
+
+/// How each of so many pictures is prepared: all in one way, or each in its own.
+fn modes(prepare: Option<&str>, pictures: usize) -> Result<Vec<Mode>, String> {
+    let mode = |value: &Value| match value {
+        Value::String(name) => name
+            .parse()
+            .map_err(|_| format!("prepare: is {name:?}; it is auto or as_is")),
+        _ => Err("prepare: is auto or as_is, or a list of one for each picture".to_owned()),
+    };
+    match read("prepare", prepare, json::LONGEST)? {
+        None => Ok(vec![Mode::default(); pictures]),
+        Some(Value::Array(modes)) if modes.len() == pictures => modes.iter().map(mode).collect(),
+        Some(Value::Array(modes)) => Err(format!(
+            "prepare: lists {}, and there are {pictures} pictures",
+            modes.len()
+        )),
+        Some(value) => Ok(vec![mode(&value)?; pictures]),
+    }
 }
 
 /// The refusal of a field that is none of [`FIELDS`].
@@ -175,6 +259,53 @@ fn unknown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn product(text: &[u8]) -> Result<ManifestProduct, Refusal> {
+        match line(text)? {
+            Line::Product(product) => Ok(product),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_line_without_pictures_changes_a_product_and_one_that_deletes_says_nothing_else() {
+        let changes = |text: &str| match line(text.as_bytes()).unwrap() {
+            Line::Changes {
+                id,
+                title,
+                attributes,
+            } => (id.as_str().to_owned(), title, attributes),
+            other => panic!("{text}: {other:?}"),
+        };
+        let of = |value: Value| AttributeChanges::new(value.as_object().unwrap().clone()).unwrap();
+        let both = r#"{"id": "a", "title": "A", "attributes": {"price": null, "n": 18446744073709551615}}"#;
+        assert_eq!(
+            changes(both),
+            (
+                "a".to_owned(),
+                Some(Title::new("A").unwrap()),
+                of(json!({"price": null, "n": u64::MAX}))
+            )
+        );
+        for nothing in [
+            r#"{"id": "a"}"#,
+            r#"{"id": "a", "image": null, "title": null, "delete": false, "embeddings": [[1]]}"#,
+        ] {
+            assert_eq!(
+                changes(nothing),
+                ("a".to_owned(), None, of(json!({}))),
+                "{nothing}"
+            );
+        }
+        for deletion in [
+            r#"{"id": "a", "delete": true}"#,
+            r#"{"delete": true, "title": null, "id": "a", "images": null}"#,
+        ] {
+            let id = ProductId::new("a").unwrap();
+            assert_eq!(line(deletion.as_bytes()), Ok(Line::Deletion(id)), "{deletion}");
+        }
+    }
 
     #[test]
     fn a_line_is_a_product_or_says_what_is_wrong_with_which() {
@@ -190,7 +321,15 @@ mod tests {
         let attributes =
             br#"{"id": "a", "attributes": {"price": null, "size": 4}, "image": "AAE=", "images": null}"#;
         let read = product(nulls).unwrap();
-        assert_eq!((read.title.as_str(), read.mode), ("", Mode::Auto));
+        assert_eq!((read.title.as_str(), &*read.modes), ("", [Mode::Auto].as_slice()));
+        let modes = |prepare: &str| {
+            let text = format!(
+                r#"{{"id": "a", "images": ["AAE=", "AAI="], "prepare": {prepare}, "embeddings": [[1]]}}"#
+            );
+            product(text.as_bytes()).unwrap().modes
+        };
+        assert_eq!(modes(r#""as_is""#), [Mode::AsIs, Mode::AsIs]);
+        assert_eq!(modes(r#"["as_is", "auto"]"#), [Mode::AsIs, Mode::Auto]);
         assert!(read.attributes.as_map().is_empty());
         let read = product(attributes).unwrap();
         assert_eq!(
@@ -202,7 +341,6 @@ mod tests {
         assert_eq!(refusal.detail, "the line is UTF-16; it must be UTF-8");
         for (line, id, detail) in [
             (r#"{"id": null, "image": "AA=="}"#, None, "id: is missing"),
-            (r#"{"id": "a", "image": null}"#, Some("a"), "image: is missing"),
             (
                 r#"{"id": "a", "image": [null]}"#,
                 Some("a"),
@@ -236,7 +374,33 @@ mod tests {
             ),
             ("[]", None, "the line must be a JSON object"),
             (r#"{"image": "AA=="}"#, None, "id: is missing"),
-            (r#"{"id": "a"}"#, Some("a"), "image: is missing"),
+            (
+                r#"{"id": "a", "prepare": "as_is"}"#,
+                Some("a"),
+                "prepare: is about pictures",
+            ),
+            (
+                r#"{"id": "a", "image": "AA==", "prepare": ["auto", "auto"]}"#,
+                Some("a"),
+                "prepare: lists 2, and there are 1",
+            ),
+            (r#"{"id": "a", "delete": 1}"#, Some("a"), "delete: must be true"),
+            (
+                r#"{"id": "a", "delete": true, "title": "A"}"#,
+                Some("a"),
+                "delete: is true, and title is given",
+            ),
+            (
+                r#"{"id": "a", "delete": true, "embeddings": []}"#,
+                Some("a"),
+                "delete: is true, and embeddings is given",
+            ),
+            (r#"{"id": " a", "delete": true}"#, Some(" a"), "id must have no"),
+            (
+                r#"{"id": "a", "image": "AA==", "embeddings": {}}"#,
+                Some("a"),
+                "embeddings: must be a list",
+            ),
             (
                 r#"{"id": " a", "image": "AA=="}"#,
                 Some(" a"),
@@ -259,7 +423,7 @@ mod tests {
                 "attributes.x must be",
             ),
         ] {
-            let refusal = product(line.as_bytes()).unwrap_err();
+            let refusal = super::line(line.as_bytes()).unwrap_err();
             assert_eq!(refusal.id.as_deref(), id, "{line}");
             assert!(refusal.detail.starts_with(detail), "{line}: {}", refusal.detail);
         }

@@ -5,10 +5,12 @@
 
 mod address;
 mod attributes;
+mod bulk;
 mod checking;
 pub mod copying;
 pub mod counts;
 mod error;
+pub mod exporting;
 pub mod filter;
 pub mod import;
 pub mod manifest;
@@ -38,8 +40,8 @@ pub use error::{CatalogueError, OpenError};
 pub use options::{Room, StoreOptions};
 pub use origin::Origin;
 pub use product::{
-    Cursor, NewPicture, NewProduct, Page, PictureFile, PictureKey, Product, ProductId, ProductPicture,
-    StoredPicture,
+    Cursor, NewPicture, NewProduct, Page, PassingProducts, PictureFile, PictureKey, Product, ProductId,
+    ProductNumbers, ProductPicture, StoredPicture,
 };
 pub use reembedding::{Background, EmbedLast};
 pub use scope::Scope;

@@ -113,6 +113,31 @@ impl fmt::Display for PictureKey {
     }
 }
 
+/// Some products of a store, by numbers that nothing else ever gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductNumbers(pub(in crate::catalogue) Vec<i64>);
+
+impl ProductNumbers {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The same in groups of at most `most`, in order.
+    pub fn groups(&self, most: usize) -> impl Iterator<Item = Self> {
+        self.0.chunks(most.max(1)).map(|group| Self(group.to_vec()))
+    }
+}
+
+/// Products that pass a filter, in stored order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassingProducts {
+    pub products: ProductNumbers,
+    /// Their end; none where no more pass.
+    pub next: Option<Cursor>,
+}
+
 /// The file of a stored picture, and its first piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFile {

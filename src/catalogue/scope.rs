@@ -2,23 +2,63 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::attributes::Attributes;
 use super::error::CatalogueError;
-use super::filter::Filter;
+use super::filter::{Filter, FilterError};
 use super::product::Product;
 
 /// All products, or those that pass a filter: the others are not there for whoever has it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Scope(Option<Arc<Filter>>);
+#[derive(Debug, Clone, Default)]
+pub struct Scope(Option<Arc<Part>>);
+
+#[derive(Debug)]
+struct Part {
+    filter: Filter,
+    /// The filter as JSON.
+    text: String,
+}
+
+impl PartialEq for Scope {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
 
 impl Scope {
     /// All products.
     pub const ALL: Self = Self(None);
 
     /// The products that pass.
-    #[must_use]
-    pub fn of(filter: Filter) -> Self {
-        Self(Some(Arc::new(filter)))
+    ///
+    /// # Errors
+    /// Names the part of the filter that is invalid.
+    pub fn of(filter: &Value) -> Result<Self, FilterError> {
+        Ok(Self(Some(Arc::new(Part {
+            filter: Filter::from_json(filter)?,
+            text: filter.to_string(),
+        }))))
+    }
+
+    /// A scope as it is stored.
+    pub(super) fn stored(text: Option<&str>) -> Result<Self, CatalogueError> {
+        let Some(text) = text else { return Ok(Self::ALL) };
+        let damaged = |error: String| CatalogueError::Damaged {
+            what: format!("imports.scope: {error}"),
+        };
+        let filter = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        Self::of(&filter).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Its filter as JSON; none where it is all of the catalogue.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.0.as_ref().map(|part| part.text.as_str())
+    }
+
+    /// Its filter; none where it is all of the catalogue.
+    pub(super) fn own(&self) -> Option<&Filter> {
+        self.0.as_ref().map(|part| &part.filter)
     }
 
     /// Whether it is all of the catalogue.
@@ -36,8 +76,8 @@ impl Scope {
     /// Whether a product with this id and these attributes would be part of it.
     #[must_use]
     pub fn takes(&self, id: &str, attributes: &Attributes) -> bool {
-        let holds = |filter: &Arc<Filter>| filter.holds(id, attributes.as_map());
-        self.0.as_ref().is_none_or(holds)
+        self.own()
+            .is_none_or(|filter| filter.holds(id, attributes.as_map()))
     }
 
     /// Whether a product may be replaced or changed to have these attributes: it is part of it now, if it is there, and stays
@@ -76,17 +116,22 @@ impl Scope {
     ///
     /// # Errors
     /// If both have too many conditions together.
-    pub fn filter(&self, other: Option<Filter>) -> Result<Option<Filter>, CatalogueError> {
-        let Some(own) = self.0.as_deref() else {
-            return Ok(other);
-        };
-        let Some(other) = other else {
-            return Ok(Some(own.clone()));
-        };
-        let both = own.clone().and(other);
-        both.map(Some).map_err(|error| CatalogueError::Invalid {
+    pub fn and(&self, other: Filter) -> Result<Filter, CatalogueError> {
+        let Some(own) = self.own() else { return Ok(other) };
+        own.clone().and(other).map_err(|error| CatalogueError::Invalid {
             field: error.path,
-            reason: error.reason,
+            reason: format!("{} with those of the key", error.reason),
         })
+    }
+
+    /// The same, where there may be no other one.
+    ///
+    /// # Errors
+    /// As [`Scope::and`].
+    pub fn filter(&self, other: Option<Filter>) -> Result<Option<Filter>, CatalogueError> {
+        match other {
+            Some(other) => self.and(other).map(Some),
+            None => Ok(self.own().cloned()),
+        }
     }
 }

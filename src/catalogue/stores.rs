@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::address::StoreAddress;
 use super::error::CatalogueError;
 use super::filter::Filter;
-use super::import::{Import, Lease, OpenImport};
 use super::options::{Room, StoreOptions};
 use super::origin::Origin;
 use super::postgres::Postgres;
@@ -300,41 +299,6 @@ impl Catalogue {
         match self {
             Self::Sqlite(store) => store.store_all(products).await,
             Self::Postgres(store) => store.store_all(products).await,
-        }
-    }
-
-    /// The import of this id.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn import(&self, id: String, work: Work) -> Result<Import, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.import(id, work).await,
-            Self::Postgres(store) => store.bounded(store.import(id, work)).await,
-        }
-    }
-
-    /// The imports that are not done, the oldest first: at most `count`.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn open_imports(&self, count: usize, work: Work) -> Result<Vec<OpenImport>, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.open_imports(count, work).await,
-            Self::Postgres(store) => store.bounded(store.open_imports(count, work)).await,
-        }
-    }
-
-    /// The next lines of the oldest import that has been received: at most `count`, and about `bytes`. None where nothing
-    /// waits. Lines stay with the import until a write settles them; this store has one process, which claims one lease at
-    /// a time.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn claim(&self, count: usize, bytes: usize) -> Result<Option<Lease>, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.claim(count, bytes).await,
-            Self::Postgres(store) => store.bounded(store.claim(count, bytes)).await,
         }
     }
 

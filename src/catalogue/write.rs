@@ -1,9 +1,12 @@
 //! Changes of a catalogue: each is done as a whole or not at all.
 
+use std::sync::Arc;
+
 use super::attributes::AttributeChanges;
 use super::error::CatalogueError;
+use super::filter::Filter;
 use super::import::ImportStep;
-use super::product::{NewPicture, NewProduct, Product};
+use super::product::{Cursor, NewPicture, NewProduct, Product, ProductNumbers};
 use super::scope::Scope;
 use super::title::Title;
 
@@ -23,6 +26,11 @@ pub enum Write {
     },
     Delete {
         id: String,
+    },
+    /// Removes those of these products that pass a filter now.
+    DeletePassing {
+        products: ProductNumbers,
+        filter: Arc<Filter>,
     },
     AddPicture {
         id: String,
@@ -73,7 +81,7 @@ impl Write {
                 Some(stored) => scope.only(stored.clone()).map(drop),
                 None => Ok(()),
             },
-            Self::Import { .. } => Ok(()),
+            Self::DeletePassing { .. } | Self::Import { .. } => Ok(()),
             Self::Within { scope: inner, write } => {
                 write.is_within(inner, stored)?;
                 write.is_within(scope, stored)
@@ -89,7 +97,7 @@ impl Write {
             | Self::Delete { id }
             | Self::AddPicture { id, .. }
             | Self::DeletePicture { id, .. } => Some(id),
-            Self::Import { .. } => None,
+            Self::DeletePassing { .. } | Self::Import { .. } => None,
             Self::Within { write, .. } => write.product(),
         }
     }
@@ -103,13 +111,19 @@ impl Write {
             Self::Import { step, .. } => match step {
                 ImportStep::Received(lines) => lines.iter().map(|(_, line)| line.len()).sum(),
                 ImportStep::Stored { product, .. } => pictures(&product.pictures),
-                ImportStep::Begun
+                ImportStep::Begun { .. }
                 | ImportStep::Whole
                 | ImportStep::Broken
+                | ImportStep::Merged { .. }
+                | ImportStep::Deleted { .. }
                 | ImportStep::Refused { .. }
+                | ImportStep::RemoveMissing { .. }
                 | ImportStep::Done => 0,
             },
-            Self::Merge { .. } | Self::Delete { .. } | Self::DeletePicture { .. } => 0,
+            Self::Merge { .. }
+            | Self::Delete { .. }
+            | Self::DeletePassing { .. }
+            | Self::DeletePicture { .. } => 0,
             Self::Within { write, .. } => write.bytes(),
         }
     }
@@ -122,4 +136,31 @@ pub struct Written {
     pub product: Option<Product>,
     /// Whether the product is new.
     pub created: bool,
+    /// What was removed, of a write that removes many.
+    pub removed: Removed,
+}
+
+impl Written {
+    /// Of a write that leaves no product to be shown.
+    pub(super) const NOTHING: Self = Self {
+        product: None,
+        created: false,
+        removed: Removed::NOTHING,
+    };
+}
+
+/// What a write removed of many products.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    pub products: usize,
+    /// Where the next write goes on; none at the end.
+    pub next: Option<Cursor>,
+}
+
+impl Removed {
+    /// Nothing, and nothing is left.
+    pub const NOTHING: Self = Self {
+        products: 0,
+        next: None,
+    };
 }

@@ -36,7 +36,10 @@ use engine::network::{Probe, TimeSteps};
     files, other files and subdirectories are skipped and counted.
   a .ndjson or .jsonl manifest: one JSON object per line with id, title,
     attributes, prepare, and image (or images, for several). An image is a path
-    relative to the manifest, base64 or a data: URL.
+    relative to the manifest, base64 or a data: URL. A line without an image
+    changes the product with its id: it sets the title, if given, and merges
+    attributes, of which null removes one. {\"id\": ..., \"delete\": true} deletes
+    it. What GET /v1/export gave is read, too.
   a .csv or .tsv table: the columns id, title and image (as above); every other
     column is an attribute. A cell that is true, false or a JSON number has
     that type; any other cell is a string (also 007, and integers that need
@@ -173,6 +176,8 @@ impl Import {
         let Ingested {
             stored,
             joined,
+            merged,
+            deleted,
             replaced,
             skipped,
             failed,
@@ -182,7 +187,8 @@ impl Import {
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "{stored} stored, {joined} joined, {replaced} replaced, {skipped} skipped, {failed} failed; {place} has {count} products"
+            "{stored} stored, {joined} joined, {merged} merged, {deleted} deleted, {replaced} replaced, {skipped} skipped, \
+             {failed} failed; {place} has {count} products"
         )?;
         if unfetched > 0 {
             writeln!(

@@ -10,6 +10,7 @@ use super::keys::{Admitted, Role};
 use super::limits::Caller;
 use super::listen::Peer;
 use super::problem::{Code, Problem};
+use crate::catalogue::Scope;
 
 /// What a request needs to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,29 @@ impl Access {
             Method::GET | Method::HEAD => Role::Read,
             _ => Role::Write,
         })
+    }
+}
+
+/// What whoever sends a request may do, in its extensions.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    pub role: Role,
+    pub scope: Scope,
+}
+
+impl Rights {
+    /// Refuses what concerns the catalogue as a whole, named by `what`.
+    ///
+    /// # Errors
+    /// If they are not an admin's.
+    pub fn admin(&self, what: &str) -> Result<(), Problem> {
+        match self.role {
+            Role::Admin => Ok(()),
+            Role::Read | Role::Write => Err(Problem::new(
+                Code::Forbidden,
+                format!("the key is not an admin key, which {what} needs"),
+            )),
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use super::request::body::{content_type, essence};
 const LEAST: SizeAbove = SizeAbove::new(1024);
 
 /// Content types that are worth it. Stored pictures are compressed already, and a stream is sent on as it is made.
-const TYPES: [&str; 8] = [
+const TYPES: [&str; 9] = [
     "application/json",
     "application/problem+json",
+    "application/x-ndjson",
     "application/yaml",
     "image/svg+xml",
     "text/css",

@@ -14,7 +14,6 @@ use thiserror::Error;
 
 use super::problem::{Code, Problem};
 use crate::catalogue::Scope;
-use crate::catalogue::filter::Filter;
 use engine::text::{OtherEncoding, unmarked};
 
 /// Why a file of keys cannot be used.
@@ -50,6 +49,7 @@ pub enum Role {
 #[derive(Debug, Clone)]
 pub struct Admitted {
     pub name: Arc<str>,
+    pub role: Role,
     pub scope: Scope,
 }
 
@@ -137,6 +137,7 @@ impl Keys {
         }
         Ok(Admitted {
             name: Arc::clone(&key.name),
+            role: key.role,
             scope: key.scope.clone(),
         })
     }
@@ -214,8 +215,7 @@ fn scope(text: &str) -> Result<Scope, String> {
     let rest = text.get(values.byte_offset()..).unwrap_or_default();
     let value = value.filter(|_| rest.trim().is_empty() || rest.starts_with(" #"));
     let value = value.ok_or("what begins with { is not a filter as JSON")?;
-    let filter = Filter::from_json(&value).map_err(|error| error.to_string())?;
-    Ok(Scope::of(filter))
+    Scope::of(&value).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -268,8 +268,8 @@ mod tests {
         let (_folder, keys) = written(text);
         let keys = keys.unwrap();
         let keys = keys.keys.read();
-        let filter = Filter::from_json(&serde_json::json!({"shop": "a # {"})).unwrap();
-        assert_eq!((&*keys[0].name, &keys[0].scope), ("shop a", &Scope::of(filter)));
+        let scope = Scope::of(&serde_json::json!({"shop": "a # {"})).unwrap();
+        assert_eq!((&*keys[0].name, &keys[0].scope), ("shop a", &scope));
         assert!(keys[1].scope.is_all());
     }
 

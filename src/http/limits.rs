@@ -47,6 +47,8 @@ pub struct Bodies {
     reading: Arc<Semaphore>,
     /// Places for bodies of any length.
     streams: Arc<Semaphore>,
+    /// Places for answers of any length.
+    exports: Arc<Semaphore>,
 }
 
 /// A body of any length that is being received, and what is held of it at the moment.
@@ -140,6 +142,9 @@ pub const DRAINED: usize = 8;
 /// Bodies of any length that are received at a time.
 pub const STREAMS: usize = 16;
 
+/// Exports that are sent at a time.
+pub const EXPORTS: usize = 8;
+
 /// A body beyond this many bytes is not read on a thread that other requests wait for.
 pub const LARGE: usize = 256 << 10;
 
@@ -153,6 +158,7 @@ impl Bodies {
             budget: Budget::default(),
             reading: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
         }
     }
 
@@ -170,6 +176,18 @@ impl Bodies {
             bodies: self,
             held: self.budget.share(),
             _place: place,
+        })
+    }
+
+    /// A place for an answer of any length, which holds about as much memory as a body.
+    ///
+    /// # Errors
+    /// Where [`EXPORTS`] of them are being sent.
+    pub fn export(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.exports).try_acquire_owned();
+        place.map_err(|_| Problem {
+            detail: format!("{EXPORTS} exports are being sent; ask again when one of them has ended"),
+            ..Problem::overloaded()
         })
     }
 

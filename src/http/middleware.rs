@@ -10,10 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use super::access::{Access, KeyName, admit, caller};
+use super::access::{Access, KeyName, Rights, admit, caller};
 use super::app::App;
 use super::drain;
-use super::keys::Admitted;
+use super::keys::{Admitted, Role};
 use super::limits::DRAINED;
 use super::listen::OverConnectionLimit;
 use super::problem::{Code, Problem};
@@ -30,7 +30,7 @@ use crate::service::ServiceError;
 pub enum TimeLimit {
     /// The request's time limit holds for the whole answer.
     Answer,
-    /// The body may be of any length: its handler applies the limit to each piece.
+    /// Body or answer may be of any length, or take long: the handler applies the limit to each piece.
     Piece,
 }
 
@@ -132,12 +132,14 @@ fn check_host(request: &Request) -> Result<(), Problem> {
 /// and answers for handlers that panic.
 pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let Guard { app, policy, options } = guard;
-    let (key, scope) = match admit(&app, policy.access, &request) {
-        Ok(Some(Admitted { name, scope })) => (Some(KeyName(name)), scope),
-        Ok(None) => (None, Scope::ALL),
+    let (key, role, scope) = match admit(&app, policy.access, &request) {
+        Ok(Some(Admitted { name, role, scope })) => (Some(KeyName(name)), role, scope),
+        // Without keys everybody may do everything.
+        Ok(None) => (None, Role::Admin, Scope::ALL),
         Err(refusal) => return refusal.into_response(),
     };
-    request.extensions_mut().insert(scope);
+    request.extensions_mut().insert(scope.clone());
+    request.extensions_mut().insert(Rights { role, scope });
     if let Some(caller) = caller(key.as_ref(), &request)
         && let Some(clock) = request.extensions_mut().get_mut::<Clock>()
     {

@@ -11,7 +11,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
 use super::app::App;
-use super::handlers::{imports, metrics, model, pictures, products, search, status};
+use super::handlers::{export, imports, metrics, model, pictures, products, removal, search, status};
 use super::keys::Role;
 use super::middleware::{Guard, Policy, TimeLimit, answer, guard, method_not_allowed, not_found};
 use super::page;
@@ -57,7 +57,7 @@ macro_rules! routes {
     };
 }
 
-fn groups() -> [Group; 5] {
+fn groups() -> [Group; 6] {
     let group = |access, time, routes| Group {
         policy: Policy { access, time },
         routes,
@@ -78,7 +78,6 @@ fn groups() -> [Group; 5] {
         GET "/v1/products/{id}" => products::get,
         GET "/v1/products/{id}/similar" => search::similar,
         GET "/v1/products/{id}/pictures/{picture_id}" => pictures::get,
-        GET "/v1/imports/{id}" => imports::get,
         GET "/v1/model" => model::model,
         GET "/v1/chip" => model::chip,
         GET "/v1/stats" => status::stats,
@@ -93,7 +92,12 @@ fn groups() -> [Group; 5] {
         POST "/v1/products/{id}/pictures" => pictures::add,
         DELETE "/v1/products/{id}/pictures/{picture_id}" => pictures::delete,
     ];
-    let write_stream = routes![
+    let read_long = routes![
+        GET "/v1/export" => export::export,
+        GET "/v1/imports/{id}" => imports::get,
+    ];
+    let write_long = routes![
+        DELETE "/v1/products" => removal::delete,
         POST "/v1/imports" => imports::create,
     ];
     [
@@ -101,7 +105,8 @@ fn groups() -> [Group; 5] {
         group(Access::Key(Role::Read), TimeLimit::Answer, read),
         group(Access::Whole(Role::Read), TimeLimit::Answer, whole),
         group(Access::Key(Role::Write), TimeLimit::Answer, write),
-        group(Access::Key(Role::Write), TimeLimit::Piece, write_stream),
+        group(Access::Key(Role::Read), TimeLimit::Piece, read_long),
+        group(Access::Key(Role::Write), TimeLimit::Piece, write_long),
     ]
 }
 
@@ -180,7 +185,8 @@ mod tests {
             known((Method::POST, "/v1/products/{id}/pictures")),
             ["image", "prepare"]
         );
-        for path in ["/healthz", "/v1/model", "/v1/chip", "/v1/imports/{id}"] {
+        assert_eq!(known((Method::GET, "/v1/imports/{id}")), ["wait"]);
+        for path in ["/healthz", "/v1/model", "/v1/chip"] {
             assert!(known((Method::GET, path)).is_empty(), "{path}");
         }
     }

@@ -14,12 +14,14 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
+use super::ended::Ended;
 use super::error::ServiceError;
 use super::makers::{LOOK, Makers};
 use crate::admission::Work;
-use crate::catalogue::import::ImportStep;
+use crate::catalogue::import::{ImportStep, Missing};
+use crate::catalogue::manifest::{self, Line, ManifestProduct, Refusal};
 use crate::catalogue::write::{Write, Written};
-use crate::catalogue::{Catalogue, CatalogueError, NewProduct, manifest};
+use crate::catalogue::{Catalogue, CatalogueError, NewProduct};
 use crate::chips::Embedder;
 
 /// Lines that are claimed at a time, and about how many bytes of them.
@@ -27,6 +29,9 @@ const LINES: usize = 64;
 const BYTES: usize = 8 << 20;
 /// Lines that are written in one transaction, while the next ones are embedded.
 const GROUP: usize = 16;
+/// Products that are removed as missing in one transaction: other writes go on in between. On a full disk fewer, for which
+/// the reserve has room.
+const REMOVED: [usize; 2] = [256, 16];
 /// The pause after a failure, for instance a full disk.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -48,6 +53,8 @@ pub struct Job {
     /// The makers of the catalogue's embeddings.
     pub makers: Makers,
     pub counters: Arc<Counters>,
+    /// Told of each import that has ended.
+    pub ended: Ended,
 }
 
 impl Importer {
@@ -154,9 +161,11 @@ impl Worker {
         let Some(lease) = lease else { return Ok(false) };
         let id = lease.import;
         if lease.lines.is_empty() {
-            let step = ImportStep::Done;
-            let done = Write::Import { id: id.clone(), step };
-            self.settle(self.runtime.block_on(self.job.catalogue.write_many(vec![done])))?;
+            if lease.missing == Missing::Delete && !self.remove_missing(&id)? {
+                return Ok(true);
+            }
+            self.write_one(&id, ImportStep::Done)?;
+            self.job.ended.tell(&id);
             tracing::info!(import = id, "import done");
             return Ok(true);
         }
@@ -173,26 +182,68 @@ impl Worker {
             group.push(Write::Import { id: id.clone(), step });
             if group.len() == GROUP {
                 let group = std::mem::replace(&mut group, Vec::with_capacity(GROUP));
-                self.write(&mut writing, group)?;
+                if !self.write(&mut writing, group)? {
+                    return Ok(true);
+                }
             }
         }
-        self.write(&mut writing, group)?;
-        self.write(&mut writing, Vec::new())?;
+        if !(self.write(&mut writing, group)? && self.write(&mut writing, Vec::new())?) {
+            return Ok(true);
+        }
         let each = start.elapsed().as_nanos() / u128::try_from(count).unwrap_or(1).max(1);
         self.pace
             .store(u64::try_from(each).unwrap_or(u64::MAX), Ordering::Relaxed);
         Ok(true)
     }
 
-    /// Waits for the previous group, then starts writing this one.
+    /// Removes what an import did not name, some products at a time; false if the thread must stop first.
+    fn remove_missing(&self, id: &str) -> Result<bool, ServiceError> {
+        let (mut after, mut most) = (None, REMOVED[0]);
+        let mut removed = 0;
+        loop {
+            if self.stops() {
+                return Ok(false);
+            }
+            let step = ImportStep::RemoveMissing {
+                after: after.clone(),
+                most,
+            };
+            match self.write_one(id, step) {
+                Err(ServiceError::Catalogue(CatalogueError::Full { .. })) if most > REMOVED[1] => {
+                    most = REMOVED[1];
+                }
+                Err(error) => return Err(error),
+                Ok(written) => {
+                    removed += written.removed.products;
+                    after = written.removed.next;
+                    if after.is_none() {
+                        tracing::info!(import = id, removed, "products that were missing are removed");
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_one(&self, id: &str, step: ImportStep) -> Result<Written, ServiceError> {
+        let id = id.to_owned();
+        let writing = self.job.catalogue.write_many(vec![Write::Import { id, step }]);
+        let answer = self.runtime.block_on(writing)?.pop();
+        Ok(answer.unwrap_or(Err(CatalogueError::Panicked))?)
+    }
+
+    /// Waits for the previous group, then starts writing this one; false if some of the previous one must be done again
+    /// before it, because lines are done in order.
     fn write(
         &self,
         writing: &mut Option<JoinHandle<Answers>>,
         group: Vec<Write>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<bool, ServiceError> {
         if let Some(before) = writing.take() {
             let answers = self.runtime.block_on(before);
-            self.settle(answers.map_err(|_| CatalogueError::Panicked)?)?;
+            if !self.settle(answers.map_err(|_| CatalogueError::Panicked)?)? {
+                return Ok(false);
+            }
         }
         if !group.is_empty() {
             let catalogue = self.job.catalogue.clone();
@@ -201,12 +252,12 @@ impl Worker {
                     .spawn(async move { catalogue.write_many(group).await }),
             );
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Gives the first error of a group of writes. A line whose embeddings are of another origin is still waiting: others
-    /// were adopted in the meantime, and it is embedded again, by the maker that the catalogue has now.
-    fn settle(&self, answers: Answers) -> Result<(), ServiceError> {
+    /// Gives the first error of a group of writes. A line whose embeddings are of another origin is still waiting (false):
+    /// others were adopted in the meantime, and it is embedded again, by the maker that the catalogue has now.
+    fn settle(&self, answers: Answers) -> Result<bool, ServiceError> {
         let mut others = false;
         for answer in answers? {
             match answer {
@@ -215,15 +266,15 @@ impl Worker {
                 Err(error) => return Err(error.into()),
             }
         }
-        match others {
-            true => self.runtime.block_on(self.job.makers.catch_up()),
-            false => Ok(()),
+        if others {
+            self.runtime.block_on(self.job.makers.catch_up())?;
         }
+        Ok(!others)
     }
 
     fn step_of(&mut self, import: &str, line: u64, data: &[u8]) -> ImportStep {
         let job = &mut self.job;
-        let step = std::panic::catch_unwind(AssertUnwindSafe(|| job.product(line, data)));
+        let step = std::panic::catch_unwind(AssertUnwindSafe(|| job.step(line, data)));
         step.unwrap_or_else(|_| {
             tracing::error!(
                 import,
@@ -242,43 +293,50 @@ impl Worker {
 }
 
 impl Job {
-    /// The product that a line describes, or why it is invalid.
-    fn product(&mut self, line: u64, data: &[u8]) -> ImportStep {
-        let given = match manifest::product(data) {
-            Ok(given) => given,
-            Err(refusal) => {
-                return ImportStep::Refused {
-                    line,
-                    product: refusal.id,
-                    detail: refusal.detail,
-                };
-            }
-        };
+    /// What a line asks for, or why it is invalid.
+    fn step(&mut self, line: u64, data: &[u8]) -> ImportStep {
+        let given = manifest::line(data).and_then(|given| match given {
+            Line::Product(given) => Ok(ImportStep::Stored {
+                line,
+                product: self.product(given)?,
+            }),
+            Line::Changes {
+                id,
+                title,
+                attributes,
+            } => Ok(ImportStep::Merged {
+                line,
+                id: id.as_str().to_owned(),
+                title,
+                attributes,
+            }),
+            Line::Deletion(id) => Ok(ImportStep::Deleted {
+                line,
+                id: id.as_str().to_owned(),
+            }),
+        });
+        given.unwrap_or_else(|refusal| ImportStep::Refused {
+            line,
+            product: refusal.id,
+            detail: refusal.detail,
+        })
+    }
+
+    fn product(&mut self, given: ManifestProduct) -> Result<NewProduct, Refusal> {
         let maker = self.makers.present();
         let mut pictures = Vec::with_capacity(given.pictures.len());
-        for bytes in &given.pictures {
-            match self.embedder.new_picture(bytes, &maker, given.mode, &Work::OWN) {
-                Ok((picture, embedded)) => {
-                    self.counters.add(&embedded.emulation);
-                    pictures.push(picture);
-                }
-                Err(error) => {
-                    return ImportStep::Refused {
-                        line,
-                        product: Some(given.id.as_str().to_owned()),
-                        detail: format!("image: {error}"),
-                    };
-                }
-            }
+        for (bytes, mode) in given.pictures.iter().zip(given.modes) {
+            let made = self.embedder.new_picture(bytes, &maker, mode, &Work::OWN);
+            let (picture, embedded) =
+                made.map_err(|error| Refusal::of(given.id.as_str(), format!("image: {error}")))?;
+            self.counters.add(&embedded.emulation);
+            pictures.push(picture);
         }
-        ImportStep::Stored {
-            line,
-            product: NewProduct {
-                id: given.id,
-                title: given.title,
-                attributes: given.attributes,
-                pictures,
-            },
-        }
+        Ok(NewProduct {
+            id: given.id,
+            title: given.title,
+            attributes: given.attributes,
+            pictures,
+        })
     }
 }

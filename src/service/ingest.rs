@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::parallel::in_parallel;
-use engine::picture::DecodeLimits;
+use engine::picture::{DecodeLimits, Mode};
 
 use super::error::ServiceError;
 use crate::admission::Work;
-use crate::catalogue::manifest::{ManifestProduct, Refusal};
-use crate::catalogue::{Catalogue, NewProduct};
+use crate::catalogue::import::not_merged;
+use crate::catalogue::manifest::{Line, ManifestProduct, Refusal};
+use crate::catalogue::write::Write;
+use crate::catalogue::{Catalogue, CatalogueError, NewProduct};
 use crate::chips::{Embedder, Maker};
 use crate::progress::{Progress, Stage};
 
@@ -68,18 +70,23 @@ pub struct Offered {
     pub further: usize,
     /// What else there is to say about it.
     pub remarks: Vec<Remark>,
-    pub product: Result<ManifestProduct<Image>, Refusal>,
+    pub line: Result<Line<Image>, Refusal>,
 }
 
 impl Offered {
     /// An entry of one row.
-    pub fn of(place: String, product: Result<ManifestProduct<Image>, Refusal>) -> Self {
+    pub fn of(place: String, line: Result<Line<Image>, Refusal>) -> Self {
         Self {
             place,
             further: 0,
             remarks: Vec::new(),
-            product,
+            line,
         }
+    }
+
+    /// A product of one row.
+    pub fn product(place: String, product: Result<ManifestProduct<Image>, Refusal>) -> Self {
+        Self::of(place, product.map(Line::Product))
     }
 
     fn rows(&self) -> usize {
@@ -130,6 +137,10 @@ pub struct Ingested {
     pub stored: usize,
     /// Further rows of a product.
     pub joined: usize,
+    /// Rows that changed a product.
+    pub merged: usize,
+    /// Rows that deleted a product.
+    pub deleted: usize,
     /// Rows whose product took the place of one with its id.
     pub replaced: usize,
     /// Rows of products that were stored already and left as they were.
@@ -172,52 +183,129 @@ pub async fn ingest(
         _ => catalogue.set_origin(origin, file).await?,
     }
     progress.enter(Stage::Embedding, options.expected);
-    let mut ingested = Ingested::default();
+    let mut ingest = Ingest {
+        catalogue,
+        maker,
+        threads: options.threads,
+        progress,
+        report: &mut report,
+        done: Ingested::default(),
+    };
     let mut offered = offered.peekable();
     while offered.peek().is_some() {
-        let (mut fresh, mut bytes) = (Vec::new(), 0);
-        while fresh.len() < BATCH
-            && bytes < BATCH_BYTES
-            && let Some(entry) = offered.next()
+        let mut batch = Batch::default();
+        // Lines are done in order: a batch has products, or changes of products.
+        while batch.products.len() + batch.changes.len() < BATCH
+            && batch.bytes < BATCH_BYTES
+            && let Some(entry) = offered.next_if(|entry| batch.takes(entry))
         {
-            let rows = entry.rows();
-            let known = entry
-                .product
-                .as_ref()
-                .ok()
-                .map(|product| product.id.as_str().to_owned());
-            if options.resume
-                && let Some(id) = &known
-                && catalogue.holds(id.clone(), Work::OWN).await?
+            let id = match &entry.line {
+                Ok(Line::Product(product)) if options.resume => Some(product.id.as_str().to_owned()),
+                _ => None,
+            };
+            if let Some(id) = id
+                && catalogue.holds(id, Work::OWN).await?
             {
-                ingested.skipped += rows;
+                ingest.done.skipped += entry.rows();
                 progress.advance(1);
                 continue;
             }
-            for remark in &entry.remarks {
-                match remark.kind {
-                    RemarkKind::Note => {}
-                    RemarkKind::Lost => ingested.lost += 1,
-                    RemarkKind::Unfetched => ingested.unfetched += 1,
-                }
-                let id = known.clone();
-                let detail = remark.detail.clone();
-                report(&remark.place, &Refusal { id, detail });
+            ingest.take(entry, &mut batch);
+        }
+        ingest.store(batch.products).await?;
+        ingest.change(batch.changes).await?;
+    }
+    Ok(ingest.done)
+}
+
+/// Lines that are done together.
+#[derive(Debug, Default)]
+struct Batch {
+    /// With their places, and the number of their rows.
+    products: Vec<(String, usize, ManifestProduct<Image>)>,
+    bytes: u64,
+    /// With their places and ids.
+    changes: Vec<(String, String, Write)>,
+}
+
+impl Batch {
+    fn takes(&self, entry: &Offered) -> bool {
+        match &entry.line {
+            Err(_) => true,
+            Ok(Line::Product(_)) => self.changes.is_empty(),
+            Ok(Line::Changes { .. } | Line::Deletion(_)) => self.products.is_empty(),
+        }
+    }
+}
+
+/// An ingest, and its results so far.
+struct Ingest<'a> {
+    catalogue: &'a Catalogue,
+    maker: &'a Maker,
+    threads: usize,
+    progress: &'a Progress,
+    report: &'a mut dyn FnMut(&str, &Refusal),
+    done: Ingested,
+}
+
+impl Ingest<'_> {
+    /// Adds an entry to a batch, or reports why it is invalid.
+    fn take(&mut self, entry: Offered, batch: &mut Batch) {
+        let rows = entry.rows();
+        let known = entry.line.as_ref().ok().map(|line| line.id().as_str().to_owned());
+        for remark in &entry.remarks {
+            match remark.kind {
+                RemarkKind::Note => {}
+                RemarkKind::Lost => self.done.lost += 1,
+                RemarkKind::Unfetched => self.done.unfetched += 1,
             }
-            match entry.product {
-                Ok(product) => {
-                    bytes += product.pictures.iter().map(Image::bytes).sum::<u64>();
-                    fresh.push((entry.place, rows, product));
-                }
-                Err(refusal) => {
-                    ingested.failed += rows;
-                    progress.advance(1);
-                    report(&entry.place, &refusal);
-                }
+            let id = known.clone();
+            let detail = remark.detail.clone();
+            (self.report)(&remark.place, &Refusal { id, detail });
+        }
+        match entry.line {
+            Ok(Line::Product(product)) => {
+                batch.bytes += product.pictures.iter().map(Image::bytes).sum::<u64>();
+                batch.products.push((entry.place, rows, product));
+            }
+            Ok(Line::Changes {
+                id,
+                title,
+                attributes,
+            }) => {
+                let id = id.as_str().to_owned();
+                let write = Write::Merge {
+                    id: id.clone(),
+                    title,
+                    attributes,
+                };
+                batch.changes.push((entry.place, id, write));
+            }
+            Ok(Line::Deletion(id)) => {
+                let id = id.as_str().to_owned();
+                batch
+                    .changes
+                    .push((entry.place, id.clone(), Write::Delete { id }));
+            }
+            Err(refusal) => {
+                self.done.failed += rows;
+                self.progress.advance(1);
+                (self.report)(&entry.place, &refusal);
             }
         }
+    }
+
+    /// Embeds products on all threads and stores them.
+    async fn store(
+        &mut self,
+        fresh: Vec<(String, usize, ManifestProduct<Image>)>,
+    ) -> Result<(), ServiceError> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (maker, progress) = (self.maker, self.progress);
         let make = || Embedder::new(Arc::clone(&maker.model), DecodeLimits::default());
-        let made = in_parallel(options.threads, fresh.len(), make, |embedder, index| {
+        let made = in_parallel(self.threads, fresh.len(), make, |embedder, index| {
             let made = new_product(embedder, &fresh[index].2, maker);
             progress.advance(1);
             made
@@ -227,20 +315,44 @@ pub async fn ingest(
             match made {
                 Ok(product) => {
                     products.push(product);
-                    ingested.joined += rows - 1;
+                    self.done.joined += rows - 1;
                 }
                 Err(refusal) => {
-                    ingested.failed += rows;
-                    report(place, &refusal);
+                    self.done.failed += rows;
+                    (self.report)(place, &refusal);
                 }
             }
         }
         let count = products.len();
-        let created = catalogue.store_all(products).await?;
-        ingested.stored += created;
-        ingested.replaced += count - created;
+        let created = self.catalogue.store_all(products).await?;
+        self.done.stored += created;
+        self.done.replaced += count - created;
+        Ok(())
     }
-    Ok(ingested)
+
+    /// Changes and deletes products.
+    async fn change(&mut self, changes: Vec<(String, String, Write)>) -> Result<(), ServiceError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let writes = changes.iter().map(|(_, _, write)| write.clone()).collect();
+        let answers = self.catalogue.change(writes).await?;
+        for ((place, id, write), answer) in changes.into_iter().zip(answers) {
+            self.progress.advance(1);
+            match (write, answer) {
+                (Write::Delete { .. }, Ok(_)) => self.done.deleted += 1,
+                // It is done.
+                (Write::Delete { .. }, Err(CatalogueError::NoProduct { .. })) => {}
+                (_, Ok(_)) => self.done.merged += 1,
+                (_, Err(error)) => {
+                    let detail = not_merged(error)?;
+                    self.done.failed += 1;
+                    (self.report)(&place, &Refusal::of(&id, detail));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads and embeds the pictures of a product.
@@ -250,9 +362,9 @@ fn new_product(
     maker: &Maker,
 ) -> Result<NewProduct, Refusal> {
     let refuse = |reason: String| Refusal::of(product.id.as_str(), format!("image: {reason}"));
-    let picture = |image: &Image| {
+    let picture = |(image, mode): (&Image, &Mode)| {
         let bytes = image.read().map_err(refuse)?;
-        let new = embedder.new_picture(&bytes, maker, product.mode, &Work::OWN);
+        let new = embedder.new_picture(&bytes, maker, *mode, &Work::OWN);
         new.map(|(picture, _)| picture)
             .map_err(|error| refuse(error.to_string()))
     };
@@ -260,6 +372,11 @@ fn new_product(
         id: product.id.clone(),
         title: product.title.clone(),
         attributes: product.attributes.clone(),
-        pictures: product.pictures.iter().map(picture).collect::<Result<_, _>>()?,
+        pictures: product
+            .pictures
+            .iter()
+            .zip(&product.modes)
+            .map(picture)
+            .collect::<Result<_, _>>()?,
     })
 }

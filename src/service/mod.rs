@@ -6,7 +6,9 @@
 pub mod check;
 pub mod copy;
 pub mod counters;
+mod ended;
 mod error;
+pub mod export;
 mod follow;
 pub mod imports;
 mod importer;
@@ -17,6 +19,7 @@ mod products;
 mod reading;
 pub mod recommend;
 mod reembed;
+mod removals;
 mod search;
 mod state;
 pub mod stats;

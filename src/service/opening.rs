@@ -9,6 +9,7 @@ use engine::parallel::in_parallel;
 use parking_lot::RwLock;
 
 use super::counters::Counters;
+use super::ended::Ended;
 use super::error::ServiceError;
 use super::importer::{self, Importer};
 use super::makers::{Chosen, Makers, Reembedding, model_of};
@@ -88,6 +89,7 @@ impl Service {
             phase: RwLock::new(Phase::Loading),
             rates: Arc::new(Rates::default()),
             importer: std::sync::OnceLock::new(),
+            ended: Ended::default(),
             look: tokio::sync::Notify::new(),
         }))
     }
@@ -187,6 +189,7 @@ impl Service {
             limits: self.options.limits,
             makers: self.makers.clone(),
             counters: Arc::clone(&self.counters),
+            ended: self.ended.clone(),
         })
         .map_err(ServiceError::NoThread)?;
         let importer = self.importer.get_or_init(|| importer);
@@ -225,6 +228,7 @@ impl Service {
     pub fn drain(&self) {
         *self.phase.write() = Phase::Draining;
         self.look.notify_one();
+        self.ended.tell_all();
         if let Some(importer) = self.importer.get() {
             importer.stop();
         }

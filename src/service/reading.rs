@@ -1,10 +1,12 @@
 //! What every request that works passes through: its work is estimated, admitted, done within the deadline, and learned
 //! from.
 
+use std::time::{Duration, Instant};
+
 use super::error::ServiceError;
 use super::state::Service;
 use super::times::Clock;
-use crate::admission::{Admission, Work};
+use crate::admission::{Admission, Stopped, Work};
 use crate::catalogue::CatalogueError;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::search::{BoostBy, SearchOptions};
@@ -13,6 +15,8 @@ use crate::chips::Workload;
 /// Ranking more products than these takes a search to the horizon, which looks at about so many rows.
 const DEEP: usize = 100;
 const FOR_THE_HORIZON: u64 = 64_000;
+/// How often a piece of a long request asks whether there is room for it.
+const ROOM: Duration = Duration::from_millis(20);
 
 impl Service {
     /// Admits a request by the work that it will take.
@@ -39,6 +43,26 @@ impl Service {
         self.ready()?;
         let admission = self.admit(workload, clock)?;
         self.read_admitted(&admission, workload, clock, read).await
+    }
+
+    /// Admits a piece of a long request, which waits for room until the deadline.
+    ///
+    /// # Errors
+    /// If the catalogue is not ready, or there is no room until the deadline.
+    pub(super) async fn admit_piece(
+        &self,
+        workload: Workload,
+        clock: Clock,
+    ) -> Result<Admission, ServiceError> {
+        loop {
+            self.ready()?;
+            match self.admit(workload, clock) {
+                Err(ServiceError::Stopped(Stopped::Full)) if Instant::now() + ROOM < clock.deadline() => {
+                    tokio::time::sleep(ROOM).await;
+                }
+                admitted => return admitted,
+            }
+        }
     }
 
     /// Reads the catalogue for a request that was admitted, as a part of its work.

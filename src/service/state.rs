@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use super::counters::Counters;
+use super::ended::Ended;
 use super::error::ServiceError;
 use super::importer::Importer;
 use super::makers::{Makers, Reembedding};
@@ -52,6 +53,8 @@ pub struct Service {
     pub(super) rates: Arc<Rates>,
     /// The thread that works on imports, once there is one.
     pub(super) importer: OnceLock<Importer>,
+    /// Tells which imports have ended.
+    pub(super) ended: Ended,
     /// Wakes the task that looks for what other servers have done.
     pub(super) look: Notify,
 }

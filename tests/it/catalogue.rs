@@ -8,12 +8,12 @@ use engine::picture::Mode;
 use serde_json::{Map, Value, json};
 use spikelens::admission::Work;
 use spikelens::catalogue::filter::Filter;
-use spikelens::catalogue::import::{ImportState, ImportStep};
+use spikelens::catalogue::import::{ImportState, ImportStep, Missing};
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
 use spikelens::catalogue::write::Write;
 use spikelens::catalogue::{
     AttributeChanges, Attributes, Background, Catalogue, CatalogueError, NewPicture, NewProduct, Origin,
-    ProductId, Room, StoreAddress, StoreOptions, Title,
+    ProductId, Room, Scope, StoreAddress, StoreOptions, Title,
 };
 use spikelens::progress::Progress;
 
@@ -436,7 +436,13 @@ fn an_import_s_lines_wait_until_each_is_settled_through_a_restart() {
             id: "import".to_owned(),
             step,
         };
-        catalogue.write(step(ImportStep::Begun)).await.unwrap();
+        catalogue
+            .write(step(ImportStep::Begun {
+                missing: Missing::Keep,
+                scope: Scope::ALL,
+            }))
+            .await
+            .unwrap();
         let lines = (1..=3).map(|line| (line, format!("line {line}").into_bytes()));
         catalogue
             .write(step(ImportStep::Received(lines.collect())))
@@ -473,7 +479,7 @@ fn an_import_s_lines_wait_until_each_is_settled_through_a_restart() {
         assert_eq!(lease.lines, [(3, b"line 3".to_vec())]);
         let import = catalogue.import("import".to_owned(), Work::OWN).await.unwrap();
         assert_eq!(
-            (import.received, import.stored, import.failed),
+            (import.counts.received, import.counts.stored, import.counts.failed),
             (3, 1, 1),
             "no line counts twice"
         );

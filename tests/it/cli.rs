@@ -246,7 +246,7 @@ fn an_import_goes_on_where_it_was_left() {
     ]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with("200 stored, 0 joined, 0 replaced, 300 skipped, 0 failed;"),
+        said.starts_with("200 stored, 0 joined, 0 merged, 0 deleted, 0 replaced, 300 skipped, 0 failed;"),
         "{said}"
     );
     let other = [

@@ -14,13 +14,13 @@ use crate::api::test_png;
 use crate::server::Server;
 use crate::support::pictures;
 
-fn line(id: &str, picture: usize) -> String {
+pub fn line(id: &str, picture: usize) -> String {
     let image = STANDARD.encode(test_png(picture));
     json!({"id": id, "title": format!("picture {picture}"), "attributes": {"n": picture}, "image": image})
         .to_string()
 }
 
-fn post(server: &Server, body: &str) -> String {
+pub fn post(server: &Server, body: &str) -> String {
     let answer = server.post("/v1/imports", "application/x-ndjson", body.as_bytes());
     assert_eq!(answer.status, 202, "{answer:?}");
     let id = answer.json()["id"].as_str().unwrap().to_owned();
@@ -32,7 +32,7 @@ fn post(server: &Server, body: &str) -> String {
 }
 
 /// Waits until an import is done or failed.
-fn done(server: &Server, id: &str) -> Value {
+pub fn done(server: &Server, id: &str) -> Value {
     let start = Instant::now();
     loop {
         let import = server.get(&format!("/v1/imports/{id}")).json();

@@ -16,6 +16,7 @@ mod disk;
 mod documents;
 mod drawing;
 mod emulator;
+mod feeds;
 mod golden;
 mod guides;
 mod http2;

@@ -74,7 +74,7 @@ fn a_folder_of_pictures_becomes_products_by_their_names() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(
         said.out
-            .starts_with("2 stored, 0 joined, 0 replaced, 0 skipped, 0 failed;"),
+            .starts_with("2 stored, 0 joined, 0 merged, 0 deleted, 0 replaced, 0 skipped, 0 failed;"),
         "{said:?}"
     );
     assert!(
@@ -90,7 +90,7 @@ fn a_folder_of_pictures_becomes_products_by_their_names() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.out
-            .starts_with("2 stored, 0 joined, 0 replaced, 2 skipped, 3 failed;"),
+            .starts_with("2 stored, 0 joined, 0 merged, 0 deleted, 0 replaced, 2 skipped, 3 failed;"),
         "{said:?}"
     );
     has(
@@ -135,7 +135,7 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.out
-            .starts_with("4 stored, 0 joined, 0 replaced, 0 skipped, 8 failed;"),
+            .starts_with("4 stored, 0 joined, 0 merged, 0 deleted, 0 replaced, 0 skipped, 8 failed;"),
         "{said:?}"
     );
     has(
@@ -179,14 +179,14 @@ fn an_ndjson_manifest_names_pictures_beside_it_or_holds_them() {
     let said = import(&again, data.path(), &["--resume"]);
     assert!(
         said.out
-            .starts_with("0 stored, 0 joined, 0 replaced, 1 skipped, 0 failed;"),
+            .starts_with("0 stored, 0 joined, 0 merged, 0 deleted, 0 replaced, 1 skipped, 0 failed;"),
         "{said:?}"
     );
     assert_eq!(title(), "A file");
     let said = import(&again, data.path(), &[]);
     assert!(
         said.out
-            .starts_with("0 stored, 0 joined, 1 replaced, 0 skipped, 0 failed;"),
+            .starts_with("0 stored, 0 joined, 0 merged, 0 deleted, 1 replaced, 0 skipped, 0 failed;"),
         "{said:?}"
     );
     assert_eq!(title(), "Another");
@@ -219,7 +219,7 @@ fn a_csv_manifest_gives_attributes_in_columns() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.out
-            .starts_with("4 stored, 0 joined, 0 replaced, 0 skipped, 5 failed;"),
+            .starts_with("4 stored, 0 joined, 0 merged, 0 deleted, 0 replaced, 0 skipped, 5 failed;"),
         "{said:?}"
     );
     has(
@@ -267,7 +267,7 @@ fn rows_of_variants_are_joined_and_what_is_lost_is_said() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(
         said.out
-            .starts_with("2 stored, 1 joined, 0 replaced, 0 skipped, 0 failed;"),
+            .starts_with("2 stored, 1 joined, 0 merged, 0 deleted, 0 replaced, 0 skipped, 0 failed;"),
         "{said:?}"
     );
     has(
@@ -297,7 +297,7 @@ fn rows_of_variants_are_joined_and_what_is_lost_is_said() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.out
-            .starts_with("1 stored, 1 joined, 0 replaced, 0 skipped, 1 failed;"),
+            .starts_with("1 stored, 1 joined, 0 merged, 0 deleted, 0 replaced, 0 skipped, 1 failed;"),
         "{said:?}"
     );
     assert!(
@@ -328,7 +328,7 @@ fn rows_of_variants_are_joined_and_what_is_lost_is_said() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(
         said.out
-            .starts_with("1 stored, 1 joined, 1 replaced, 0 skipped, 0 failed;"),
+            .starts_with("1 stored, 1 joined, 0 merged, 0 deleted, 1 replaced, 0 skipped, 0 failed;"),
         "{said:?}"
     );
     let server = Server::start(data.path(), &[]).ready();

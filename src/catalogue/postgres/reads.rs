@@ -191,11 +191,11 @@ fn piece() -> i32 {
     i32::try_from(PictureFile::PIECE).unwrap_or(i32::MAX)
 }
 
-fn cursor_of(number: i64) -> Cursor {
+pub(super) fn cursor_of(number: i64) -> Cursor {
     Cursor(number.to_be_bytes().to_vec())
 }
 
-fn number_of(cursor: &Cursor) -> Result<i64, CatalogueError> {
+pub(super) fn number_of(cursor: &Cursor) -> Result<i64, CatalogueError> {
     let bytes: Result<[u8; 8], _> = cursor.0.as_slice().try_into();
     bytes
         .map(i64::from_be_bytes)

@@ -6,14 +6,18 @@ use sqlx::{PgPool, SqlSafeStr};
 
 use crate::catalogue::error::{CatalogueError, OpenError};
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "catalogue",
         include_str!("../../../migrations/postgres/0001_catalogue.sql"),
     ),
     (
+        "feeds",
+        include_str!("../../../migrations/postgres/0002_feeds.sql"),
+    ),
+    (
         "product changes",
-        include_str!("../../../migrations/postgres/0002_product_changes.sql"),
+        include_str!("../../../migrations/postgres/0003_product_changes.sql"),
     ),
 ];
 

@@ -41,7 +41,8 @@ async fn free(connection: &mut PgConnection) -> Result<(), Failure> {
     .await?;
     // Nobody sends the rest of their lines.
     sqlx::query(
-        "WITH broken AS (UPDATE imports SET state = 'failed' WHERE state = 'receiving' AND server IS NULL RETURNING seq)
+        "WITH broken AS (UPDATE imports SET state = 'failed' WHERE state = 'receiving' AND server IS NULL RETURNING seq),
+         forgotten AS (DELETE FROM import_ids WHERE import IN (SELECT seq FROM broken))
          DELETE FROM import_lines WHERE import IN (SELECT seq FROM broken)",
     )
     .execute(connection)

@@ -2,24 +2,28 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres as Database, QueryBuilder};
+use uuid::Uuid;
 
 use super::error::Failure;
-use super::filter::facts;
-use super::imports;
+use super::filter::{self, facts};
+use super::imports::{self, Did, Named};
 use super::measured::Kind;
+use super::reads::{cursor_of, number_of};
 use super::rows::{
     Stored, add_pictures, check_space, drop_pictures, forget_vectors, number, product_of, put,
 };
 use super::spaces::Space;
 use super::store::{Postgres, share_writes, transact};
 use super::text::storable;
+use crate::catalogue::attributes::AttributeChanges;
 use crate::catalogue::error::CatalogueError;
-use crate::catalogue::import::ImportStep;
+use crate::catalogue::import::{ImportStep, not_merged, not_stored};
 use crate::catalogue::packing::{json, product_sum};
 use crate::catalogue::product::{NewProduct, Product};
 use crate::catalogue::scope::Scope;
-use crate::catalogue::write::{Write, Written};
+use crate::catalogue::title::Title;
+use crate::catalogue::write::{Removed, Write, Written};
 
 /// Products of one transaction of a bulk load.
 const AT_ONCE: usize = 500;
@@ -67,10 +71,20 @@ impl Postgres {
             let mut new = 0;
             for group in groups(&products) {
                 let keys = put(connection, &space, &group).await?;
+                let ids: Vec<&str> = group.iter().map(|product| product.id.as_str()).collect();
+                imports::name(connection, &ids, Named::ByAll).await?;
                 new += keys.iter().filter(|(_, created)| *created).count();
             }
             Ok(new)
         })
+    }
+
+    /// Does writes in a catalogue that is not loaded.
+    pub async fn change(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
+        self.apply(&writes).await
     }
 
     /// Does writes in one transaction; what the rules refuse changes nothing and holds up no other.
@@ -78,10 +92,23 @@ impl Postgres {
         transact!(self, Kind::Write, |connection| {
             let space = present(share_writes(connection).await?.present)?;
             let mut answers = Vec::with_capacity(writes.len());
+            // Imports with a line that is to be embedded again: those behind it wait, because lines are done in order.
+            let mut held: HashSet<&str> = HashSet::new();
             for write in writes {
+                if let Write::Import { id, .. } = write
+                    && held.contains(id.as_str())
+                {
+                    answers.push(Err(CatalogueError::OtherOrigin));
+                    continue;
+                }
                 answers.push(match apply(connection, &space, self.0.server, write).await {
                     Ok(written) => Ok(written),
-                    Err(Failure::Refused(refused)) => Err(refused),
+                    Err(Failure::Refused(refused)) => {
+                        if let (Write::Import { id, .. }, CatalogueError::OtherOrigin) = (write, &refused) {
+                            held.insert(id);
+                        }
+                        Err(refused)
+                    }
                     Err(failed) => return Err(failed),
                 });
             }
@@ -121,11 +148,7 @@ async fn within(
 ) -> Result<Written, Failure> {
     let id = write.product().unwrap_or_default();
     loop {
-        let stored = match known(connection, id).await {
-            Ok(stored) => Some(stored.product),
-            Err(Failure::Refused(CatalogueError::NoProduct { .. })) => None,
-            Err(failed) => return Err(failed),
-        };
+        let stored = in_the_way(connection, id).await?;
         write.is_within(scope, stored.as_ref())?;
         if stored.is_some() {
             // It is locked until the transaction ends.
@@ -149,7 +172,7 @@ async fn within(
 async fn apply(
     connection: &mut PgConnection,
     space: &Space,
-    server: uuid::Uuid,
+    server: Uuid,
     write: &Write,
 ) -> Result<Written, Failure> {
     match write {
@@ -167,6 +190,7 @@ async fn apply(
                 }
             }
             let keys = put(connection, space, &[product]).await?;
+            imports::name(connection, &[product.id.as_str()], Named::ByAll).await?;
             match keys.first() {
                 Some((seq, created)) => written(connection, *seq, *created).await,
                 None => Err(CatalogueError::Panicked.into()),
@@ -177,34 +201,27 @@ async fn apply(
             title,
             attributes,
         } => {
-            let stored = known(connection, id).await?;
-            let merged = stored.product.attributes.clone().changed(attributes.clone())?;
-            let title = title.as_ref().unwrap_or(&stored.product.title).as_str();
-            let attributes = json(&merged)?;
-            sqlx::query(
-                "UPDATE products SET title = $2, attributes = $3, facts = $4::text::jsonb, sum = $5,
-                 updated_at = clock_timestamp() WHERE seq = $1",
-            )
-            .bind(stored.seq)
-            .bind(storable(title))
-            .bind(&attributes)
-            .bind(facts(merged.as_map()).to_string())
-            .bind(product_sum(id, title, &attributes).to_vec())
-            .execute(&mut *connection)
-            .await?;
-            written(connection, stored.seq, false).await
+            let seq = merge(connection, &Scope::ALL, id, title.as_ref(), attributes).await?;
+            imports::name(connection, &[id], Named::ByAll).await?;
+            written(connection, seq, false).await
         }
         Write::Delete { id } => {
             let Some(seq) = number(connection, id, true).await? else {
                 return Err(CatalogueError::NoProduct { id: id.clone() }.into());
             };
-            let vectors = drop_pictures(connection, space, "product", &[seq]).await?;
-            sqlx::query("DELETE FROM products WHERE seq = $1")
-                .bind(seq)
-                .execute(&mut *connection)
-                .await?;
-            forget_vectors(connection, space, &vectors).await?;
-            Ok(NOTHING)
+            delete(connection, space, &[seq]).await?;
+            Ok(Written::NOTHING)
+        }
+        Write::DeletePassing { products, filter } => {
+            let mut sql = QueryBuilder::<Database>::new("SELECT p.seq FROM products p WHERE p.seq = ANY(");
+            sql.push_bind(&products.0);
+            sql.push(") AND ");
+            filter::push(&mut sql, filter);
+            sql.push(" ORDER BY p.id FOR UPDATE");
+            let asking = sql.build_query_scalar().persistent(false);
+            let passing: Vec<i64> = asking.fetch_all(&mut *connection).await?;
+            delete(connection, space, &passing).await?;
+            Ok(removed(passing.len(), None))
         }
         Write::AddPicture { id, picture } => {
             check_space(std::slice::from_ref(picture), space)?;
@@ -215,6 +232,7 @@ async fn apply(
             }
             add_pictures(connection, space, &[(stored.seq, picture)]).await?;
             touch(connection, stored.seq).await?;
+            imports::name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
         Write::DeletePicture { id, picture } => {
@@ -231,35 +249,191 @@ async fn apply(
             let vectors = drop_pictures(connection, space, "seq", &[number]).await?;
             forget_vectors(connection, space, &vectors).await?;
             touch(connection, stored.seq).await?;
+            imports::name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
         Write::Within { scope, write } => Box::pin(within(connection, space, server, scope, write)).await,
-        Write::Import { id, step } => match step {
-            ImportStep::Stored { line, product } => {
-                check_space(&product.pictures, space)?;
-                if !imports::take(connection, id, *line).await? {
-                    return Ok(NOTHING);
-                }
-                let keys = put(connection, space, &[product]).await?;
-                imports::count_stored(connection, id).await?;
-                let created = keys.first().is_some_and(|(_, created)| *created);
-                Ok(Written {
-                    product: None,
-                    created,
-                })
-            }
-            step => {
-                imports::apply(connection, id, step, server).await?;
-                Ok(NOTHING)
-            }
-        },
+        Write::Import { id, step } => import_step(connection, space, server, id, step).await,
     }
 }
 
-const NOTHING: Written = Written {
-    product: None,
-    created: false,
-};
+/// Creates or replaces a product that must be part of a scope, before and after; says whether it is new.
+async fn put_within(
+    connection: &mut PgConnection,
+    space: &Space,
+    scope: &Scope,
+    product: &NewProduct,
+) -> Result<bool, Failure> {
+    loop {
+        let stored = match scope.is_all() {
+            true => None,
+            false => in_the_way(connection, product.id.as_str()).await?,
+        };
+        scope.permits(product.id.as_str(), stored.as_ref(), &product.attributes)?;
+        let may_be_new = stored.is_none() && !scope.is_all();
+        if may_be_new {
+            sqlx::raw_sql("SAVEPOINT within")
+                .execute(&mut *connection)
+                .await?;
+        }
+        let keys = put(connection, space, &[product]).await?;
+        let created = keys.first().is_some_and(|(_, created)| *created);
+        if created || !may_be_new {
+            return Ok(created);
+        }
+        // Somebody created it meanwhile, and may not want it replaced.
+        sqlx::raw_sql("ROLLBACK TO within")
+            .execute(&mut *connection)
+            .await?;
+    }
+}
+
+/// The product of this id, if there is one.
+async fn in_the_way(connection: &mut PgConnection, id: &str) -> Result<Option<Product>, Failure> {
+    match known(connection, id).await {
+        Ok(stored) => Ok(Some(stored.product)),
+        Err(Failure::Refused(CatalogueError::NoProduct { .. })) => Ok(None),
+        Err(failed) => Err(failed),
+    }
+}
+
+/// Does one step of an import.
+async fn import_step(
+    connection: &mut PgConnection,
+    space: &Space,
+    server: Uuid,
+    import: &str,
+    step: &ImportStep,
+) -> Result<Written, Failure> {
+    match step {
+        ImportStep::Stored { line, product } => {
+            check_space(&product.pictures, space)?;
+            let Some(scope) = imports::take(connection, import, *line).await? else {
+                return Ok(Written::NOTHING);
+            };
+            let id = product.id.as_str();
+            match put_within(connection, space, &scope, product).await {
+                Ok(created) => {
+                    imports::name(connection, &[id], Named::Written(import)).await?;
+                    imports::count(connection, import, Did::Store).await?;
+                    Ok(Written {
+                        created,
+                        ..Written::NOTHING
+                    })
+                }
+                Err(Failure::Refused(error)) => {
+                    let detail = not_stored(error)?;
+                    imports::refuse(connection, import, *line, Some(id), &detail).await?;
+                    Ok(Written::NOTHING)
+                }
+                Err(failed) => Err(failed),
+            }
+        }
+        ImportStep::Merged {
+            line,
+            id,
+            title,
+            attributes,
+        } => {
+            let Some(scope) = imports::take(connection, import, *line).await? else {
+                return Ok(Written::NOTHING);
+            };
+            match merge(connection, &scope, id, title.as_ref(), attributes).await {
+                Ok(_) => {
+                    imports::name(connection, &[id], Named::Written(import)).await?;
+                    imports::count(connection, import, Did::Merge).await?;
+                }
+                Err(Failure::Refused(error)) => {
+                    let detail = not_merged(error)?;
+                    imports::refuse(connection, import, *line, Some(id), &detail).await?;
+                }
+                Err(failed) => return Err(failed),
+            }
+            Ok(Written::NOTHING)
+        }
+        ImportStep::Deleted { line, id } => {
+            let Some(scope) = imports::take(connection, import, *line).await? else {
+                return Ok(Written::NOTHING);
+            };
+            imports::name(connection, &[id], Named::By(import)).await?;
+            let mut found = number(connection, id, true).await?;
+            if !scope.is_all()
+                && let Some(seq) = found
+                && !product_of(connection, seq)
+                    .await?
+                    .is_some_and(|stored| scope.has(&stored.product))
+            {
+                found = None;
+            }
+            imports::count(connection, import, Did::Delete(found.is_some())).await?;
+            let Some(seq) = found else {
+                return Ok(Written::NOTHING);
+            };
+            delete(connection, space, &[seq]).await?;
+            Ok(removed(1, None))
+        }
+        ImportStep::RemoveMissing { after, most } => {
+            let after = after.as_ref().map_or(Ok(i64::MIN), number_of)?;
+            let (gone, next) = imports::missing(connection, import, server, after, *most).await?;
+            delete(connection, space, &gone).await?;
+            Ok(removed(gone.len(), next))
+        }
+        step => {
+            imports::apply(connection, import, step, server).await?;
+            Ok(Written::NOTHING)
+        }
+    }
+}
+
+fn removed(products: usize, next: Option<i64>) -> Written {
+    Written {
+        removed: Removed {
+            products,
+            next: next.map(cursor_of),
+        },
+        ..Written::NOTHING
+    }
+}
+
+/// Deletes products with their pictures; the caller has locked them.
+async fn delete(connection: &mut PgConnection, space: &Space, products: &[i64]) -> Result<(), Failure> {
+    if products.is_empty() {
+        return Ok(());
+    }
+    let vectors = drop_pictures(connection, space, "product", products).await?;
+    sqlx::query("DELETE FROM products WHERE seq = ANY($1)")
+        .bind(products)
+        .execute(&mut *connection)
+        .await?;
+    forget_vectors(connection, space, &vectors).await
+}
+
+/// Changes a product's title and attributes; returns its number.
+async fn merge(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    id: &str,
+    title: Option<&Title>,
+    changes: &AttributeChanges,
+) -> Result<i64, Failure> {
+    let stored = known(connection, id).await?;
+    let merged = stored.product.attributes.clone().changed(changes.clone())?;
+    scope.permits(id, Some(&stored.product), &merged)?;
+    let title = title.unwrap_or(&stored.product.title).as_str();
+    let attributes = json(&merged)?;
+    sqlx::query(
+        "UPDATE products SET title = $2, attributes = $3, facts = $4::text::jsonb, sum = $5,
+         updated_at = clock_timestamp() WHERE seq = $1",
+    )
+    .bind(stored.seq)
+    .bind(storable(title))
+    .bind(&attributes)
+    .bind(facts(merged.as_map()).to_string())
+    .bind(product_sum(id, title, &attributes).to_vec())
+    .execute(connection)
+    .await?;
+    Ok(stored.seq)
+}
 
 /// The product of this id, which nobody else changes until the transaction ends.
 async fn known(connection: &mut PgConnection, id: &str) -> Result<Stored, Failure> {
@@ -280,5 +454,9 @@ async fn touch(connection: &mut PgConnection, seq: i64) -> Result<(), Failure> {
 
 async fn written(connection: &mut PgConnection, seq: i64, created: bool) -> Result<Written, Failure> {
     let product = product_of(connection, seq).await?.map(|stored| stored.product);
-    Ok(Written { product, created })
+    Ok(Written {
+        product,
+        created,
+        ..Written::NOTHING
+    })
 }

@@ -5,11 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::change::{Applied, Change};
 use super::import_rows;
 use super::keys::ProductKey;
-use super::rows::{add_picture, check_origin, key, known, product, put, touch};
+use super::rows::{add_picture, check_origin, delete, described, key, known, merge, product, put, touch};
+use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::import::ImportStep;
 use crate::catalogue::origin::Origin;
-use crate::catalogue::packing::{json, product_sum};
 use crate::catalogue::product::{PictureKey, Product};
 use crate::catalogue::scope::Scope;
 use crate::catalogue::write::Write;
@@ -30,6 +30,7 @@ pub fn apply(
                 });
             }
             let (number, created, keys) = put(connection, &product)?;
+            import_rows::named_by_others(connection, product.id.as_str())?;
             let embeddings = product.pictures.into_iter().map(|picture| picture.embedding);
             let change = Change::Put {
                 product: number,
@@ -43,31 +44,31 @@ pub fn apply(
             title,
             attributes,
         } => {
-            let (product, stored) = known(connection, id)?;
-            let merged = stored.attributes.changed(attributes)?;
-            let (title, attributes) = (title.unwrap_or(stored.title), json(&merged)?);
-            let title = title.as_str();
-            let sum = product_sum(&stored.id, title, &attributes);
-            connection
-                .prepare_cached("UPDATE products SET title = ?2, attributes = ?3, sum = ?4 WHERE seq = ?1")?
-                .execute(params![product.0, title, attributes, sum])?;
-            touch(connection, product)?;
-            let change = Change::Attributes {
-                product,
-                attributes: merged,
-            };
+            let (product, attributes) = merge(connection, &Scope::ALL, &id, title, attributes)?;
+            import_rows::named_by_others(connection, &id)?;
+            let change = Change::Attributes { product, attributes };
             applied(connection, product, false, change)
         }
         Write::Delete { id } => {
             let product = key(connection, &id)?.ok_or(CatalogueError::NoProduct { id })?;
-            connection
-                .prepare_cached("DELETE FROM products WHERE seq = ?1")?
-                .execute([product.0])?;
+            delete(connection, product)?;
             Ok(Applied {
-                product: None,
-                created: false,
-                change: Change::Deleted { product },
+                change: Change::Deleted {
+                    products: vec![product],
+                },
+                ..Applied::NOTHING
             })
+        }
+        Write::DeletePassing { products, filter } => {
+            let mut gone = Vec::new();
+            for product in products.0.into_iter().map(ProductKey) {
+                let passes = |id: &str, attributes: &Attributes| filter.holds(id, attributes.as_map());
+                if described(connection, product)?.is_some_and(|(id, attributes)| passes(&id, &attributes)) {
+                    delete(connection, product)?;
+                    gone.push(product);
+                }
+            }
+            Ok(Applied::removed(gone, None))
         }
         Write::AddPicture { id, picture } => {
             check_origin(std::slice::from_ref(&picture), origin)?;
@@ -80,6 +81,7 @@ pub fn apply(
             }
             let key = add_picture(connection, product, &picture)?;
             touch(connection, product)?;
+            import_rows::named_by_others(connection, &stored.id)?;
             let change = Change::PictureAdded {
                 product,
                 picture: key,
@@ -106,6 +108,7 @@ pub fn apply(
                 .prepare_cached("DELETE FROM pictures WHERE seq = ?1")?
                 .execute([seq])?;
             touch(connection, product)?;
+            import_rows::named_by_others(connection, &stored.id)?;
             let change = Change::PictureDeleted {
                 product,
                 picture: PictureKey(seq),
@@ -135,9 +138,10 @@ fn within(
 pub fn removal(write: &Write) -> Option<Write> {
     match write {
         Write::Delete { .. }
+        | Write::DeletePassing { .. }
         | Write::DeletePicture { .. }
         | Write::Import {
-            step: ImportStep::Broken,
+            step: ImportStep::Broken | ImportStep::RemoveMissing { .. },
             ..
         } => Some(write.clone()),
         Write::Within { scope, write } => removal(write).map(|write| write.within(scope)),
@@ -156,5 +160,6 @@ fn applied(
         product,
         created,
         change,
+        ..Applied::NOTHING
     })
 }

@@ -458,7 +458,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     task.await.map_err(|_| CatalogueError::Panicked)?
 }
 
-fn invalid_cursor() -> CatalogueError {
+pub(super) fn invalid_cursor() -> CatalogueError {
     CatalogueError::Invalid {
         field: "after".to_owned(),
         reason: Cursor::INVALID.to_owned(),

@@ -3,6 +3,7 @@
 use super::keys::ProductKey;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::product::{PictureKey, Product};
+use crate::catalogue::write::Removed;
 
 /// What a write left behind.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub struct Applied {
     pub product: Option<Product>,
     /// Whether the product is new.
     pub created: bool,
+    /// What was removed, of a write that removes many.
+    pub removed: Removed,
     pub change: Change,
 }
 
@@ -19,8 +22,21 @@ impl Applied {
     pub const NOTHING: Self = Self {
         product: None,
         created: false,
+        removed: Removed::NOTHING,
         change: Change::Nothing,
     };
+
+    /// Products were removed.
+    pub fn removed(products: Vec<ProductKey>, next: Option<ProductKey>) -> Self {
+        Self {
+            removed: Removed {
+                products: products.len(),
+                next: next.map(ProductKey::cursor),
+            },
+            change: Change::Deleted { products },
+            ..Self::NOTHING
+        }
+    }
 }
 
 /// What the index has to do after a write.
@@ -38,7 +54,7 @@ pub enum Change {
         attributes: Attributes,
     },
     Deleted {
-        product: ProductKey,
+        products: Vec<ProductKey>,
     },
     PictureAdded {
         product: ProductKey,
@@ -52,15 +68,15 @@ pub enum Change {
 }
 
 impl Change {
-    /// The product that was changed.
-    pub fn product(&self) -> Option<ProductKey> {
+    /// The products that were changed.
+    pub fn products(&self) -> &[ProductKey] {
         match self {
-            Self::Nothing => None,
+            Self::Nothing => &[],
+            Self::Deleted { products } => products,
             Self::Put { product, .. }
             | Self::Attributes { product, .. }
-            | Self::Deleted { product }
             | Self::PictureAdded { product, .. }
-            | Self::PictureDeleted { product, .. } => Some(*product),
+            | Self::PictureDeleted { product, .. } => std::slice::from_ref(product),
         }
     }
 }

@@ -62,14 +62,16 @@ impl Reader {
             if taken >= bytes {
                 break;
             }
-            let product = self.copied_product(*number)?;
+            let product = self.copied_product(*number, true)?;
+            let product = product.ok_or_else(|| damaged(format!("there is no product number {number}")))?;
             taken += product.bytes();
             found.push(product);
         }
         Ok(found)
     }
 
-    fn copied_product(&self, number: i64) -> Result<CopiedProduct, CatalogueError> {
+    /// The product with this number, with the files of its pictures or without; none once it is gone.
+    pub fn copied_product(&self, number: i64, files: bool) -> Result<Option<CopiedProduct>, CatalogueError> {
         let mut statement = self.connection().prepare_cached(
             "SELECT id, title, attributes, created_at, updated_at, sum FROM products WHERE seq = ?1",
         )?;
@@ -86,19 +88,20 @@ impl Reader {
             };
             Ok((product, sum))
         });
-        let product = product.optional()?;
-        let (mut product, written) =
-            product.ok_or_else(|| damaged(format!("there is no product number {number}")))?;
+        let Some((mut product, written)) = product.optional()? else {
+            return Ok(None);
+        };
         let shown = product.id.clone();
         if product_sum(&product.id, &product.title, &product.attributes)[..] != written[..] {
             return Err(damaged(format!("product {shown:?} is not what was written")));
         }
-        let mut statement = self.connection().prepare_cached(
-            "SELECT pictures.seq, pictures.id, content_type, pictures.width, height, prepare, bytes, pictures.sum,
+        let file = if files { "bytes" } else { "x''" };
+        let mut statement = self.connection().prepare_cached(&format!(
+            "SELECT pictures.seq, pictures.id, content_type, pictures.width, height, prepare, {file}, pictures.sum,
              embeddings.width, data, embeddings.sum
              FROM pictures LEFT JOIN embeddings ON embeddings.picture = pictures.seq
-             WHERE pictures.product = ?1 ORDER BY pictures.seq",
-        )?;
+             WHERE pictures.product = ?1 ORDER BY pictures.seq"
+        ))?;
         let mut rows = statement.query([number])?;
         while let Some(row) = rows.next()? {
             let picture: i64 = row.get(0)?;
@@ -106,7 +109,8 @@ impl Reader {
             let bytes: Vec<u8> = row.get(6)?;
             let data: Option<Vec<u8>> = row.get(9)?;
             let data = data.ok_or_else(|| what("has no embedding"))?;
-            if sum(&[&bytes])[..] != *stored(row, 7)? || sum(&[&data])[..] != *stored(row, 10)? {
+            let is_file = !files || sum(&[&bytes])[..] == *stored(row, 7)?;
+            if !is_file || sum(&[&data])[..] != *stored(row, 10)? {
                 return Err(what("its file or its embedding is not what was written"));
             }
             let mut embedding = Vec::new();
@@ -127,7 +131,7 @@ impl Reader {
         if product.pictures.is_empty() {
             return Err(damaged(format!("product {shown:?} has no picture")));
         }
-        Ok(product)
+        Ok(Some(product))
     }
 
     /// The last numbers that were given.

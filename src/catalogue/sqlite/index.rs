@@ -277,9 +277,11 @@ impl Index {
                 }
             }
             Change::Nothing => {}
-            Change::Deleted { product } => {
-                let places = self.products.remove(product);
-                self.forget(&places);
+            Change::Deleted { products } => {
+                for product in products {
+                    let places = self.products.remove(product);
+                    self.forget(&places);
+                }
             }
             Change::PictureAdded {
                 product,

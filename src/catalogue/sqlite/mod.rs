@@ -5,6 +5,7 @@
 //! made.
 
 mod apply;
+mod bulk;
 mod catalogue;
 mod change;
 mod check;

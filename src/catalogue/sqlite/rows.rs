@@ -8,11 +8,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::embeddings::{Table, add_embedding};
 use super::error::damaged;
 use super::keys::ProductKey;
-use crate::catalogue::attributes::Attributes;
+use crate::catalogue::attributes::{AttributeChanges, Attributes};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::{json, product_sum, sum};
 use crate::catalogue::product::{NewPicture, NewProduct, PictureKey, Product, ProductPicture};
+use crate::catalogue::scope::Scope;
 use crate::catalogue::title::Title;
 
 /// Refuses embeddings that are not of the catalogue's origin: they could not be compared with its others.
@@ -146,6 +147,52 @@ pub fn known(connection: &Connection, id: String) -> Result<(ProductKey, Product
         None => None,
     };
     found.ok_or(CatalogueError::NoProduct { id })
+}
+
+/// Changes a product's title and attributes; returns these as they are now.
+pub fn merge(
+    connection: &Connection,
+    scope: &Scope,
+    id: &str,
+    title: Option<Title>,
+    changes: AttributeChanges,
+) -> Result<(ProductKey, Attributes), CatalogueError> {
+    let (key, stored) = known(connection, id.to_owned())?;
+    let merged = stored.attributes.clone().changed(changes)?;
+    scope.permits(id, Some(&stored), &merged)?;
+    let (title, attributes) = (title.unwrap_or(stored.title), json(&merged)?);
+    let title = title.as_str();
+    let sum = product_sum(&stored.id, title, &attributes);
+    connection
+        .prepare_cached("UPDATE products SET title = ?2, attributes = ?3, sum = ?4 WHERE seq = ?1")?
+        .execute(params![key.0, title, attributes, sum])?;
+    touch(connection, key)?;
+    Ok((key, merged))
+}
+
+/// Deletes a product with its pictures.
+pub fn delete(connection: &Connection, product: ProductKey) -> Result<(), CatalogueError> {
+    connection
+        .prepare_cached("DELETE FROM products WHERE seq = ?1")?
+        .execute([product.0])?;
+    Ok(())
+}
+
+/// What a filter judges a product by; none once it is gone.
+pub fn described(
+    connection: &Connection,
+    product: ProductKey,
+) -> Result<Option<(String, Attributes)>, CatalogueError> {
+    let row = connection
+        .prepare_cached("SELECT id, attributes FROM products WHERE seq = ?1")?
+        .query_row([product.0], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
+        .optional()?;
+    let Some((id, text)) = row else { return Ok(None) };
+    let attributes = serde_json::from_str(&text)
+        .map_err(|error| damaged(format!("attributes of product {id}: {error}")))?;
+    Ok(Some((id, Attributes::stored(attributes))))
 }
 
 pub fn touch(connection: &Connection, product: ProductKey) -> Result<(), CatalogueError> {

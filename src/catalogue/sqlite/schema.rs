@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0003_imports.sql"),
     include_str!("../../../migrations/sqlite/0004_sums.sql"),
     include_str!("../../../migrations/sqlite/0005_reembedding.sql"),
+    include_str!("../../../migrations/sqlite/0006_feeds.sql"),
 ];
 
 /// The migration after which rows need checksums, which SQL alone cannot compute.

@@ -223,7 +223,7 @@ impl Writer {
         let changed = applied
             .iter()
             .flatten()
-            .filter_map(|applied| applied.change.product());
+            .flat_map(|applied| applied.change.products().iter().copied());
         self.shown.forget(changed);
         let mut answers = Vec::with_capacity(applied.len());
         {
@@ -237,6 +237,7 @@ impl Writer {
                     Written {
                         product: applied.product,
                         created: applied.created,
+                        removed: applied.removed,
                     }
                 }));
             }

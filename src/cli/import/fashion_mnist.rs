@@ -21,7 +21,7 @@ pub fn source(folder: &Path, limit: Option<usize>) -> Result<Source> {
     let offered = pictures.into_iter().zip(labels).zip(0..);
     Ok(Source {
         offered: Box::new(offered.map(|((picture, label), index)| {
-            Offered::of(format!("picture {index}"), product(&picture, label, index))
+            Offered::product(format!("picture {index}"), product(&picture, label, index))
         })),
         expected,
         skipped: None,

@@ -61,7 +61,7 @@ pub fn source(folder: &Path) -> Result<Source> {
         };
         let place = name.to_string_lossy().into_owned();
         taken.entry(stem).or_insert(name);
-        Offered::of(place, product)
+        Offered::product(place, product)
     });
     Ok(Source {
         offered: Box::new(offered),

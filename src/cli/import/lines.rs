@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::beside::Beside;
 use super::source::Source;
-use crate::catalogue::manifest::{Refusal, product_with};
+use crate::catalogue::manifest::{Refusal, line_with};
 use crate::service::ingest::Offered;
 use engine::text::unmarked_reader;
 
@@ -73,9 +73,9 @@ struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     fn next_offered(&mut self, beside: &Beside) -> Option<Offered> {
         while !self.ended {
-            let mut line = Vec::new();
-            let read = (&mut self.file).take(LONGEST + 1).read_until(b'\n', &mut line);
-            let product = match read {
+            let mut text = Vec::new();
+            let read = (&mut self.file).take(LONGEST + 1).read_until(b'\n', &mut text);
+            let line = match read {
                 Ok(0) => return None,
                 Err(error) => {
                     self.number += 1;
@@ -84,17 +84,17 @@ impl<R: BufRead> Lines<R> {
                 }
                 Ok(_) => {
                     self.number += 1;
-                    if line.len() as u64 > LONGEST {
-                        self.skip_rest(&line);
+                    if text.len() as u64 > LONGEST {
+                        self.skip_rest(&text);
                         Err(nameless(format!("the line is longer than {LONGEST} bytes")))
-                    } else if line.trim_ascii().is_empty() {
+                    } else if text.trim_ascii().is_empty() {
                         continue;
                     } else {
-                        product_with(&line, |text| beside.image(text))
+                        line_with(&text, |text| beside.image(text))
                     }
                 }
             };
-            return Some(Offered::of(format!("line {}", self.number), product));
+            return Some(Offered::of(format!("line {}", self.number), line));
         }
         None
     }
@@ -124,9 +124,9 @@ mod tests {
         let file = [&vec![b'x'; long][..], b"\n{\"id\": \"a\", \"image\": \"AAE=\"}"].concat();
         std::fs::write(&path, file).unwrap();
         let offered: Vec<Offered> = source(&path).unwrap().offered.collect();
-        let refusal = offered[0].product.as_ref().unwrap_err();
+        let refusal = offered[0].line.as_ref().unwrap_err();
         assert!(refusal.detail.contains("longer than"), "{refusal:?}");
         assert_eq!((offered.len(), offered[1].place.as_str()), (2, "line 2"));
-        assert_eq!(offered[1].product.as_ref().unwrap().id.as_str(), "a");
+        assert_eq!(offered[1].line.as_ref().unwrap().id().as_str(), "a");
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /v1/imports` and `GET /v1/imports/{id}`: many products in one stream, one on each line.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -13,11 +13,15 @@ use serde_json::json;
 
 use super::answers::location;
 use crate::admission::Stopped;
+use crate::catalogue::Scope;
+use crate::catalogue::import::{Counts, Missing};
+use crate::http::access::Rights;
 use crate::http::app::App;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::body::{content_type, essence};
 use crate::http::request::coding::{Coding, Pieces};
-use crate::http::request::extract::Ready;
+use crate::http::request::extract::{Parameters, Ready};
+use crate::http::request::feeds::{CreateImport, GetImport};
 use crate::service::Clock;
 use crate::service::ServiceError;
 use crate::service::imports::OpenImportStatus;
@@ -50,9 +54,10 @@ pub const LINE_TIMES: u32 = 6;
 pub struct ImportAnswer {
     id: String,
     state: &'static str,
-    received: u64,
-    stored: u64,
-    failed: u64,
+    #[serde(flatten)]
+    counts: CountsAnswer,
+    missing: &'static str,
+    note: Option<String>,
     errors: Vec<LineError>,
     seconds_left: Option<f64>,
 }
@@ -62,10 +67,34 @@ pub struct ImportAnswer {
 pub struct OpenImportAnswer {
     id: String,
     state: &'static str,
+    #[serde(flatten)]
+    counts: CountsAnswer,
+    seconds_left: Option<f64>,
+}
+
+/// What became of the lines so far.
+#[derive(Debug, Serialize)]
+struct CountsAnswer {
     received: u64,
     stored: u64,
+    /// Rows of a table that were joined to a product: a line of NDJSON is a product of its own.
+    joined: u64,
+    merged: u64,
+    deleted: u64,
     failed: u64,
-    seconds_left: Option<f64>,
+}
+
+impl From<Counts> for CountsAnswer {
+    fn from(counts: Counts) -> Self {
+        Self {
+            received: counts.received,
+            stored: counts.stored,
+            joined: 0,
+            merged: counts.merged,
+            deleted: counts.deleted,
+            failed: counts.failed,
+        }
+    }
 }
 
 impl From<OpenImportStatus> for OpenImportAnswer {
@@ -73,9 +102,7 @@ impl From<OpenImportStatus> for OpenImportAnswer {
         Self {
             id: open.import.id,
             state: open.import.state.as_str(),
-            received: open.import.received,
-            stored: open.import.stored,
-            failed: open.import.failed,
+            counts: open.import.counts.into(),
             seconds_left: open.seconds_left,
         }
     }
@@ -92,18 +119,27 @@ struct LineError {
 pub async fn create(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
+    Extension(rights): Extension<Rights>,
+    Parameters(options): Parameters<CreateImport>,
     _: Ready,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let missing = options.missing.unwrap_or_default();
+    if missing == Missing::Delete {
+        rights.admin("missing=delete")?;
+    }
     let has_type = has_type(&headers)?;
     let coding = Coding::of(&headers)?;
     let mut stream = app.bodies.stream()?;
     let mut pieces = Pieces::new(body, coding);
     let id = uuid::Uuid::new_v4().to_string();
-    let mut import = app.service.begin_import(id.clone(), clock.restarted()).await?;
+    let mut import = app
+        .service
+        .begin_import(id.clone(), missing, rights.scope, clock.restarted())
+        .await?;
     let mut lines = Lines::new(app.limits.body);
-    let mut received: usize = 0;
+    let (mut received, mut some): (usize, bool) = (0, false);
     let mut line = Clock::start(app.limits.time * LINE_TIMES);
     while let Some(piece) = next(&mut pieces, clock.restarted(), line, lines.ended + 1).await? {
         let complete = lines.complete.len();
@@ -116,6 +152,7 @@ pub async fn create(
         stream.hold(lines.held() + decoder)?;
         if lines.complete.len() >= LINES || lines.bytes >= BYTES {
             import.lines(lines.take(), clock.restarted()).await?;
+            some = true;
             stream.hold(lines.held() + decoder)?;
             line = line.restarted();
         }
@@ -129,6 +166,12 @@ pub async fn create(
         ));
     }
     let rest = lines.take();
+    if missing == Missing::Delete && rest.is_empty() && !some {
+        return Err(Problem::field(
+            "missing",
+            "is delete, and the body has no lines: every product would be removed; DELETE /v1/products?filter={} does that",
+        ));
+    }
     if !rest.is_empty() {
         import.lines(rest, clock.restarted()).await?;
     }
@@ -247,13 +290,16 @@ impl Lines {
     }
 }
 
-/// The progress of an import, and which lines were refused.
+/// The progress of an import, and which lines were refused; with `wait`, once it has ended or after so many seconds.
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     Path(id): Path<String>,
+    Extension(scope): Extension<Scope>,
+    Parameters(options): Parameters<GetImport>,
 ) -> Result<Json<ImportAnswer>, Problem> {
-    let status = app.service.import(id.clone(), clock).await?;
+    let wait = Duration::from_secs(options.wait.map_or(0, |wait| wait.get() as u64));
+    let status = app.service.ended_import(id.clone(), wait, &scope, clock).await?;
     let errors = status.import.errors.into_iter().map(|error| LineError {
         line: error.line,
         id: error.id,
@@ -262,9 +308,9 @@ pub async fn get(
     Ok(Json(ImportAnswer {
         id,
         state: status.import.state.as_str(),
-        received: status.import.received,
-        stored: status.import.stored,
-        failed: status.import.failed,
+        counts: status.import.counts.into(),
+        missing: status.import.missing.as_str(),
+        note: status.import.note,
         errors: errors.collect(),
         seconds_left: status.seconds_left,
     }))

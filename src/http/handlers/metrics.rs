@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::admission::Stopped;
+use crate::catalogue::Scope;
 use crate::catalogue::StoreStats;
 use crate::http::app::App;
 use crate::http::metrics::{counter, gauge, gauges, summary};
@@ -35,7 +36,7 @@ pub async fn metrics(
     if ready {
         let read = async || {
             let stats = service.stats(clock).await?;
-            Ok((stats, service.open_imports(clock).await?))
+            Ok((stats, service.open_imports(&Scope::ALL, clock).await?))
         };
         match read().await {
             Ok((stats, open)) => {
@@ -204,7 +205,7 @@ fn recall(out: &mut String, stats: &Stats) {
 fn imports(out: &mut String, open: &[OpenImportStatus]) {
     let waiting = open.iter().map(|open| {
         let import = &open.import;
-        import.received - import.stored - import.failed
+        import.counts.waiting()
     });
     for (name, help, value) in [
         (

@@ -42,7 +42,7 @@ pub async fn stats(
     Extension(scope): Extension<Scope>,
 ) -> Result<Json<Value>, Problem> {
     let stats = app.service.stats(clock).await?;
-    let imports = app.service.open_imports(clock).await?;
+    let imports = app.service.open_imports(&scope, clock).await?;
     let imports: Vec<_> = imports.into_iter().map(OpenImportAnswer::from).collect();
     let mut answer = json!({
         "imports": imports,

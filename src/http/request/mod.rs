@@ -12,6 +12,7 @@ pub mod coding;
 pub mod endpoints;
 pub mod examples;
 pub mod extract;
+pub mod feeds;
 pub mod fields;
 pub mod product_fields;
 mod ranking;

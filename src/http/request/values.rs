@@ -377,7 +377,7 @@ fn string(value: Value) -> Option<String> {
 }
 
 /// A short value as text: strings, numbers and booleans of JSON are read as they are written.
-fn word(field: Field) -> Result<String, Invalid> {
+pub(super) fn word(field: Field) -> Result<String, Invalid> {
     let word = match in_body(&field)? {
         // 25.0 is the whole number 25 to JSON's schemas.
         Some(number @ Value::Number(_)) => {

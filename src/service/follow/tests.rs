@@ -11,7 +11,7 @@ use engine::picture::{DecodeLimits, Mode, Picture};
 use ndarray::Array3;
 
 use super::*;
-use crate::catalogue::import::ImportStep;
+use crate::catalogue::import::{ImportStep, Missing};
 use crate::catalogue::manifest::ManifestProduct;
 use crate::catalogue::search::SearchOptions;
 use crate::catalogue::write::Write;
@@ -50,9 +50,9 @@ async fn catalogue(folder: &Path) -> Catalogue {
             title: Title::default(),
             attributes: Attributes::default(),
             pictures: vec![Image::Bytes(png(number))],
-            mode: Mode::Auto,
+            modes: vec![Mode::Auto],
         };
-        Offered::of(number.to_string(), Ok(product))
+        Offered::product(number.to_string(), Ok(product))
     });
     let options = IngestOptions {
         resume: false,
@@ -212,7 +212,10 @@ async fn lines_that_another_server_received_are_embedded_by_what_was_adopted_wit
         let service = unaware(&catalogue, shared).await;
         adopt_elsewhere(&catalogue).await;
         for step in [
-            ImportStep::Begun,
+            ImportStep::Begun {
+                missing: Missing::Keep,
+                scope: Scope::ALL,
+            },
             ImportStep::Received(vec![(1, line.clone().into_bytes())]),
             ImportStep::Whole,
         ] {
@@ -223,8 +226,8 @@ async fn lines_that_another_server_received_are_embedded_by_what_was_adopted_wit
             service.wake_importer();
         }
         let stored = async || {
-            let import = service.import("import".to_owned(), clock()).await;
-            import.unwrap().import.stored == 1
+            let import = service.import("import".to_owned(), &Scope::ALL, clock()).await;
+            import.unwrap().import.counts.stored == 1
         };
         until("nobody worked on the import", stored).await;
         assert_eq!(*service.maker().origin, by(Probe::Membrane));

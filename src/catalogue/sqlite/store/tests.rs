@@ -7,9 +7,10 @@ use engine::picture::Mode;
 
 use super::*;
 use crate::catalogue::attributes::{AttributeChanges, Attributes};
-use crate::catalogue::import::{ImportState, ImportStep};
+use crate::catalogue::import::{ImportState, ImportStep, Missing};
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{NewPicture, PictureKey, ProductId};
+use crate::catalogue::scope::Scope;
 use crate::catalogue::sqlite::change::Change;
 use crate::catalogue::sqlite::embeddings::Table;
 use crate::catalogue::sqlite::survey::Survey;
@@ -390,7 +391,13 @@ fn an_import_that_was_cut_off_is_ended_with_the_first_write_where_the_start_coul
     let mut store = open(folder.path());
     let lines = vec![(1, vec![7; 5000]), (2, vec![8; 5000])];
     let begun = vec![
-        step("cut off", ImportStep::Begun),
+        step(
+            "cut off",
+            ImportStep::Begun {
+                missing: Missing::Keep,
+                scope: Scope::ALL,
+            },
+        ),
         step("cut off", ImportStep::Received(lines)),
     ];
     store.write(begun).unwrap();
@@ -400,10 +407,24 @@ fn an_import_that_was_cut_off_is_ended_with_the_first_write_where_the_start_coul
     let mut store = Store::open(folder.path()).unwrap();
     let state = |store: &Store, id: &str| store.import(id).unwrap().unwrap().state;
     assert_eq!(state(&store, "cut off"), ImportState::Receiving);
-    let refused = store.write(vec![step("new", ImportStep::Begun)]);
+    let refused = store.write(vec![step(
+        "new",
+        ImportStep::Begun {
+            missing: Missing::Keep,
+            scope: Scope::ALL,
+        },
+    )]);
     assert!(matches!(refused, Err(CatalogueError::Locked)));
     other.execute_batch("ROLLBACK").unwrap();
-    store.write(vec![step("new", ImportStep::Begun)]).unwrap();
+    store
+        .write(vec![step(
+            "new",
+            ImportStep::Begun {
+                missing: Missing::Keep,
+                scope: Scope::ALL,
+            },
+        )])
+        .unwrap();
     assert_eq!(state(&store, "cut off"), ImportState::Failed);
     assert_eq!(state(&store, "new"), ImportState::Receiving, "it has its client");
     let lines = "SELECT count(*) FROM import_lines";

@@ -139,6 +139,6 @@ fn offered(table: &mut Table, columns: &Columns, beside: &Beside, id: &str, rows
     Offered {
         further: rows.len().saturating_sub(1),
         remarks,
-        ..Offered::of(place(first), product)
+        ..Offered::product(place(first), product)
     }
 }

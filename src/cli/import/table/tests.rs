@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::joined::value;
 use super::*;
+use crate::catalogue::manifest::Line;
 use crate::cli::import::lines::LONGEST;
 use crate::service::ingest::RemarkKind;
 
@@ -20,7 +21,9 @@ impl Offers {
     }
 
     fn product(&self, index: usize) -> (&str, &str, usize, Value) {
-        let product = self.0[index].product.as_ref().unwrap();
+        let Ok(Line::Product(product)) = &self.0[index].line else {
+            panic!("{:?}", self.0[index].line)
+        };
         let attributes = Value::from(product.attributes.as_map().clone());
         (
             product.id.as_str(),
@@ -39,7 +42,7 @@ impl Offers {
 
     fn refusal(&self, index: usize) -> (&str, &str) {
         let offered = &self.0[index];
-        (&offered.place, &offered.product.as_ref().unwrap_err().detail)
+        (&offered.place, &offered.line.as_ref().unwrap_err().detail)
     }
 }
 
