@@ -7,6 +7,7 @@ use super::request::body::WITHOUT_PICTURE;
 use super::unread;
 use crate::admission::LONG;
 use crate::catalogue::Attributes;
+use crate::catalogue::exporting::Export;
 use crate::catalogue::filter::Filter;
 use crate::catalogue::product::PictureFile;
 use crate::json;
@@ -42,6 +43,8 @@ fn every_bound_is_in_the_documentation() {
         format!("The body of a `PATCH` may have {} MiB", mib(WITHOUT_PICTURE)),
         format!("Bodies over {} KiB are parsed", kib(limits::LARGE)),
         format!("{} are received at a time", limits::STREAMS),
+        format!("{} are sent at a time", limits::EXPORTS),
+        format!("Each holds about {} MiB of pictures", mib(Export::BYTES)),
         format!("or {} s without a line", LINE_TIMES * DEFAULT_TIME_S),
         format!("closed after {} s, of HTTP/2 too", IDLE.as_secs()),
         format!("{OVER_LIMIT} connections of {} s", OVER_LIMIT_TIME.as_secs()),

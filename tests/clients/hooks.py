@@ -73,6 +73,11 @@ def ndjson(context, value):
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
+@schemathesis.deserializer("application/x-ndjson")
+def lines(context, response):
+    return response.content.decode()
+
+
 @schemathesis.deserializer("image/*")
 def picture(context, response):
     return response.content.decode("latin-1")

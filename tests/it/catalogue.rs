@@ -12,8 +12,8 @@ use spikelens::catalogue::import::{ImportState, ImportStep, Missing};
 use spikelens::catalogue::search::{Match, Nearest, SearchOptions};
 use spikelens::catalogue::write::Write;
 use spikelens::catalogue::{
-    AttributeChanges, Attributes, Background, Catalogue, CatalogueError, NewPicture, NewProduct, Origin,
-    ProductId, Room, Scope, StoreAddress, StoreOptions, Title,
+    AttributeChanges, Attributes, Background, Catalogue, CatalogueError, Cursor, NewPicture, NewProduct,
+    Origin, ProductId, Room, Scope, StoreAddress, StoreOptions, Title,
 };
 use spikelens::progress::Progress;
 
@@ -638,6 +638,197 @@ fn the_graph_finds_what_the_exact_search_finds() {
         assert!(found * 100 >= wanted * 95, "{found} of {wanted}");
         let stats = catalogue.stats(Work::OWN).await.unwrap();
         assert_eq!((stats.products, stats.pictures), (2500, 2500));
+        catalogue.close().await;
+    });
+}
+
+fn import_step(import: &str, step: ImportStep) -> Write {
+    let id = import.to_owned();
+    Write::Import { id, step }
+}
+
+fn stored(line: u64, write: Write, by: Origin) -> ImportStep {
+    let Write::Put { mut product, .. } = write else {
+        unreachable!("a put")
+    };
+    for picture in &mut product.pictures {
+        picture.origin = Arc::new(by.clone());
+    }
+    ImportStep::Stored { line, product }
+}
+
+fn deleted(line: u64, id: &str) -> ImportStep {
+    let id = id.to_owned();
+    ImportStep::Deleted { line, id }
+}
+
+fn merged(line: u64, id: &str) -> ImportStep {
+    ImportStep::Merged {
+        line,
+        id: id.to_owned(),
+        title: Some(Title::new("merged").unwrap()),
+        attributes: AttributeChanges::default(),
+    }
+}
+
+/// Begins an import and sends so many lines.
+async fn send(catalogue: &Catalogue, import: &str, missing: Missing, lines: u64) {
+    let lines = (1..=lines).map(|line| (line, b"{}".to_vec())).collect();
+    for step in [
+        ImportStep::Begun(missing),
+        ImportStep::Received(lines),
+        ImportStep::Whole,
+    ] {
+        catalogue.write(import_step(import, step)).await.unwrap();
+    }
+}
+
+async fn stored_ids(catalogue: &Catalogue) -> Vec<String> {
+    let page = catalogue.page(None, 100, None, Work::OWN).await.unwrap();
+    page.products.into_iter().map(|product| product.id).collect()
+}
+
+#[test]
+fn lines_wait_behind_one_that_is_to_be_embedded_again() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        send(&catalogue, "import", Missing::Keep, 3).await;
+        let lines = |by: Origin| {
+            let put = put("a", json!({}), [1, 2, 0]);
+            let steps = [stored(1, put, by), deleted(2, "a"), merged(3, "a")];
+            steps.map(|step| import_step("import", step)).to_vec()
+        };
+        let answers = catalogue.write_many(lines(other_origin())).await.unwrap();
+        assert!(matches!(answers[0], Err(CatalogueError::OtherOrigin)));
+        let import = async || catalogue.import("import".to_owned(), Work::OWN).await.unwrap();
+        assert_eq!(
+            (import().await.counts.settled, import().await.counts.waiting()),
+            (0, 3)
+        );
+        assert_eq!(catalogue.claim(9, 1000).await.unwrap().unwrap().lines.len(), 3);
+        let answers = catalogue.write_many(lines(origin())).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        let counts = import().await.counts;
+        assert_eq!(
+            (counts.stored, counts.deleted, counts.merged, counts.failed),
+            (1, 1, 0, 1)
+        );
+        assert_eq!(stored_ids(&catalogue).await, Vec::<String>::new());
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn a_product_is_removed_only_if_it_passes_when_its_turn_comes() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        for (id, kind) in [("a", "x"), ("b", "x"), ("c", "x"), ("d", "y")] {
+            let write = put(id, json!({"kind": kind}), [1, 2, 3]);
+            catalogue.write(write).await.unwrap();
+        }
+        let filter = Arc::new(Filter::from_json(&json!({"kind": "x"})).unwrap());
+        let passing = async |after, most| {
+            let passing = catalogue.passing(after, Arc::clone(&filter), most, Work::OWN);
+            passing.await.unwrap()
+        };
+        let first = passing(None, 2).await;
+        assert_eq!(first.products.count(), 2);
+        let rest = passing(first.next, 2).await;
+        assert_eq!((rest.products.count(), rest.next), (1, None));
+        let found = passing(None, 10).await.products;
+        let changes = AttributeChanges::new(map(json!({"kind": "y"}))).unwrap();
+        let merge = Write::Merge {
+            id: "b".to_owned(),
+            title: None,
+            attributes: changes,
+        };
+        catalogue.write(merge).await.unwrap();
+        catalogue
+            .write(Write::Delete { id: "c".to_owned() })
+            .await
+            .unwrap();
+        catalogue
+            .write(put("c", json!({"kind": "x"}), [1, 2, 3]))
+            .await
+            .unwrap();
+        let write = Write::DeletePassing {
+            products: found,
+            filter: Arc::clone(&filter),
+        };
+        let written = catalogue.write(write).await.unwrap();
+        assert_eq!(written.removed.products, 1);
+        assert_eq!(stored_ids(&catalogue).await, ["b", "d", "c"]);
+        let found = nearest(&catalogue, [1, 2, 3], SearchOptions::default()).await;
+        assert_eq!(found.len(), 3);
+        catalogue.close().await;
+    });
+}
+
+#[test]
+fn what_an_import_did_not_name_is_removed_once_its_lines_are_done_and_by_its_server_alone() {
+    over_every_store(async |store| {
+        let catalogue = store.loaded().await;
+        for id in ["a", "b", "c", "d", "e"] {
+            catalogue.write(put(id, json!({}), [1, 2, 3])).await.unwrap();
+        }
+        let remove = |after: Option<Cursor>| {
+            let most = 1;
+            import_step("feed", ImportStep::RemoveMissing { after, most })
+        };
+        let removed = async |catalogue: &Catalogue, after| {
+            let written = catalogue.write(remove(after)).await.unwrap();
+            (written.removed.products, written.removed.next)
+        };
+        // Its lines come before the feed's, though they are done after it began.
+        send(&catalogue, "earlier", Missing::Keep, 1).await;
+        send(&catalogue, "feed", Missing::Delete, 2).await;
+        assert_eq!(catalogue.claim(9, 1000).await.unwrap().unwrap().import, "earlier");
+        let line = stored(1, put("of the earlier", json!({}), [1, 2, 3]), origin());
+        catalogue.write(import_step("earlier", line)).await.unwrap();
+        catalogue
+            .write(import_step("earlier", ImportStep::Done))
+            .await
+            .unwrap();
+        // Others write while the feed waits, and an import that comes later.
+        catalogue.write(put("d", json!({}), [3, 2, 1])).await.unwrap();
+        catalogue.write(put("new", json!({}), [3, 2, 1])).await.unwrap();
+        send(&catalogue, "later", Missing::Keep, 1).await;
+        assert_eq!(removed(&catalogue, None).await, (0, None), "lines wait");
+        let lease = catalogue.claim(9, 1000).await.unwrap().unwrap();
+        assert_eq!((lease.import.as_str(), lease.missing), ("feed", Missing::Delete));
+        for step in [merged(1, "a"), deleted(2, "b")] {
+            catalogue.write(import_step("feed", step)).await.unwrap();
+        }
+        if let Store::Postgres(_) = &store {
+            let other = store.loaded().await;
+            assert_eq!(
+                removed(&other, None).await,
+                (0, None),
+                "another server holds the import"
+            );
+            other.write(import_step("feed", ImportStep::Done)).await.unwrap();
+            other.close().await;
+        }
+        let (mut count, mut after) = removed(&catalogue, None).await;
+        while let Some(next) = after {
+            let (more, next) = removed(&catalogue, Some(next)).await;
+            (count, after) = (count + more, next);
+        }
+        assert_eq!(count, 3);
+        assert_eq!(stored_ids(&catalogue).await, ["a", "d", "new"]);
+        let import = async || catalogue.import("feed".to_owned(), Work::OWN).await.unwrap();
+        assert_eq!(
+            (import().await.state, import().await.counts.deleted),
+            (ImportState::Running, 4)
+        );
+        catalogue
+            .write(import_step("feed", ImportStep::Done))
+            .await
+            .unwrap();
+        assert_eq!(import().await.state, ImportState::Done);
+        // What it named is forgotten: it must remove nothing more.
+        assert_eq!(removed(&catalogue, None).await, (0, None));
+        assert_eq!(stored_ids(&catalogue).await.len(), 3);
         catalogue.close().await;
     });
 }

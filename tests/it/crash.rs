@@ -202,3 +202,112 @@ pub fn check(server: &Server, known: &mut Known, pictures: &[Vec<u8>], round: u6
     let stored: Value = server.get("/v1/stats").json();
     assert_eq!(stored["pictures"], others + count, "round {round}");
 }
+
+/// The feed's line that changes a product, or removes it.
+fn feed_line(number: usize) -> String {
+    let id = format!("fashion-mnist-train-{number}");
+    match number {
+        0..200 => serde_json::json!({"id": id, "title": "merged"}).to_string(),
+        _ => serde_json::json!({"id": id, "delete": true}).to_string(),
+    }
+}
+
+#[test]
+fn a_feed_whose_server_is_killed_is_done_once_and_loses_nothing_that_others_wrote() {
+    // Of 500 products the feed changes 200 and deletes 100; it brings 200, and 200 are missing.
+    let folder = catalogue(500, &[]);
+    // A server takes an import over from one that was killed only after ten seconds.
+    let shared = std::env::var("SPIKELENS_TEST_STORE").is_ok_and(|store| store == "postgresql");
+    let kills = if shared { 1 } else { 5 };
+    let mut lines: Vec<String> = (0..300).map(feed_line).collect();
+    for number in 0..200 {
+        lines.insert(
+            number * 2,
+            crate::imports::line(&format!("new-{number}"), number % 20),
+        );
+    }
+    let server = Server::start(folder.path(), &[]).ready();
+    let body = lines.join("\n");
+    let answer = server.post(
+        "/v1/imports?missing=delete",
+        "application/x-ndjson",
+        body.as_bytes(),
+    );
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let import = format!("/v1/imports/{}", answer.json()["id"].as_str().unwrap());
+    let mut server = Some(server);
+    let mut written: BTreeSet<String> = BTreeSet::new();
+    let picture = test_png(0);
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    for kill in 0..kills {
+        let running = server
+            .take()
+            .unwrap_or_else(|| Server::start(folder.path(), &[]).ready());
+        let address = running.address();
+        let life = Duration::from_millis(30 + dice.below(150));
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(life);
+            drop(running);
+        });
+        // Products of others: new ones, and some that the feed does not name.
+        for number in 0..50 {
+            let ids = [
+                format!("own-{kill}-{number}"),
+                format!("fashion-mnist-train-{}", 300 + kill * 30 + number % 30),
+            ];
+            for id in ids {
+                if let Some((200 | 201, _)) = ask(
+                    address,
+                    "PUT",
+                    &format!("/v1/products/{id}"),
+                    "image/png",
+                    &picture,
+                ) {
+                    written.insert(id);
+                }
+            }
+        }
+        killer.join().unwrap();
+        let checked = run(&["check", "--data-dir", folder.path().to_str().unwrap()]);
+        assert!(checked.status.success(), "kill {kill}: {checked:?}");
+    }
+    let server = Server::start(folder.path(), &[]).ready();
+    let report = server.get(&format!("{import}?wait=60")).json();
+    assert_eq!(report["state"], "done", "{report}");
+    let counts = ["received", "stored", "merged", "failed"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counts, [500, 200, 200, 0], "{report}");
+    let export = server.get("/v1/export").body;
+    let products = std::str::from_utf8(&export).unwrap().lines();
+    let products: BTreeMap<String, String> = products
+        .map(|line| {
+            let product: Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| product[name].as_str().unwrap().to_owned();
+            (text("id"), text("title"))
+        })
+        .collect();
+    for number in 0..200 {
+        assert_eq!(
+            products
+                .get(&format!("fashion-mnist-train-{number}"))
+                .map(String::as_str),
+            Some("merged")
+        );
+        assert!(products.contains_key(&format!("new-{number}")), "{number}");
+    }
+    assert!((200..300).all(|number| !products.contains_key(&format!("fashion-mnist-train-{number}"))));
+    let lost: Vec<&String> = written.iter().filter(|id| !products.contains_key(*id)).collect();
+    assert!(
+        lost.is_empty(),
+        "acknowledged while the feed ran, and lost: {lost:?}"
+    );
+    // What was stored and not acknowledged may be there too, but nothing else of what is missing.
+    let kept = products
+        .keys()
+        .filter(|id| id.starts_with("fashion-mnist-train-"))
+        .count();
+    assert!(
+        kept - 200 <= written.iter().filter(|id| !id.starts_with("own")).count() + kills,
+        "{kept}"
+    );
+    assert_eq!(server.get("/v1/stats").json()["products"], products.len());
+}

@@ -215,7 +215,7 @@ fn imports(out: &mut String, open: &[OpenImportStatus]) {
         ),
         (
             "spikelens_import_lines_waiting",
-            "Lines of these imports that are neither products nor errors yet.",
+            "Lines of these imports that are not done yet.",
             waiting.sum::<u64>() as f64,
         ),
     ] {

@@ -127,7 +127,8 @@ function showImports(series) {
     return;
   }
   at("imports").replaceChildren(...stats.imports.map((one) => {
-    const ended = one.stored + one.failed;
+    // Products that were missing are deleted, too, and no lines.
+    const ended = Math.min(one.received, one.stored + one.merged + one.deleted + one.failed);
     const left = one.seconds_left === null ? "" : `, about ${whole(Math.ceil(one.seconds_left))} s left`;
     const state = one.state === "receiving" ? "lines come in" : `${whole(ended)} of ${whole(one.received)} lines${left}`;
     return h("div", { class: "import" },
