@@ -315,7 +315,7 @@ impl Serve {
         let logs = tracing_subscriber::fmt::layer().with_writer(lines);
         let logs = match self.log_format {
             LogFormat::Text => logs.boxed(),
-            LogFormat::Json => logs.json().boxed(),
+            LogFormat::Json => logs.json().with_span_list(false).boxed(),
         };
         tracing_subscriber::registry()
             .with(logs.with_filter(filter))

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::access::{Access, KeyName, admit, caller};
 use super::app::App;
@@ -18,10 +19,11 @@ use super::listen::OverConnectionLimit;
 use super::problem::{Code, Problem};
 use super::request::fields::Fields;
 use super::request_id::{REQUEST_ID, request_id};
+use super::server_timing::{SERVER_TIMING, server_timing};
+use super::trace_parent::{TraceParent, new_trace_id};
 use super::unread::Connection;
 use crate::admission::{CallerId, Stopped};
-use crate::service::Clock;
-use crate::service::ServiceError;
+use crate::service::{Clock, ServiceError, Times};
 
 /// How long a route may take to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +54,14 @@ pub struct Guard {
     pub options: Arc<[&'static str]>,
 }
 
-/// Around every request: its id, its clock, problem documents for refusals, metrics and the access log.
+/// Around every request: its id, its trace, its clock, problem documents for refusals, metrics and the access log.
 pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let clock = Clock::start(app.limits.time);
     let id = request_id(request.headers());
+    let parent = TraceParent::of(request.headers());
+    let trace_id = parent.map_or_else(new_trace_id, |parent| parent.trace_id);
+    // At every level of the log: what is logged of a request has its ids.
+    let span = tracing::error_span!("request", request_id = id, trace_id);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -73,15 +79,16 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
             drop(request);
             refusal.into_response()
         }
-        None => next.run(request).await,
+        None => next.run(request).instrument(span).await,
     };
     if response.status().is_client_error() || response.status().is_server_error() {
         lent.drain(app.limits.body.saturating_mul(DRAINED), clock.deadline());
     }
     if response.extensions().get::<Panicked>().is_some() {
-        tracing::error!(request_id = id, %method, path, "a handler panicked");
+        tracing::error!(request_id = id, trace_id, %method, path, "a handler panicked");
     }
     let key = response.extensions().get::<KeyName>().cloned();
+    let times = response.extensions().get::<Times>().copied();
     let mut response = as_problem(response, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -91,15 +98,19 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
         response.headers_mut().insert(header::CONNECTION, close);
     }
     let (status, took) = (response.status().as_u16(), clock.elapsed());
+    let elapsed_ms = took.as_secs_f64() * 1e3;
+    let timing = server_timing(times.as_ref(), elapsed_ms);
+    response.headers_mut().insert(SERVER_TIMING, timing);
     app.requests
         .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
     tracing::info!(
         request_id = id,
+        trace_id,
         %method,
         path,
         key = key.as_ref().map(|key| &*key.0),
         status,
-        elapsed_ms = took.as_secs_f64() * 1e3,
+        elapsed_ms,
         "answered"
     );
     match connection {

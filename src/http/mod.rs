@@ -21,7 +21,9 @@ pub mod problem;
 mod request;
 mod request_id;
 pub mod routes;
+mod server_timing;
 mod socket;
+mod trace_parent;
 mod unread;
 
 pub use app::App;

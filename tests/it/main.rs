@@ -47,6 +47,7 @@ mod stopping;
 mod storage;
 mod stores;
 mod support;
+mod timing;
 mod trace;
 mod unread;
 mod upkeep;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::answers::{MatchAnswer, ModelName};
+use super::answers::{MatchAnswer, ModelName, Timed};
 use crate::http::app::App;
 use crate::http::problem::Problem;
 use crate::http::request::endpoints::{Embed, Recommend, Search, Similar};
@@ -104,14 +104,14 @@ pub async fn embed(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     Payload(request): Payload<Embed>,
-) -> Result<Json<EmbeddingAnswer>, Problem> {
+) -> Result<Timed<EmbeddingAnswer>, Problem> {
     let (image, choice) = request.into_run();
     let EmbeddedBy {
         embedded,
         maker,
         times,
     } = app.service.embed(image, choice, clock).await?;
-    Ok(Json(EmbeddingAnswer {
+    let answer = EmbeddingAnswer {
         model: ModelName::from(&*maker.model),
         probe: embedded.embedding.probe,
         time_steps: embedded.embedding.time_steps.get(),
@@ -121,7 +121,8 @@ pub async fn embed(
         emulation: embedded.emulation,
         trace: embedded.trace,
         timing: times,
-    }))
+    };
+    Ok(Timed(answer, times))
 }
 
 /// The products that look most like a picture, or that are nearest to an embedding.
@@ -130,11 +131,12 @@ pub async fn search(
     Extension(clock): Extension<Clock>,
     _: Ready,
     Payload(mut request): Payload<Search>,
-) -> Result<Json<SearchAnswer>, Problem> {
+) -> Result<Timed<SearchAnswer>, Problem> {
     let (fields, add_embedding) = (request.fields.take(), request.add_embedding);
     let (query, options) = request.into_query();
     let found = app.service.search(query, options, clock).await?;
-    Ok(Json(SearchAnswer::new(found, fields, add_embedding)))
+    let times = found.times;
+    Ok(Timed(SearchAnswer::new(found, fields, add_embedding), times))
 }
 
 /// The products that look most like a stored one; nothing is emulated.
@@ -144,9 +146,10 @@ pub async fn similar(
     Path(id): Path<String>,
     Parameters(request): Parameters<Similar>,
     _: Ready,
-) -> Result<Json<SimilarAnswer>, Problem> {
+) -> Result<Timed<SimilarAnswer>, Problem> {
     let found = app.service.similar(id, request.ranking.into(), clock).await?;
-    Ok(Json(SimilarAnswer::new(found, request.fields, false)))
+    let times = found.times;
+    Ok(Timed(SimilarAnswer::new(found, request.fields, false), times))
 }
 
 /// The products that look like some examples and unlike others; only pictures that are sent are emulated.
@@ -155,9 +158,10 @@ pub async fn recommend(
     Extension(clock): Extension<Clock>,
     _: Ready,
     Payload(mut request): Payload<Recommend>,
-) -> Result<Json<SimilarAnswer>, Problem> {
+) -> Result<Timed<SimilarAnswer>, Problem> {
     let (fields, add_embedding) = (request.fields.take(), request.embedding == Some(true));
     let (taste, options) = request.into_taste()?;
     let found = app.service.recommend(taste, options, clock).await?;
-    Ok(Json(SimilarAnswer::new(found, fields, add_embedding)))
+    let times = found.times;
+    Ok(Timed(SimilarAnswer::new(found, fields, add_embedding), times))
 }
