@@ -64,7 +64,7 @@ unit:
 	cargo test --locked --workspace
 	SPIKELENS_TEST_STORE=postgresql cargo test --locked --test it -- $(ON_POSTGRESQL)
 	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands:: adapt::
-	cargo test --locked --features train --lib -- cli::
+	cargo test --locked --features train,otlp --lib -- cli::
 	cargo check --locked --no-default-features
 
 deny:

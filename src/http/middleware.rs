@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::access::{Access, KeyName, admit, caller};
 use super::app::App;
 use super::drain;
+use super::exported_span::ExportedSpan;
 use super::limits::DRAINED;
 use super::listen::OverConnectionLimit;
 use super::problem::{Code, Problem};
@@ -59,12 +60,15 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
     let clock = Clock::start(app.limits.time);
     let id = request_id(request.headers());
     let parent = TraceParent::of(request.headers());
-    let trace_id = parent.map_or_else(new_trace_id, |parent| parent.trace_id);
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route_path = route.as_ref().map(MatchedPath::as_str);
+    let exported = ExportedSpan::begin(&request, route_path, &id, parent.as_ref());
+    let trace_id = exported.trace_id().or(parent.map(|parent| parent.trace_id));
+    let trace_id = trace_id.unwrap_or_else(new_trace_id);
     // At every level of the log: what is logged of a request has its ids.
     let span = tracing::error_span!("request", request_id = id, trace_id);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().cloned();
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
     let over_limit = request.extensions().get::<OverConnectionLimit>().is_some();
     let refusal = if over_limit && !asks_for_state(&request) {
@@ -101,8 +105,8 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
     let elapsed_ms = took.as_secs_f64() * 1e3;
     let timing = server_timing(times.as_ref(), elapsed_ms);
     response.headers_mut().insert(SERVER_TIMING, timing);
-    app.requests
-        .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
+    app.requests.count(&method, route_path, status, took);
+    exported.end(response.status(), times.as_ref());
     tracing::info!(
         request_id = id,
         trace_id,

@@ -10,6 +10,7 @@ mod compression;
 pub mod cors;
 mod drain;
 mod entity_tag;
+mod exported_span;
 mod handlers;
 pub mod keys;
 pub mod limits;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{catalogue, test_png};
-use crate::server::{Answer, GRAY, Server, spikelens};
+use crate::server::{Answer, GRAY, Server, run, spikelens};
 
 /// The names and times of an answer's `Server-Timing`.
 fn timing(answer: &Answer) -> Vec<(&str, &str)> {
@@ -212,6 +212,28 @@ fn the_log_names_the_trace_of_a_request() {
         assert!(
             made[0] != made[1] && !made.contains(&trace.to_owned()),
             "{made:?}"
+        );
+    }
+}
+
+#[test]
+fn a_collector_must_have_an_address_and_a_build_that_can_send() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |endpoint: &str| {
+        let data = folder.path().to_str().unwrap();
+        let output = run(&["serve", "--data-dir", data, "--otlp-endpoint", endpoint]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = refused("127.0.0.1:4318");
+    assert!(
+        code == Some(2) && said.contains("is not the address of a collector; write http://127.0.0.1:4318"),
+        "{said}"
+    );
+    if cfg!(not(feature = "otlp")) {
+        let (code, said) = refused("http://127.0.0.1:4318");
+        assert!(
+            code == Some(1) && said.contains("cargo build --release --features otlp"),
+            "{said}"
         );
     }
 }
