@@ -9,7 +9,7 @@ SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
 # The tests that run over both stores: those of what a store answers, but for what looks into a data directory.
-ON_POSTGRESQL := api:: clients:: crash:: imports:: keys:: metrics:: products:: queries:: reembedding:: sources:: status:: writes:: \
+ON_POSTGRESQL := api:: clients:: crash:: duplicates:: imports:: keys:: metrics:: products:: queries:: reembedding:: sources:: status:: writes:: \
   --skip openapi:: --skip a_second_start_loads_the_stored_index --skip returning_to_the_old_model_half_way \
   --skip the_use_of_a_database_is_counted --skip the_status_page_says_which_store
 

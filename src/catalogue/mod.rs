@@ -6,6 +6,7 @@
 mod address;
 mod attributes;
 mod checking;
+mod comparing;
 pub mod copying;
 mod error;
 pub mod filter;
@@ -31,6 +32,7 @@ pub mod write;
 pub use address::{AddressError, StoreAddress};
 pub use attributes::{AttributeChanges, Attributes};
 pub use checking::{Batch, Checked, Which};
+pub use comparing::ComparedPicture;
 pub use error::{CatalogueError, OpenError};
 pub use options::{Room, StoreOptions};
 pub use origin::Origin;

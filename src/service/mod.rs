@@ -6,6 +6,7 @@
 pub mod check;
 pub mod copy;
 pub mod counters;
+pub mod duplicates;
 mod error;
 mod follow;
 pub mod imports;

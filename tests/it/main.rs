@@ -15,6 +15,7 @@ mod deployment;
 mod disk;
 mod documents;
 mod drawing;
+mod duplicates;
 mod emulator;
 mod golden;
 mod guides;

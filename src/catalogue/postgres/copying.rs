@@ -12,7 +12,7 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::packing::{product_sum, sum};
 
 /// The joins from pictures `i` to their present embeddings `v`.
-async fn embeddings(connection: &mut PgConnection) -> Result<String, CatalogueError> {
+pub async fn embeddings(connection: &mut PgConnection) -> Result<String, CatalogueError> {
     Ok(match Spaces::read(connection).await?.present {
         Some(space) => format!(
             "LEFT JOIN {} e ON e.picture = i.seq LEFT JOIN {} v ON v.id = e.vector",

@@ -4,6 +4,7 @@
 //! changes is kept between two requests, and every search asks in the same statement whether its embeddings are still the
 //! present ones. Absent: replication, backup and failover, which are PostgreSQL's own.
 
+mod comparing;
 mod connecting;
 mod connections;
 mod copying;
