@@ -9,7 +9,8 @@ SPIKELENS := target/release/spikelens
 export SPIKELENS_DATASET := $(abspath $(DATASET))
 
 # The tests that run over both stores: those of what a store answers, but for what looks into a data directory.
-ON_POSTGRESQL := api:: clients:: crash:: feeds:: imports:: keys:: metrics:: products:: queries:: reembedding:: sources:: status:: writes:: \
+ON_POSTGRESQL := api:: clients:: crash:: duplicates:: feeds:: imports:: keys:: metrics:: \
+  products:: queries:: reembedding:: sources:: status:: writes:: \
   --skip openapi:: --skip a_second_start_loads_the_stored_index --skip returning_to_the_old_model_half_way \
   --skip the_use_of_a_database_is_counted --skip the_status_page_says_which_store
 
@@ -64,7 +65,7 @@ unit:
 	cargo test --locked --workspace
 	SPIKELENS_TEST_STORE=postgresql cargo test --locked --test it -- $(ON_POSTGRESQL)
 	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands:: adapt::
-	cargo test --locked --features train --lib -- cli::
+	cargo test --locked --features train,otlp --lib -- cli::
 	cargo check --locked --no-default-features
 
 deny:

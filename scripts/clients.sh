@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs a client generator and an API fuzzer in target/tools/clients; the tests run them.
+# Installs client generators (Python, TypeScript with Node.js) and an API fuzzer in target/tools/clients; the tests run them.
 set -eu
 tools=target/tools/clients
 wanted=tests/clients/requirements.txt
+packages=tests/clients/typescript
 if ! cmp -s "$wanted" "$tools/installed.txt"; then
-  echo "installing a client generator and an API fuzzer (PyPI) into $tools" >&2
+  echo "installing client generators, Node.js and an API fuzzer (PyPI) into $tools" >&2
   rm -rf "$tools"
   if ! python3 -m venv "$tools" >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -18,4 +19,11 @@ if ! cmp -s "$wanted" "$tools/installed.txt"; then
   fi
   "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
   cp "$wanted" "$tools/installed.txt"
+fi
+if ! cmp -s "$packages/package-lock.json" "$tools/typescript/node_modules/installed.json"; then
+  echo "installing a TypeScript client generator (npm) into $tools/typescript" >&2
+  mkdir -p "$tools/typescript"
+  cp "$packages/package.json" "$packages/package-lock.json" "$tools/typescript"
+  "$tools/bin/npm" ci --prefix "$tools/typescript" --silent --no-audit --no-fund --ignore-scripts
+  cp "$packages/package-lock.json" "$tools/typescript/node_modules/installed.json"
 fi

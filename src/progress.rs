@@ -14,9 +14,10 @@ pub enum Stage {
     Embedding,
     Reading,
     Indexing,
-    /// Of a command alone, as the next one.
+    /// Of a command alone, as the next ones.
     Copying,
     Comparing,
+    Searching,
 }
 
 impl Stage {
@@ -30,6 +31,7 @@ impl Stage {
             Self::Indexing => "building the index",
             Self::Copying => "copying products",
             Self::Comparing => "comparing checksums",
+            Self::Searching => "comparing pictures",
         }
     }
 }

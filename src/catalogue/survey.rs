@@ -1,9 +1,10 @@
-//! A catalogue that is looked at from outside, for `check` and `copy`, whether servers run over it or not.
+//! A catalogue that is looked at from outside, for `check`, `copy` and `duplicates`, whether servers run over it or not.
 //!
 //! Each function blocks its thread, and forwards to the store's own survey.
 
 use super::address::StoreAddress;
 use super::checking::{Batch, Checked, Which};
+use super::comparing::ComparedPicture;
 use super::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use super::error::CatalogueError;
 use super::origin::Origin;
@@ -121,6 +122,32 @@ impl Survey {
                 Ok(read(self))
             }
             Self::Postgres(survey) => survey.at_one_moment(|| read(self)),
+        }
+    }
+
+    /// The pictures behind `after`, at most `count`, in stored order.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn compared(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+    ) -> Result<Vec<ComparedPicture>, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.compared(after, count),
+            Self::Postgres(survey) => survey.compared(after, count),
+        }
+    }
+
+    /// How many pictures there are.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn pictures(&self) -> Result<usize, CatalogueError> {
+        match self {
+            Self::Sqlite(survey) => survey.pictures(),
+            Self::Postgres(survey) => survey.pictures(),
         }
     }
 

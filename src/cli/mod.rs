@@ -10,6 +10,7 @@
 #[cfg(feature = "lab")]
 mod adapt;
 mod copy;
+mod duplicates;
 mod embed;
 mod files;
 mod import;
@@ -55,6 +56,7 @@ enum Command {
     Check(upkeep::Check),
     Backup(upkeep::Backup),
     Copy(copy::Copy),
+    Duplicates(duplicates::Duplicates),
     Health(shell::Health),
     Completions(shell::Completions),
     Manual(shell::Manual),
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Backup(backup) => backup.run(),
         Command::Copy(copy) => copy.run(),
+        Command::Duplicates(duplicates) => duplicates.run(),
         Command::Health(health) => health.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Manual(manual) => manual.run(Cli::command()),

@@ -1,6 +1,7 @@
 //! `serve`: options, logging, and opening the catalogue and the model.
 
 mod open_files;
+mod otlp;
 mod postgres;
 mod run;
 
@@ -18,6 +19,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::otlp::Endpoint;
 use self::postgres::Postgres;
 use super::store::{Chosen, Place};
 use super::{files, network};
@@ -145,6 +147,10 @@ pub struct Serve {
     /// error, warn, info, debug or trace
     #[arg(long, default_value = "info", env = "SPIKELENS_LOG_LEVEL")]
     log_level: tracing::Level,
+    /// OpenTelemetry collector that gets the spans of requests, such as http://127.0.0.1:4318; in builds with the feature
+    /// `otlp` [default: none]
+    #[arg(long, value_name = "URL", env = "SPIKELENS_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<Endpoint>,
     /// loihi1-paper or loihi1-cores
     #[arg(long, default_value = "loihi1-paper", env = "SPIKELENS_COST_MODEL")]
     cost_model: CostModel,
@@ -204,6 +210,11 @@ impl Serve {
             "configuration"
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let endpoint = self.otlp_endpoint.as_ref();
+        // Dropped after the last request, when the runtime can still send what is left.
+        let _spans = endpoint
+            .map(|endpoint| endpoint.send_spans(runtime.handle()))
+            .transpose()?;
         runtime.block_on(async {
             let start = || self.start(&place, room, given.as_ref(), &options);
             let Some(service) = run::when_reached(&place, start).await? else {
@@ -315,7 +326,7 @@ impl Serve {
         let logs = tracing_subscriber::fmt::layer().with_writer(lines);
         let logs = match self.log_format {
             LogFormat::Text => logs.boxed(),
-            LogFormat::Json => logs.json().boxed(),
+            LogFormat::Json => logs.json().with_span_list(false).boxed(),
         };
         tracing_subscriber::registry()
             .with(logs.with_filter(filter))

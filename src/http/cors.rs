@@ -8,6 +8,8 @@ use thiserror::Error;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::request_id::REQUEST_ID;
+use super::server_timing::SERVER_TIMING;
+use super::trace_parent::TRACEPARENT;
 
 /// The origin of web pages that may send requests, or all origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +65,15 @@ pub fn layer(origins: &[WebOrigin]) -> Option<CorsLayer> {
         header::CONTENT_TYPE,
         header::IF_NONE_MATCH,
         REQUEST_ID,
+        TRACEPARENT,
     ];
-    let read: [HeaderName; 4] = [header::LOCATION, header::ETAG, header::RETRY_AFTER, REQUEST_ID];
+    let read: [HeaderName; 5] = [
+        header::LOCATION,
+        header::ETAG,
+        header::RETRY_AFTER,
+        REQUEST_ID,
+        SERVER_TIMING,
+    ];
     Some(
         CorsLayer::new()
             .allow_origin(allowed)

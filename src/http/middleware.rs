@@ -9,21 +9,24 @@ use axum::http::{HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::access::{Access, KeyName, Rights, admit, caller};
 use super::app::App;
 use super::drain;
+use super::exported_span::ExportedSpan;
 use super::keys::{Admitted, Role};
 use super::limits::DRAINED;
 use super::listen::OverConnectionLimit;
 use super::problem::{Code, Problem};
 use super::request::fields::Fields;
 use super::request_id::{REQUEST_ID, request_id};
+use super::server_timing::{SERVER_TIMING, server_timing};
+use super::trace_parent::{TraceParent, new_trace_id};
 use super::unread::Connection;
 use crate::admission::{CallerId, Stopped};
 use crate::catalogue::Scope;
-use crate::service::Clock;
-use crate::service::ServiceError;
+use crate::service::{Clock, ServiceError, Times};
 
 /// How long a route may take to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +57,20 @@ pub struct Guard {
     pub options: Arc<[&'static str]>,
 }
 
-/// Around every request: its id, its clock, problem documents for refusals, metrics and the access log.
+/// Around every request: its id, its trace, its clock, problem documents for refusals, metrics and the access log.
 pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let clock = Clock::start(app.limits.time);
     let id = request_id(request.headers());
+    let parent = TraceParent::of(request.headers());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route_path = route.as_ref().map(MatchedPath::as_str);
+    let exported = ExportedSpan::begin(&request, route_path, &id, parent.as_ref());
+    let trace_id = exported.trace_id().or(parent.map(|parent| parent.trace_id));
+    let trace_id = trace_id.unwrap_or_else(new_trace_id);
+    // At every level of the log: what is logged of a request has its ids.
+    let span = tracing::error_span!("request", request_id = id, trace_id);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().cloned();
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
     let over_limit = request.extensions().get::<OverConnectionLimit>().is_some();
     let refusal = if over_limit && !asks_for_state(&request) {
@@ -75,15 +85,16 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
             drop(request);
             refusal.into_response()
         }
-        None => next.run(request).await,
+        None => next.run(request).instrument(span).await,
     };
     if response.status().is_client_error() || response.status().is_server_error() {
         lent.drain(app.limits.body.saturating_mul(DRAINED), clock.deadline());
     }
     if response.extensions().get::<Panicked>().is_some() {
-        tracing::error!(request_id = id, %method, path, "a handler panicked");
+        tracing::error!(request_id = id, trace_id, %method, path, "a handler panicked");
     }
     let key = response.extensions().get::<KeyName>().cloned();
+    let times = response.extensions().get::<Times>().copied();
     let mut response = as_problem(response, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -93,15 +104,19 @@ pub async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Nex
         response.headers_mut().insert(header::CONNECTION, close);
     }
     let (status, took) = (response.status().as_u16(), clock.elapsed());
-    app.requests
-        .count(&method, route.as_ref().map(MatchedPath::as_str), status, took);
+    let elapsed_ms = took.as_secs_f64() * 1e3;
+    let timing = server_timing(times.as_ref(), elapsed_ms);
+    response.headers_mut().insert(SERVER_TIMING, timing);
+    app.requests.count(&method, route_path, status, took);
+    exported.end(response.status(), times.as_ref());
     tracing::info!(
         request_id = id,
+        trace_id,
         %method,
         path,
         key = key.as_ref().map(|key| &*key.0),
         status,
-        elapsed_ms = took.as_secs_f64() * 1e3,
+        elapsed_ms,
         "answered"
     );
     match connection {

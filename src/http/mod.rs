@@ -10,6 +10,7 @@ mod compression;
 pub mod cors;
 mod drain;
 mod entity_tag;
+mod exported_span;
 mod handlers;
 pub mod keys;
 pub mod limits;
@@ -21,7 +22,9 @@ pub mod problem;
 mod request;
 mod request_id;
 pub mod routes;
+mod server_timing;
 mod socket;
+mod trace_parent;
 mod unread;
 
 pub use app::App;

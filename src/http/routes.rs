@@ -6,6 +6,7 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{self, MethodFilter, MethodRouter};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -16,6 +17,7 @@ use super::keys::Role;
 use super::middleware::{Guard, Policy, TimeLimit, answer, guard, method_not_allowed, not_found};
 use super::page;
 use super::request::arguments::Arguments;
+use super::server_timing::TIMING_ALLOW_ORIGIN;
 use super::{compression, cors};
 
 /// A method of a path, and what answers it.
@@ -148,7 +150,18 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(compression::layer());
     // Outermost: the preflight requests of browsers have no key.
     if let Some(cors) = cors::layer(&app.origins) {
-        router = router.layer(cors);
+        router = router
+            .layer(cors)
+            // Times, too, are shown to the pages that may read the answer.
+            .layer(SetResponseHeaderLayer::if_not_present(
+                TIMING_ALLOW_ORIGIN,
+                |response: &Response| {
+                    response
+                        .headers()
+                        .get(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+                        .cloned()
+                },
+            ));
     }
     router.with_state(app)
 }

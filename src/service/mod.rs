@@ -6,6 +6,7 @@
 pub mod check;
 pub mod copy;
 pub mod counters;
+pub mod duplicates;
 mod ended;
 mod error;
 pub mod export;

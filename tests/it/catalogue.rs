@@ -675,7 +675,10 @@ fn merged(line: u64, id: &str) -> ImportStep {
 async fn send(catalogue: &Catalogue, import: &str, missing: Missing, lines: u64) {
     let lines = (1..=lines).map(|line| (line, b"{}".to_vec())).collect();
     for step in [
-        ImportStep::Begun(missing),
+        ImportStep::Begun {
+            missing,
+            scope: Scope::ALL,
+        },
         ImportStep::Received(lines),
         ImportStep::Whole,
     ] {

@@ -1,4 +1,4 @@
-//! The API description as other programs use it: a generated client that acts as a shop, and a fuzzer that sends valid and
+//! The API description as other programs use it: generated clients that act as shops, and a fuzzer that sends valid and
 //! invalid requests to every route. `make test` installs both (scripts/clients.sh).
 
 use std::io::{Read, Write};
@@ -38,19 +38,24 @@ fn ran(command: &mut Command) -> String {
     said
 }
 
-#[test]
-fn a_generated_client_works_as_a_shop_does() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let client = folder.path().join("client");
-    let queries = folder.path().join("pictures");
-    std::fs::create_dir(&queries).unwrap();
+/// Six pictures as files, in a new folder.
+fn write_pictures(queries: &Path) {
+    std::fs::create_dir(queries).unwrap();
     for (number, picture) in pictures("t10k", 6).iter().enumerate() {
         let pixels = picture.pixels().iter().copied().collect();
         let file = GrayImage::from_raw(28, 28, pixels).unwrap();
         let path = queries.join(format!("product-{number}.png"));
         file.save_with_format(path, ImageFormat::Png).unwrap();
     }
+}
+
+#[test]
+fn a_generated_client_works_as_a_shop_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let client = folder.path().join("client");
+    let queries = folder.path().join("pictures");
+    write_pictures(&queries);
     let clients = root().join("tests/clients");
     let generated = ran(tool("openapi-python-client")
         .arg("generate")
@@ -65,6 +70,56 @@ fn a_generated_client_works_as_a_shop_does() {
         .arg(&queries)
         .env("PYTHONPATH", &client));
     assert!(said.contains("6 products searched"), "{said}");
+}
+
+#[test]
+fn a_generated_typescript_client_works_as_a_shop_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let client = folder.path().join("client");
+    let queries = folder.path().join("pictures");
+    write_pictures(&queries);
+    std::fs::create_dir(&client).unwrap();
+    for entry in std::fs::read_dir(root().join("tests/clients/typescript")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, client.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let installed = root().join("target/tools/clients/typescript/node_modules");
+    std::os::unix::fs::symlink(&installed, client.join("node_modules")).unwrap();
+    let node = || {
+        let mut node = tool("node");
+        node.current_dir(&client);
+        node
+    };
+    ran(node()
+        .arg("generate.mjs")
+        .arg(root().join("openapi.yaml"))
+        .arg("api.d.ts"));
+    ran(node().args(["node_modules/typescript/bin/tsc", "--project", "."]));
+    let server = Server::start(&data, &[]).ready();
+    let said = ran(node()
+        .arg("built/shop.js")
+        .arg(format!("http://{}", server.address()))
+        .arg(&queries));
+    assert!(said.contains("6 products searched"), "{said}");
+    // The compiler knows the API.
+    let wrong = r#"import { connect } from "./spikelens.js";
+await connect("").POST("/v1/search", { body: { image: new Blob(), k: "ten" } });
+const { data } = await connect("").GET("/v1/products/{id}", { params: { path: { id: "a" } } });
+console.log(data?.titel);
+"#;
+    std::fs::write(client.join("wrong.ts"), wrong).unwrap();
+    let tsc = ["node_modules/typescript/bin/tsc", "--project", ".", "--noEmit"];
+    let output = node().args(tsc).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let number = "Type 'string' is not assignable to type 'number'";
+    let title = "Property 'titel' does not exist";
+    assert!(
+        !output.status.success() && said.contains(number) && said.contains(title),
+        "{said}"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::packing::{product_sum, sum};
 
 /// The joins from pictures `i` to their embeddings `v` in a space.
-fn joins(space: Option<&Space>) -> String {
+pub fn joins(space: Option<&Space>) -> String {
     match space {
         Some(space) => format!(
             "LEFT JOIN {} e ON e.picture = i.seq LEFT JOIN {} v ON v.id = e.vector",

@@ -5,6 +5,7 @@
 //! present ones. Absent: replication, backup and failover, which are PostgreSQL's own.
 
 mod bulk;
+mod comparing;
 mod connecting;
 mod connections;
 mod copying;

@@ -8,6 +8,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::runtime::Runtime;
 
+use super::comparing;
 use super::connecting::runtime;
 use super::copying;
 use super::directions;
@@ -22,6 +23,7 @@ use crate::admission::Work;
 use crate::catalogue::address::StoreAddress;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::checking::{Batch, Checked, Which};
+use crate::catalogue::comparing::ComparedPicture;
 use crate::catalogue::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::options::StoreOptions;
@@ -118,6 +120,20 @@ impl Survey {
     /// The products with these numbers, as long as about `bytes` of them are read: at least one. Each is what was written.
     pub fn copied(&self, numbers: &[i64], bytes: usize) -> Result<Vec<CopiedProduct>, CatalogueError> {
         self.on(async |connection| copying::copied(connection, numbers, bytes).await)
+    }
+
+    /// The pictures behind `after`, at most `count`, in stored order.
+    pub fn compared(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+    ) -> Result<Vec<ComparedPicture>, CatalogueError> {
+        self.on(async |connection| comparing::compared(connection, after, count).await)
+    }
+
+    /// How many pictures there are.
+    pub fn pictures(&self) -> Result<usize, CatalogueError> {
+        self.on(async |connection| count(connection, "pictures").await)
     }
 
     /// The last numbers that were given.

@@ -12,6 +12,7 @@ use super::reader::{Moment, Reader};
 use super::store::Store;
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::checking::{Batch, Checked, Which};
+use crate::catalogue::comparing::ComparedPicture;
 use crate::catalogue::copying::{CopiedProduct, Fingerprint, LastNumbers};
 use crate::catalogue::error::{CatalogueError, OpenError};
 use crate::catalogue::origin::Origin;
@@ -160,6 +161,49 @@ impl Survey {
     /// The products with these numbers, as long as about `bytes` of them are read: at least one. Each is what was written.
     pub fn copied(&self, numbers: &[i64], bytes: usize) -> Result<Vec<CopiedProduct>, CatalogueError> {
         self.reader.copied(numbers, bytes)
+    }
+
+    /// The pictures behind `after`, at most `count`, in stored order.
+    pub fn compared(
+        &self,
+        after: Option<PictureKey>,
+        count: usize,
+    ) -> Result<Vec<ComparedPicture>, CatalogueError> {
+        let mut statement = self.reader.connection().prepare_cached(
+            "SELECT pictures.seq, pictures.id, pictures.sum, products.id, products.title, made.width, made.data
+             FROM pictures JOIN products ON products.seq = pictures.product
+             LEFT JOIN embeddings AS made ON made.picture = pictures.seq
+             WHERE pictures.seq > ?1 ORDER BY pictures.seq LIMIT ?2",
+        )?;
+        let after = after.map_or(i64::MIN, |key| key.0);
+        let mut rows = statement.query((after, i64::try_from(count).unwrap_or(i64::MAX)))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let embedding = match row.get(5)? {
+                Some(width) => {
+                    let mut values = Vec::new();
+                    unpack(width, bytes(row, 6)?, &mut values);
+                    Some(values)
+                }
+                None => None,
+            };
+            found.push(ComparedPicture {
+                key: PictureKey(row.get(0)?),
+                id: row.get(1)?,
+                file: bytes(row, 2)?.to_vec(),
+                product: row.get(3)?,
+                title: row.get(4)?,
+                embedding,
+            });
+        }
+        Ok(found)
+    }
+
+    /// How many pictures there are.
+    pub fn pictures(&self) -> Result<usize, CatalogueError> {
+        let sql = "SELECT count(*) FROM pictures";
+        let count: i64 = self.reader.connection().query_row(sql, [], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| damaged("a negative count"))
     }
 
     /// The last numbers that were given.

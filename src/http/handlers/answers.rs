@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -11,9 +13,19 @@ use crate::catalogue::counts::Counts;
 use crate::catalogue::search::{Match, Shown};
 use crate::http::request::product_fields::ProductFields;
 use crate::progress::Stage;
-use crate::service::Reembedding;
+use crate::service::{Reembedding, Times};
 use engine::model::Model;
 use engine::network::Probe;
+
+/// JSON whose times are in the answer's `Server-Timing`, too.
+#[derive(Debug)]
+pub struct Timed<T>(pub T, pub Times);
+
+impl<T: Serialize> IntoResponse for Timed<T> {
+    fn into_response(self) -> Response {
+        (Extension(self.1), Json(self.0)).into_response()
+    }
+}
 
 /// The model that made an answer.
 #[derive(Debug, Serialize)]

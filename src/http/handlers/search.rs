@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::answers::{CountsAnswer, MatchAnswer, ModelName};
+use super::answers::{CountsAnswer, MatchAnswer, ModelName, Timed};
 use crate::catalogue::Scope;
 use crate::http::app::App;
 use crate::http::problem::Problem;
@@ -111,14 +111,14 @@ pub async fn embed(
     State(app): State<Arc<App>>,
     Extension(clock): Extension<Clock>,
     Payload(request): Payload<Embed>,
-) -> Result<Json<EmbeddingAnswer>, Problem> {
+) -> Result<Timed<EmbeddingAnswer>, Problem> {
     let (image, choice) = request.into_run();
     let EmbeddedBy {
         embedded,
         maker,
         times,
     } = app.service.embed(image, choice, clock).await?;
-    Ok(Json(EmbeddingAnswer {
+    let answer = EmbeddingAnswer {
         model: ModelName::from(&*maker.model),
         probe: embedded.embedding.probe,
         time_steps: embedded.embedding.time_steps.get(),
@@ -128,7 +128,8 @@ pub async fn embed(
         emulation: embedded.emulation,
         trace: embedded.trace,
         timing: times,
-    }))
+    };
+    Ok(Timed(answer, times))
 }
 
 /// The products that look most like a picture, or that are nearest to an embedding.
@@ -138,11 +139,12 @@ pub async fn search(
     Extension(scope): Extension<Scope>,
     _: Ready,
     Payload(mut request): Payload<Search>,
-) -> Result<Json<SearchAnswer>, Problem> {
+) -> Result<Timed<SearchAnswer>, Problem> {
     let (fields, add_embedding) = (request.fields.take(), request.add_embedding);
     let (query, options) = request.into_query();
     let found = app.service.search(query, options, &scope, clock).await?;
-    Ok(Json(SearchAnswer::new(found, fields, add_embedding)))
+    let times = found.times;
+    Ok(Timed(SearchAnswer::new(found, fields, add_embedding), times))
 }
 
 /// The products that look most like a stored one; nothing is emulated.
@@ -153,12 +155,13 @@ pub async fn similar(
     Path(id): Path<String>,
     Parameters(request): Parameters<Similar>,
     _: Ready,
-) -> Result<Json<SimilarAnswer>, Problem> {
+) -> Result<Timed<SimilarAnswer>, Problem> {
     let found = app
         .service
         .similar(id, request.ranking.into_options()?, &scope, clock)
         .await?;
-    Ok(Json(SimilarAnswer::new(found, request.fields, false)))
+    let times = found.times;
+    Ok(Timed(SimilarAnswer::new(found, request.fields, false), times))
 }
 
 /// The products that look like some examples and unlike others; only pictures that are sent are emulated.
@@ -168,9 +171,10 @@ pub async fn recommend(
     Extension(scope): Extension<Scope>,
     _: Ready,
     Payload(mut request): Payload<Recommend>,
-) -> Result<Json<SimilarAnswer>, Problem> {
+) -> Result<Timed<SimilarAnswer>, Problem> {
     let (fields, add_embedding) = (request.fields.take(), request.embedding == Some(true));
     let (taste, options) = request.into_taste()?;
     let found = app.service.recommend(taste, options, &scope, clock).await?;
-    Ok(Json(SimilarAnswer::new(found, fields, add_embedding)))
+    let times = found.times;
+    Ok(Timed(SimilarAnswer::new(found, fields, add_embedding), times))
 }
