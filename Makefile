@@ -10,7 +10,7 @@ export SPIKELENS_DATASET := $(abspath $(DATASET))
 
 # The tests that run over both stores: those of what a store answers, but for what looks into a data directory.
 ON_POSTGRESQL := api:: clients:: crash:: duplicates:: feeds:: imports:: keys:: metrics:: \
-  products:: queries:: reembedding:: sources:: status:: writes:: \
+  products:: queries:: reembedding:: scopes:: sources:: status:: writes:: \
   --skip openapi:: --skip a_second_start_loads_the_stored_index --skip returning_to_the_old_model_half_way \
   --skip the_use_of_a_database_is_counted --skip the_status_page_says_which_store
 

@@ -42,6 +42,7 @@ mod report;
 mod requests;
 mod restore;
 mod server;
+mod scopes;
 mod several;
 mod shell;
 mod sources;
