@@ -14,6 +14,8 @@ pub enum Stage {
     Embedding,
     Reading,
     Indexing,
+    /// New embeddings are complete and wait to be taken over.
+    Held,
     /// Of a command alone, as the next ones.
     Copying,
     Comparing,
@@ -29,6 +31,7 @@ impl Stage {
             Self::Embedding => "embedding pictures",
             Self::Reading => "reading embeddings",
             Self::Indexing => "building the index",
+            Self::Held => "waiting to be taken over",
             Self::Copying => "copying products",
             Self::Comparing => "comparing checksums",
             Self::Searching => "comparing pictures",

@@ -1,5 +1,6 @@
 //! The part of the one door to a catalogue that is about many products: imports, exports, removals by a filter.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use super::error::CatalogueError;
@@ -42,6 +43,17 @@ impl Catalogue {
         match self {
             Self::Sqlite(store) => store.export(after, export, work).await,
             Self::Postgres(store) => store.bounded(store.export(after, export, work)).await,
+        }
+    }
+
+    /// The whole catalogue as of this moment, in a file of its own that is gone once it is closed: `serve --restore` takes it.
+    ///
+    /// # Errors
+    /// [`CatalogueError::NoBackup`] of a database, which has its own programs for that; if the disk is full; else of the store.
+    pub async fn back_up(&self) -> Result<File, CatalogueError> {
+        match self {
+            Self::Sqlite(store) => store.back_up().await,
+            Self::Postgres(_) => Err(CatalogueError::NoBackup),
         }
     }
 

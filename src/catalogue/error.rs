@@ -74,6 +74,8 @@ pub enum CatalogueError {
     NoPicture { product: String, picture: String },
     #[error("there is no import {id:?}")]
     NoImport { id: String },
+    #[error("the catalogue is in a PostgreSQL database; back it up with pg_dump")]
+    NoBackup,
     #[error("product {id:?} would not pass the filter of the key")]
     OutOfScope { id: String },
     #[error("there is a product {id:?} already")]

@@ -15,6 +15,7 @@ pub mod exporting;
 pub mod filter;
 pub mod import;
 pub mod manifest;
+mod next;
 mod options;
 mod origin;
 mod packing;
@@ -45,7 +46,7 @@ pub use product::{
     Cursor, NewPicture, NewProduct, Page, PassingProducts, PictureFile, PictureKey, Product, ProductId,
     ProductNumbers, ProductPicture, StoredPicture,
 };
-pub use reembedding::{Background, EmbedLast};
+pub use reembedding::{Background, EmbedLast, OfBoth};
 pub use scope::Scope;
 pub use store_stats::{StoreKind, StoreName, StoreStats, Timed};
 pub use stores::Catalogue;

@@ -10,6 +10,15 @@ use crate::progress::Progress;
 /// Embeds a stored picture for the next origin, while writes wait.
 pub type EmbedLast = Box<dyn FnMut(&StoredPicture) -> Vec<i32> + Send>;
 
+/// A picture's present and next embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfBoth {
+    /// The product's id.
+    pub product: String,
+    pub present: Vec<i32>,
+    pub next: Vec<i32>,
+}
+
 /// How work in the background reports its progress and gives way.
 #[derive(Clone)]
 pub struct Background {

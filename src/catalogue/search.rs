@@ -34,6 +34,8 @@ pub struct SearchOptions {
     pub boosts: Vec<Boost>,
     /// Attributes whose values are counted over all products that pass the filter.
     pub facets: Option<Vec<String>>,
+    /// Whether the next embeddings are searched, while they wait to be taken over.
+    pub next: bool,
 }
 
 /// How products are grouped.
@@ -97,6 +99,7 @@ impl Default for SearchOptions {
             group: None,
             boosts: Vec::new(),
             facets: None,
+            next: false,
         }
     }
 }

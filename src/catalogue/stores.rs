@@ -12,8 +12,7 @@ use super::filter::Filter;
 use super::options::{Room, StoreOptions};
 use super::origin::Origin;
 use super::postgres::Postgres;
-use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product, StoredPicture};
-use super::reembedding::{Background, EmbedLast};
+use super::product::{Cursor, NewProduct, Page, PictureFile, PictureKey, Product};
 use super::search::{CatalogueStats, Nearby, Nearest};
 use super::sqlite::Sqlite;
 use super::store_stats::{StoreKind, StoreStats};
@@ -250,18 +249,20 @@ impl Catalogue {
         }
     }
 
-    /// What made them, and for each product of `ids` the embeddings of its pictures.
+    /// For each product of `ids` the embeddings of its pictures by this origin: the present one, or the next one where its
+    /// embeddings can be searched.
     ///
     /// # Errors
-    /// Of the request, or of the store.
+    /// [`CatalogueError::OtherOrigin`] if it is neither; else of the request, or of the store.
     pub async fn embeddings_of(
         &self,
+        origin: Arc<Origin>,
         ids: Vec<String>,
         work: Work,
-    ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
+    ) -> Result<Vec<Vec<Vec<i32>>>, CatalogueError> {
         match self {
-            Self::Sqlite(store) => store.embeddings_of(ids, work).await,
-            Self::Postgres(store) => store.bounded(store.embeddings_of(ids, work)).await,
+            Self::Sqlite(store) => store.embeddings_of(origin, ids, work).await,
+            Self::Postgres(store) => store.bounded(store.embeddings_of(origin, ids, work)).await,
         }
     }
 
@@ -299,100 +300,6 @@ impl Catalogue {
         match self {
             Self::Sqlite(store) => store.store_all(products).await,
             Self::Postgres(store) => store.store_all(products).await,
-        }
-    }
-
-    /// What makes the next embeddings, where re-embedding has begun.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn next_origin(&self) -> Result<Option<Origin>, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.next_origin().await,
-            Self::Postgres(store) => store.bounded(store.next_origin()).await,
-        }
-    }
-
-    /// Begins re-embedding, or resumes it if it was begun for the same origin.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.begin_reembedding(origin, model).await,
-            Self::Postgres(store) => store.bounded(store.begin_reembedding(origin, model)).await,
-        }
-    }
-
-    /// Drops what re-embedding has made so far.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn cancel_reembedding(&self) -> Result<(), CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.cancel_reembedding().await,
-            Self::Postgres(store) => store.bounded(store.cancel_reembedding()).await,
-        }
-    }
-
-    /// How many pictures have a next embedding, and how many there are.
-    ///
-    /// # Errors
-    /// Of the request, or of the store.
-    pub async fn reembedded(&self) -> Result<(usize, usize), CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.reembedded().await,
-            Self::Postgres(store) => store.bounded(store.reembedded()).await,
-        }
-    }
-
-    /// Up to `count` pictures, and about `bytes` of them, that have no next embedding. On a shared catalogue no other server
-    /// is given the same.
-    ///
-    /// # Errors
-    /// [`CatalogueError::OtherOrigin`] if the next embeddings are not of `origin`; else of the store.
-    pub async fn without_embedding(
-        &self,
-        origin: &Origin,
-        count: usize,
-        bytes: usize,
-    ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.without_embedding(origin, count, bytes).await,
-            Self::Postgres(store) => store.bounded(store.without_embedding(origin, count, bytes)).await,
-        }
-    }
-
-    /// Adds next embeddings, durably; those of pictures that are gone are left out.
-    ///
-    /// # Errors
-    /// [`CatalogueError::OtherOrigin`] if the next embeddings are not of `origin`; else of the store.
-    pub async fn add_embeddings(
-        &self,
-        origin: &Origin,
-        made: Vec<(PictureKey, Vec<i32>)>,
-    ) -> Result<(), CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.add_embeddings(origin, made).await,
-            Self::Postgres(store) => store.bounded(store.add_embeddings(origin, made)).await,
-        }
-    }
-
-    /// Makes the next embeddings the catalogue's, at one moment between two writes; `embed` makes the few that were
-    /// written last. False where too many have none yet. Before the catalogue is loaded, all must have one.
-    ///
-    /// # Errors
-    /// [`CatalogueError::OtherOrigin`] if they are not of `origin`; else of the store.
-    pub async fn adopt(
-        &self,
-        origin: &Origin,
-        dimensions: usize,
-        embed: EmbedLast,
-        background: Background,
-    ) -> Result<bool, CatalogueError> {
-        match self {
-            Self::Sqlite(store) => store.adopt(origin, dimensions, embed, background).await,
-            Self::Postgres(store) => store.adopt(origin, dimensions, embed, background).await,
         }
     }
 

@@ -63,6 +63,10 @@ pub struct Serve {
     /// Create the data directory from this file, written by `spikelens backup`
     #[arg(long, value_name = "FILE", env = "SPIKELENS_RESTORE")]
     restore: Option<PathBuf>,
+    /// Keep the old network answering when another --model, --probe or --time-steps is given: its embeddings are prepared
+    /// beside the old ones, searches can try them with model=next, and POST /v1/model takes over or drops
+    #[arg(long, env = "SPIKELENS_HOLD")]
+    hold: bool,
     /// Address to listen on
     #[arg(
         long,
@@ -130,7 +134,7 @@ pub struct Serve {
     #[arg(long, value_name = "MS", default_value_t = 30_000, env = "SPIKELENS_WRITE_TIMEOUT_MS",
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     write_timeout_ms: u64,
-    /// File of API keys, one per line: `read KEY name` or `write KEY name`; reloaded on SIGHUP
+    /// File of API keys, one per line: `read KEY name`, `write` or `admin`, perhaps with a filter of products; reloaded on SIGHUP
     #[arg(
         long,
         value_name = "FILE",
@@ -257,6 +261,7 @@ impl Serve {
             probe: self.probe,
             time_steps: self.time_steps,
             given: given.is_some(),
+            hold: self.hold,
         };
         Ok(Service::open(catalogue, wanted, options.clone()).await?)
     }

@@ -323,6 +323,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Chip(error) => Self::from(error),
             ServiceError::Catalogue(error) => Self::from(error),
             ServiceError::NotReady { .. } => Self::retry_after(5, Code::NotReady, detail),
+            ServiceError::NoNext | ServiceError::NextNotReady { .. } => Self::new(Code::Conflict, detail),
             ServiceError::ShuttingDown => Self::retry_after(5, Code::ShuttingDown, detail),
             ServiceError::Stopped(stopped) => Self::from(stopped),
             ServiceError::OtherOrigin { .. }
@@ -356,6 +357,7 @@ impl From<CatalogueError> for Problem {
             CatalogueError::NoProduct { .. }
             | CatalogueError::NoPicture { .. }
             | CatalogueError::NoImport { .. } => Self::new(Code::NotFound, detail),
+            CatalogueError::NoBackup => Self::new(Code::Conflict, detail),
             CatalogueError::OutOfScope { .. } => Self::new(Code::Forbidden, detail),
             CatalogueError::Exists { .. } => Self::new(Code::PreconditionFailed, detail),
             CatalogueError::PicturesFull { .. } | CatalogueError::LastPicture { .. } => {

@@ -12,7 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
 use super::app::App;
-use super::handlers::{export, imports, metrics, model, pictures, products, removal, search, status};
+use super::handlers::{backup, export, imports, metrics, model, pictures, products, removal, search, status};
 use super::keys::Role;
 use super::middleware::{Guard, Policy, TimeLimit, answer, guard, method_not_allowed, not_found};
 use super::page;
@@ -59,7 +59,7 @@ macro_rules! routes {
     };
 }
 
-fn groups() -> [Group; 6] {
+fn groups() -> [Group; 8] {
     let group = |access, time, routes| Group {
         policy: Policy { access, time },
         routes,
@@ -102,6 +102,12 @@ fn groups() -> [Group; 6] {
         DELETE "/v1/products" => removal::delete,
         POST "/v1/imports" => imports::create,
     ];
+    let admin = routes![
+        POST "/v1/model" => model::change,
+    ];
+    let admin_long = routes![
+        GET "/v1/backup" => backup::backup,
+    ];
     [
         group(Access::Open, TimeLimit::Answer, open),
         group(Access::Key(Role::Read), TimeLimit::Answer, read),
@@ -109,6 +115,8 @@ fn groups() -> [Group; 6] {
         group(Access::Key(Role::Write), TimeLimit::Answer, write),
         group(Access::Key(Role::Read), TimeLimit::Piece, read_long),
         group(Access::Key(Role::Write), TimeLimit::Piece, write_long),
+        group(Access::Whole(Role::Admin), TimeLimit::Answer, admin),
+        group(Access::Whole(Role::Admin), TimeLimit::Piece, admin_long),
     ]
 }
 
@@ -172,9 +180,11 @@ mod tests {
 
     #[test]
     fn whatever_changes_something_needs_a_write_key() {
-        let (write, other): (Vec<Group>, Vec<Group>) = groups()
-            .into_iter()
-            .partition(|group| group.policy.access == Access::Key(Role::Write));
+        let (write, other): (Vec<Group>, Vec<Group>) =
+            groups().into_iter().partition(|group| match group.policy.access {
+                Access::Key(role) | Access::Whole(role) => role > Role::Read,
+                Access::Open => false,
+            });
         let posted: Vec<&str> = other
             .iter()
             .flat_map(|group| &group.routes)
@@ -182,8 +192,9 @@ mod tests {
             .map(|route| route.path)
             .collect();
         assert_eq!(posted, ["/v1/embeddings", "/v1/search", "/v1/recommend"]);
-        let mut written = write.iter().flat_map(|group| &group.routes);
-        assert!(written.all(|route| route.method != Method::GET));
+        let written = write.iter().flat_map(|group| &group.routes);
+        let read = written.filter(|route| route.method == Method::GET);
+        assert!(read.map(|route| route.path).eq(["/v1/backup"]));
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub enum ServiceError {
         "the catalogue's embeddings are by the network with the id {id}, which is neither stored in it nor built into this program"
     )]
     NoModel { id: String },
+    #[error(
+        "there is no next network: start the server with --hold and another --model, --probe or --time-steps"
+    )]
+    NoNext,
+    #[error("the embeddings of the next network are not complete yet: {done} of {total}")]
+    NextNotReady { done: usize, total: usize },
     #[error("the server is shutting down")]
     ShuttingDown,
     #[error(transparent)]

@@ -1,5 +1,6 @@
 //! Exporting products: page by page, as fast as the client reads; nothing of the store is held between two pages.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,17 @@ pub struct Exporting {
     after: Option<Cursor>,
     ended: bool,
     clock: Clock,
+}
+
+impl Service {
+    /// The whole catalogue as of this moment, in a file that is gone once it is closed.
+    ///
+    /// # Errors
+    /// If it is in a database, or the disk is full.
+    pub async fn back_up(&self) -> Result<File, ServiceError> {
+        self.ready()?;
+        Ok(self.catalogue.back_up().await?)
+    }
 }
 
 impl Exporting {

@@ -25,11 +25,27 @@ pub struct Reembedding {
     begun: AtomicBool,
     /// Whether this server no longer takes part.
     left: AtomicBool,
+    /// Whether its embeddings wait to be released once they are complete.
+    hold: AtomicBool,
+    /// How the results differ, once they wait.
+    agreement: RwLock<Option<Agreement>>,
+}
+
+/// How many of the ten best products the present and the next embeddings have in common.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Agreement {
+    pub k: usize,
+    /// Stored pictures that were searched for by both.
+    pub queries: usize,
+    /// The share of the products that both found.
+    pub shared: f64,
 }
 
 impl Reembedding {
-    fn new(maker: Maker, begun: bool) -> Arc<Self> {
+    fn new(maker: Maker, begun: bool, hold: bool) -> Arc<Self> {
         Arc::new(Self {
+            hold: AtomicBool::new(hold),
+            agreement: RwLock::default(),
             maker: Arc::new(maker),
             progress: Arc::default(),
             begun: AtomicBool::new(begun),
@@ -48,6 +64,28 @@ impl Reembedding {
         self.begun.store(true, Ordering::Release);
     }
 
+    /// Whether its embeddings wait to be released once they are complete.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.hold.load(Ordering::Acquire)
+    }
+
+    /// Its embeddings wait no longer.
+    pub(super) fn release(&self) {
+        self.hold.store(false, Ordering::Release);
+    }
+
+    /// How the results differ; none before its embeddings are complete and can be searched.
+    #[must_use]
+    pub fn agreement(&self) -> Option<Agreement> {
+        *self.agreement.read()
+    }
+
+    /// Called once its embeddings can be searched, and whenever they were compared again.
+    pub(super) fn agrees(&self, agreement: Agreement) {
+        *self.agreement.write() = Some(agreement);
+    }
+
     /// Whether this server no longer takes part: another one adopted the embeddings, or dropped them.
     #[must_use]
     pub fn is_left(&self) -> bool {
@@ -61,6 +99,8 @@ pub struct Chosen {
     pub present: Maker,
     /// What is to replace it, and whether another server has begun that.
     pub next: Option<(Maker, bool)>,
+    /// Whether the new embeddings wait to be released.
+    pub hold: bool,
 }
 
 /// The makers of a catalogue's embeddings. Which one is present depends on the origin of the catalogue's embeddings, which
@@ -83,8 +123,8 @@ impl Makers {
     /// The makers that a server starts with.
     #[must_use]
     pub fn new(catalogue: Catalogue, shared: bool, chosen: Chosen) -> Self {
-        let Chosen { present, next } = chosen;
-        let next = next.map(|(next, begun)| Reembedding::new(next, begun));
+        let Chosen { present, next, hold } = chosen;
+        let next = next.map(|(next, begun)| Reembedding::new(next, begun, hold));
         Self {
             catalogue,
             shared,
@@ -173,7 +213,7 @@ impl Makers {
         if both.next.is_some() || both.present.origin == maker.origin {
             return Ok(None);
         }
-        let joined = Reembedding::new(maker, true);
+        let joined = Reembedding::new(maker, true, false);
         both.next = Some(Arc::clone(&joined));
         Ok(Some(joined))
     }

@@ -24,12 +24,13 @@ mod removals;
 mod search;
 mod state;
 pub mod stats;
+mod takeover;
 mod times;
 mod unembedded;
 pub mod writes;
 
 pub use error::ServiceError;
-pub use makers::{Reembedding, model_of};
+pub use makers::{Agreement, Reembedding, model_of};
 pub use opening::Wanted;
 pub use search::{EmbeddedBy, Found, Query};
 pub use state::{Service, ServiceOptions};

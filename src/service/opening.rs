@@ -38,6 +38,8 @@ pub struct Wanted {
     pub time_steps: Option<TimeSteps>,
     /// Whether the model was asked for; else it is the catalogue's own, or the one that a new catalogue takes.
     pub given: bool,
+    /// Whether embeddings by another network wait to be taken over once they are complete.
+    pub hold: bool,
 }
 
 impl Service {
@@ -68,11 +70,13 @@ impl Service {
             probe,
             time_steps,
             given,
+            hold,
         } = wanted;
         let before = catalogue.origin().await?;
         let given = given || probe.is_some() || time_steps.is_some();
         let wanted = Maker::new(model, before.as_ref(), probe, time_steps);
-        let chosen = choose(&catalogue, wanted, given, shared).await?;
+        let mut chosen = choose(&catalogue, wanted, given, shared).await?;
+        chosen.hold = hold;
         let makers = Makers::new(catalogue.clone(), shared, chosen);
         let (limits, of_chip) = (options.limits, makers.clone());
         let pool = Pool::start(options.chips, options.waiting, move || {
@@ -148,7 +152,7 @@ impl Service {
                 let (origin, file) = (&next.maker.origin, &next.maker.model.file);
                 let begun = self
                     .catalogue
-                    .begin_reembedding((**origin).clone(), file.clone())
+                    .begin_reembedding((**origin).clone(), file.clone(), next.holds())
                     .await;
                 if begun.is_ok() {
                     next.begin();
@@ -249,7 +253,11 @@ async fn choose(
     given: bool,
     shared: bool,
 ) -> Result<Chosen, ServiceError> {
-    let alone = |present| Chosen { present, next: None };
+    let alone = |present| Chosen {
+        present,
+        next: None,
+        hold: false,
+    };
     let begun = if shared {
         catalogue.next_origin().await?
     } else {
@@ -284,7 +292,11 @@ async fn choose(
         _ if shared && !given => None,
         _ => Some((wanted, false)),
     };
-    Ok(Chosen { present, next })
+    Ok(Chosen {
+        present,
+        next,
+        hold: false,
+    })
 }
 
 /// Re-embeds everything before the service is ready: for a catalogue whose old model is not available.
@@ -295,7 +307,7 @@ async fn embed_all(
     progress: &Arc<Progress>,
 ) -> Result<(), ServiceError> {
     let (origin, file) = ((*maker.origin).clone(), maker.model.file.clone());
-    catalogue.begin_reembedding(origin, file).await?;
+    catalogue.begin_reembedding(origin, file, false).await?;
     let mut unembedded = Unembedded::default();
     let adopted = loop {
         let missing = embed_missing(catalogue, maker, threads, progress, &mut unembedded).await;

@@ -133,24 +133,20 @@ impl Service {
             products: ids.len() as u64,
             ..Workload::default()
         };
-        let running = self.runs(&self.maker(), &examples)?;
+        let running = self.runs(&*self.maker_for(&options)?, &examples)?;
         let running = running.iter().map(|run| run.workload);
         let running = running.fold(Workload::default(), Workload::and);
         let searching = self.searching(&options, 1);
         let admission = self.admit(running.and(looking_up).and(searching), clock)?;
         let once = async || {
             // Before the search: whoever adopts the next embeddings meanwhile did not make these.
-            let maker = self.maker();
+            let maker = self.maker_for(&options)?;
             let (sent, mut spent) = self.run_each(&admission, &maker, &examples).await?;
             let mut stored = Vec::new();
             if !ids.is_empty() {
-                let read = async |work| self.catalogue.embeddings_of(ids.clone(), work).await;
-                let read = self.read_admitted(&admission, looking_up, clock, read);
-                let (origin, embeddings) = read.await?;
-                if maker.origin != origin {
-                    return Err(CatalogueError::OtherOrigin.into());
-                }
-                stored = embeddings;
+                let origin = Arc::clone(&maker.origin);
+                let read = async |work| self.catalogue.embeddings_of(origin, ids.clone(), work).await;
+                stored = self.read_admitted(&admission, looking_up, clock, read).await?;
             }
             let (mut sent, mut stored) = (sent.into_iter(), stored.into_iter());
             let embeddings = examples.iter().map(|example| match example {

@@ -3,19 +3,22 @@
 //! The old embeddings answer while a thread computes the new ones. It yields to requests and continues after a restart. The
 //! catalogue then adopts all new embeddings in one transaction. Absent: how embeddings are stored and adopted (`catalogue`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use engine::embedding::is_zero;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::error::ServiceError;
-use super::makers::{Makers, Reembedding};
+use super::makers::{Agreement, Makers, Reembedding};
 use super::unembedded::Unembedded;
-use crate::admission::Admissions;
+use crate::admission::{Admissions, Work};
+use crate::catalogue::search::{Nearest, SearchOptions};
 use crate::catalogue::{Background, Catalogue, CatalogueError, StoredPicture};
-use crate::chips::{Embedder, STORED};
+use crate::chips::{Embedder, Maker, STORED};
 use crate::progress::Stage;
 
 /// The most pictures in memory at a time, and about the most bytes of them.
@@ -30,6 +33,10 @@ const GIVE_WAY: u32 = 4;
 const LOOK: Duration = Duration::from_micros(200);
 /// The pause after a failure, for instance a full disk.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long complete embeddings wait until those of pictures that were written meanwhile are made.
+const HELD: Duration = Duration::from_secs(3);
+/// Stored pictures whose results are compared.
+const SAMPLE: usize = 100;
 /// The pause until other servers may have embedded the last pictures.
 pub const OTHERS: Duration = Duration::from_millis(250);
 
@@ -64,7 +71,7 @@ enum Ended {
     Done,
     /// The service is draining; the next start continues.
     Draining,
-    /// Another server adopted the new embeddings, or dropped them.
+    /// Another server adopted the new embeddings, or they were dropped.
     Left,
 }
 
@@ -90,7 +97,7 @@ impl Reembedder {
                 Ok(Ended::Draining) => return,
                 Ok(Ended::Left) | Err(ServiceError::Catalogue(CatalogueError::OtherOrigin)) => {
                     self.makers.leave(&self.reembedding);
-                    tracing::info!(model_id, %probe, time_steps, "another server ended the re-embedding");
+                    tracing::info!(model_id, %probe, time_steps, "the re-embedding was ended");
                     return;
                 }
                 Err(_) if self.stops() || self.reembedding.is_left() => return,
@@ -114,9 +121,11 @@ impl Reembedder {
         }));
         // On a full disk it could not begin when the service was opened. What others have dropped does not begin again.
         if !(self.makers.shared && self.reembedding.has_begun()) {
-            let begun = self
-                .catalogue
-                .begin_reembedding((*maker.origin).clone(), maker.model.file.clone());
+            let begun = self.catalogue.begin_reembedding(
+                (*maker.origin).clone(),
+                maker.model.file.clone(),
+                self.reembedding.holds(),
+            );
             runtime.block_on(begun)?;
             self.reembedding.begin();
         }
@@ -126,20 +135,21 @@ impl Reembedder {
             if let Some(ended) = self.embed(runtime, &chip)? {
                 return Ok(ended);
             }
+            if runtime.block_on(self.catalogue.is_held())? {
+                if let Some(ended) = self.wait_for_release(runtime)? {
+                    return Ok(ended);
+                }
+                continue;
+            }
             let (last, of_last) = (Arc::clone(&chip), Arc::clone(maker));
             let embed_last = Box::new(move |picture: &StoredPicture| {
                 let Chip { embedder, unembedded } = &mut *last.lock();
                 let made = embedder.embed_stored(picture, &of_last);
                 unembedded.or_zeros(picture, made, &of_last)
             });
-            let admissions = self.admissions.clone();
-            let background = Background {
-                progress: Arc::clone(progress),
-                give_way: Arc::new(move |worked| give_way(&admissions, worked)),
-            };
-            let adopted = self
-                .catalogue
-                .adopt(&maker.origin, maker.dimensions(), embed_last, background);
+            let adopted =
+                self.catalogue
+                    .adopt(&maker.origin, maker.dimensions(), embed_last, self.background());
             if runtime.block_on(adopted)? {
                 self.makers.adopted(&self.reembedding);
                 chip.lock().unembedded.log_count();
@@ -152,6 +162,51 @@ impl Reembedder {
         }
     }
 
+    fn background(&self) -> Background {
+        let admissions = self.admissions.clone();
+        Background {
+            progress: Arc::clone(&self.reembedding.progress),
+            give_way: Arc::new(move |worked| give_way(&admissions, worked)),
+        }
+    }
+
+    /// Makes the complete embeddings searchable, says how their results differ from the present ones, and waits for a while.
+    fn wait_for_release(&self, runtime: &Handle) -> Result<Option<Ended>, ServiceError> {
+        let Reembedding { maker, progress, .. } = &*self.reembedding;
+        let (done, total) = runtime.block_on(self.catalogue.reembedded())?;
+        let known = self.reembedding.agreement();
+        if known.is_none() || progress.now() != (Stage::Held, done, total) {
+            let prepared = self
+                .catalogue
+                .prepare_next(&maker.origin, maker.dimensions(), self.background());
+            runtime.block_on(prepared)?;
+            if known.is_none() {
+                let agreement = runtime.block_on(compare(&self.catalogue, &self.makers.present(), maker))?;
+                tracing::info!(
+                    shared = agreement.shared,
+                    queries = agreement.queries,
+                    "the new embeddings are complete and wait to be taken over: POST /v1/model"
+                );
+                self.reembedding.agrees(agreement);
+            }
+            progress.resume(Stage::Held, done, total);
+        }
+        let start = Instant::now();
+        while start.elapsed() < HELD {
+            if self.stops() {
+                return Ok(Some(Ended::Draining));
+            }
+            if self.reembedding.is_left() {
+                return Ok(Some(Ended::Left));
+            }
+            if !runtime.block_on(self.catalogue.is_held())? {
+                break;
+            }
+            std::thread::sleep(OTHERS);
+        }
+        Ok(None)
+    }
+
     /// Embeds the pictures that have no next embedding, unless that ends first.
     fn embed(&self, runtime: &Handle, chip: &Mutex<Chip>) -> Result<Option<Ended>, ServiceError> {
         let Reembedding { maker, progress, .. } = &*self.reembedding;
@@ -159,10 +214,10 @@ impl Reembedder {
             if self.stops() {
                 return Ok(Some(Ended::Draining));
             }
+            if self.reembedding.is_left() {
+                return Ok(Some(Ended::Left));
+            }
             if self.makers.shared {
-                if self.reembedding.is_left() {
-                    return Ok(Some(Ended::Left));
-                }
                 let (done, total) = runtime.block_on(self.catalogue.reembedded())?;
                 progress.advance(done.saturating_sub(progress.now().1));
                 progress.expect(total);
@@ -191,6 +246,41 @@ impl Reembedder {
             }
         }
     }
+}
+
+/// How many of the ten best products both makers' embeddings have in common, for some stored pictures.
+async fn compare(catalogue: &Catalogue, present: &Maker, next: &Maker) -> Result<Agreement, CatalogueError> {
+    let nearest = async |maker: &Maker, embedding: Vec<i32>, product: &str| {
+        let search = Nearest {
+            origin: Arc::clone(&maker.origin),
+            embeddings: vec![embedding],
+            without: vec![product.to_owned()],
+            options: SearchOptions::default(),
+            with_embeddings: false,
+        };
+        let found = catalogue.nearest(search, Work::OWN).await?;
+        let ids = found.matches.into_iter().map(|found| found.product.id.clone());
+        Ok::<HashSet<String>, CatalogueError>(ids.collect())
+    };
+    let (mut queries, mut shared, mut found) = (0, 0, 0);
+    for sample in catalogue.sample_of_both(SAMPLE).await? {
+        if is_zero(&sample.present) || is_zero(&sample.next) {
+            continue;
+        }
+        let by_present = nearest(present, sample.present, &sample.product).await?;
+        let by_next = nearest(next, sample.next, &sample.product).await?;
+        queries += 1;
+        shared += by_present.intersection(&by_next).count();
+        found += by_present.len().max(by_next.len());
+    }
+    Ok(Agreement {
+        k: SearchOptions::default().k,
+        queries,
+        shared: match found {
+            0 => 1.0,
+            found => shared as f64 / found as f64,
+        },
+    })
 }
 
 /// Lets waiting requests go first, after `worked` of work.

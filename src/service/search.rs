@@ -76,6 +76,24 @@ impl Service {
         })
     }
 
+    /// The maker of the embeddings that a search is among.
+    ///
+    /// # Errors
+    /// If these are the next ones, and there are none that can be searched.
+    pub(super) fn maker_for(&self, options: &SearchOptions) -> Result<Arc<Maker>, ServiceError> {
+        if !options.next {
+            return Ok(self.maker());
+        }
+        let next = self.reembedding().ok_or(ServiceError::NoNext)?;
+        match next.agreement() {
+            Some(_) => Ok(Arc::clone(&next.maker)),
+            None => {
+                let (_, done, total) = next.progress.now();
+                Err(ServiceError::NextNotReady { done, total })
+            }
+        }
+    }
+
     /// The products nearest to a picture or an embedding.
     ///
     /// # Errors
@@ -102,7 +120,7 @@ impl Service {
         options: SearchOptions,
         clock: Clock,
     ) -> Result<Found, ServiceError> {
-        let maker = self.maker();
+        let maker = self.maker_for(&options)?;
         let search = |values: Vec<i32>| Nearest {
             origin: Arc::clone(&maker.origin),
             embeddings: vec![values],

@@ -331,3 +331,130 @@ fn answers_and_writes_during_the_takeover_are_wholly_of_the_old_or_wholly_of_the
     drop(server);
     checked(folder.path());
 }
+
+/// The answer of `/v1/stats` once the next network's embeddings wait.
+fn held(server: &Server) -> Value {
+    let start = Instant::now();
+    loop {
+        let stats = server.get("/v1/stats").json();
+        if !stats["reembedding"]["agreement"].is_null() {
+            return stats;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "{stats}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn change(server: &Server, next: &str) -> (u16, Value) {
+    let body = json!({"next": next}).to_string();
+    let answer = server.post("/v1/model", "application/json", body.as_bytes());
+    (answer.status, answer.json())
+}
+
+#[test]
+fn a_held_network_is_tried_beside_the_old_one_then_dropped_or_taken_over() {
+    let folder = catalogue(300, &[]);
+    let hold = ["--model", PAPER, "--hold"];
+    let server = Server::start(folder.path(), &hold).ready();
+    let old = search(&server, 3);
+    let stats = held(&server);
+    let reembedding = &stats["reembedding"];
+    assert_eq!(
+        (&reembedding["hold"], &reembedding["stage"]),
+        (&json!(true), &json!("held"))
+    );
+    assert_eq!(reembedding["agreement"]["queries"], 100);
+    let shared = reembedding["agreement"]["shared"].as_f64().unwrap();
+    assert!((0.05..1.0).contains(&shared), "{shared}");
+    assert_eq!(
+        matches(&search(&server, 3)),
+        matches(&old),
+        "the old network answers"
+    );
+
+    // The next one, by every search; what is written is found by it a moment later.
+    let by_next = |server: &Server| {
+        server
+            .post(
+                "/v1/search?k=100&exact=true&model=next",
+                "image/png",
+                &test_png(3),
+            )
+            .json()
+    };
+    let next = by_next(&server);
+    assert_eq!(next["model"], reembedding["model"]);
+    assert_ne!(matches(&next), matches(&old));
+    let similar = server
+        .get("/v1/products/fashion-mnist-train-0/similar?model=next&k=3")
+        .json();
+    assert_eq!(similar["model"], reembedding["model"]);
+    let filtered =
+        r#"/v1/products/fashion-mnist-train-0/similar?model=next&filter={"category":"Bag"}&facets=[]"#;
+    let filtered = server.get(&filtered.replace('"', "%22")).json();
+    assert!(filtered["total"].as_u64().unwrap() > 10, "{filtered}");
+    assert_eq!(
+        server
+            .ask("PUT", "/v1/products/fresh", &[PNG], &test_png(3))
+            .status,
+        201
+    );
+    let start = Instant::now();
+    while by_next(&server)["matches"][0]["product_id"] != "fresh" {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(server.ask("DELETE", "/v1/products/fresh", &[], b"").status, 204);
+    assert_ne!(by_next(&server)["matches"][0]["product_id"], "fresh");
+
+    // Dropped: as if it had never been there.
+    assert_eq!(change(&server, "leave").0, 400);
+    let (status, dropped) = change(&server, "drop");
+    assert_eq!((status, &dropped["model"]), (200, &old["model"]));
+    assert!(dropped.get("reembedding").is_none());
+    let refused = server.post("/v1/search?model=next", "image/png", &test_png(3));
+    assert_eq!(refused.problem(), (409, "conflict".to_owned()));
+    assert_eq!(change(&server, "take_over").0, 409);
+    assert_eq!(matches(&search(&server, 3)), matches(&old));
+    assert!(server.get("/v1/stats").json()["reembedding"].is_null());
+
+    // Taken over, after a restart.
+    assert_eq!(server.signal("-TERM").0, Some(0));
+    let server = Server::start(folder.path(), &hold).ready();
+    held(&server);
+    let (status, taken) = change(&server, "take_over");
+    assert_eq!((status, &taken["model"]), (200, &next["model"]), "{taken}");
+    assert_eq!(origin(&search(&server, 3)), origin(&next));
+    assert_eq!(matches(&search(&server, 3)), matches(&next));
+    assert!(server.get("/v1/stats").json()["reembedding"].is_null());
+}
+
+#[test]
+fn a_backup_over_http_is_the_catalogue_of_that_moment() {
+    let folder = catalogue(300, &[]);
+    let server = Server::start(folder.path(), &[]).ready();
+    let before = search(&server, 3);
+    let backup = server.get("/v1/backup");
+    if crate::server::on_postgresql() {
+        assert_eq!(backup.problem(), (409, "conflict".to_owned()));
+        return;
+    }
+    assert_eq!(
+        (backup.status, backup.header("content-type")),
+        (200, Some("application/vnd.sqlite3"))
+    );
+    let left = std::fs::read_dir(folder.path()).unwrap().flatten();
+    assert!(left.map(|file| file.file_name()).all(|name| name != "backup.tmp"));
+    assert_eq!(
+        server
+            .ask("DELETE", "/v1/products/fashion-mnist-train-0", &[], b"")
+            .status,
+        204
+    );
+    let fresh = tempfile::tempdir().unwrap();
+    let (file, data) = (fresh.path().join("shop.backup"), fresh.path().join("data"));
+    std::fs::write(&file, &backup.body).unwrap();
+    let restored = Server::start(&data, &["--restore", file.to_str().unwrap()]).ready();
+    assert_eq!(restored.get("/v1/stats").json()["products"], 300);
+    assert_eq!(matches(&search(&restored, 3)), matches(&before));
+}

@@ -290,6 +290,17 @@ fn no_route_tells_a_shop_of_another_one() {
     );
     expect("POST", "/v1/imports", missing, 403);
 
+    // What is of the catalogue as a whole takes an admin key without a filter.
+    let whole = |key: &str, method: &str, path: &str| {
+        let body = json!({"next": "drop"}).to_string();
+        shops.ask(key, method, path, Some("application/json"), body.as_bytes())
+    };
+    for key in [A, A_ADMIN] {
+        expect("POST", "/v1/model", whole(key, "POST", "/v1/model"), 403);
+        expect("GET", "/v1/backup", whole(key, "GET", "/v1/backup"), 403);
+    }
+    assert_eq!(whole(ADMIN, "POST", "/v1/model").status, 409);
+
     // Nobody needs a key for these, and they tell nothing of any product.
     for route in ["/", "/status", "/healthz", "/readyz", "/openapi.yaml"] {
         expect("GET", route, shops.a("GET", route, &none), 200);

@@ -43,7 +43,9 @@ const AGAIN: usize = 3;
 impl Postgres {
     /// The products whose pictures are nearest to the embeddings of a search.
     pub async fn nearest(&self, search: Nearest, work: Work) -> Result<Nearby, CatalogueError> {
-        if let [embedding] = &search.embeddings[..] {
+        if let [embedding] = &search.embeddings[..]
+            && self.current_origin().as_ref() == Some(&search.origin)
+        {
             self.0.recalls.asked.ask(embedding);
         }
         self.nearest_unasked(search, Kind::Search, work).await
@@ -56,10 +58,7 @@ impl Postgres {
         kind: Kind,
         work: Work,
     ) -> Result<Nearby, CatalogueError> {
-        let space = self.loaded()?;
-        if *space.origin != *search.origin {
-            return Err(CatalogueError::OtherOrigin);
-        }
+        let space = self.space_of(&search.origin).await?;
         check(&search, space.dimensions)?;
         let few = self.pictures().is_none_or(|pictures| pictures < EXACT_BELOW);
         let round = Round {
@@ -307,7 +306,7 @@ impl Round<'_> {
         let mut sql = QueryBuilder::new("WITH query AS MATERIALIZED (SELECT ");
         sql.push_bind(directions::text(embedding));
         sql.push(format!(
-            "::text::halfvec({width}) AS direction), here AS (SELECT present = {} AS present FROM catalogue)",
+            "::text::halfvec({width}) AS direction), here AS (SELECT {} IN (present, next) AS present FROM catalogue)",
             space.number
         ));
         let filter = options.filter.as_ref();

@@ -142,16 +142,17 @@ impl Postgres {
         })
     }
 
-    /// What made them, and for each product of `ids` the embeddings of its pictures.
+    /// For each product of `ids` the embeddings of its pictures by this origin.
     pub async fn embeddings_of(
         &self,
+        origin: Arc<Origin>,
         ids: Vec<String>,
         work: Work,
-    ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
-        let space = self.loaded()?;
+    ) -> Result<Vec<Vec<Vec<i32>>>, CatalogueError> {
+        let space = self.space_of(&origin).await?;
         let (vectors, embeddings) = (space.vectors(), space.embeddings());
         let sql = format!(
-            "SELECT p.id, v.width, v.data, c.present = {number} AS present FROM catalogue c CROSS JOIN products p
+            "SELECT p.id, v.width, v.data, {number} IN (c.present, c.next) AS present FROM catalogue c CROSS JOIN products p
              LEFT JOIN {embeddings} e ON e.product = p.seq LEFT JOIN {vectors} v ON v.id = e.vector
              WHERE p.id = ANY($1) ORDER BY e.picture",
             number = space.number
@@ -182,7 +183,7 @@ impl Postgres {
                 let embeddings = found.get(id).cloned();
                 embeddings.ok_or_else(|| CatalogueError::NoProduct { id: id.clone() })
             });
-            Ok((Arc::clone(&space.origin), of_each.collect::<Result<_, _>>()?))
+            of_each.collect()
         })
     }
 }

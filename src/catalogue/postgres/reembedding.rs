@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use super::error::{Failure, damaged};
 use super::measured::Kind;
 use super::opening::{forget_models, keep_model};
-use super::rows::{Embedded, add_embeddings, stored_picture};
+use super::rows::{Embedded, add_embeddings, stored_picture, values};
 use super::servers;
 use super::spaces::{Space, Spaces};
 use super::store::{Postgres, read, stop_writes, transact};
@@ -17,7 +17,7 @@ use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
-use crate::catalogue::reembedding::{Background, EmbedLast};
+use crate::catalogue::reembedding::{Background, EmbedLast, OfBoth};
 
 /// Pictures that may lack an embedding when the change is made: writes wait while they are embedded.
 const AT_ADOPTION: i64 = 16;
@@ -34,22 +34,111 @@ impl Postgres {
     }
 
     /// Begins re-embedding, or joins it if it was begun for the same origin.
-    pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+    pub async fn begin_reembedding(
+        &self,
+        origin: Origin,
+        model: Vec<u8>,
+        hold: bool,
+    ) -> Result<(), CatalogueError> {
         transact!(self, Kind::Background, |connection| {
             let Spaces { present, next, .. } = stop_writes(connection).await?;
             let same = |space: &Space| *space.origin == origin;
             if !next.as_ref().is_some_and(same) && !present.as_ref().is_some_and(same) {
                 let space = Space::create(connection, &origin).await?;
-                sqlx::query("UPDATE catalogue SET next = $1")
+                sqlx::query("UPDATE catalogue SET next = $1, hold = $2")
                     .bind(space.number)
+                    .bind(hold)
                     .execute(&mut *connection)
                     .await?;
                 forget_claims(connection).await?;
+            } else if hold {
+                sqlx::query("UPDATE catalogue SET hold = next IS NOT NULL")
+                    .execute(&mut *connection)
+                    .await?;
             }
             keep_model(connection, &origin, &model).await
         })?;
         self.sweep().await;
         Ok(())
+    }
+
+    /// Whether the next embeddings wait to be released.
+    pub async fn is_held(&self) -> Result<bool, CatalogueError> {
+        read!(self, Kind::Background, Work::OWN, |connection| {
+            let held = sqlx::query_scalar("SELECT hold FROM catalogue");
+            Ok(held.fetch_one(connection).await?)
+        })
+    }
+
+    /// Lets the next embeddings be adopted.
+    pub async fn release(&self) -> Result<(), CatalogueError> {
+        transact!(self, Kind::Background, |connection| {
+            sqlx::query("UPDATE catalogue SET hold = false")
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// Builds the index over the next embeddings, if there is none.
+    pub async fn prepare_next(
+        &self,
+        origin: &Origin,
+        dimensions: usize,
+        background: Background,
+    ) -> Result<(), CatalogueError> {
+        let next = self.next_of(origin).await?;
+        self.prepare(next, dimensions, &background.progress)
+            .await
+            .map(drop)
+    }
+
+    /// The space of the next embeddings, if they are of this origin.
+    pub(super) async fn next_of(&self, origin: &Origin) -> Result<Space, CatalogueError> {
+        let next = self.spaces().await?.next;
+        next.filter(|next| *next.origin == *origin)
+            .ok_or(CatalogueError::OtherOrigin)
+    }
+
+    /// The space of an origin: the present or the next one.
+    pub(super) async fn space_of(&self, origin: &Origin) -> Result<Space, CatalogueError> {
+        let present = self.loaded()?;
+        match *present.origin == *origin {
+            true => Ok(present),
+            false => self.next_of(origin).await,
+        }
+    }
+
+    /// Up to `count` pictures with both embeddings, chosen at random.
+    pub async fn sample_of_both(&self, count: usize) -> Result<Vec<OfBoth>, CatalogueError> {
+        let Spaces { present, next, .. } = self.spaces().await?;
+        let (Some(present), Some(next)) = (present, next) else {
+            return Ok(Vec::new());
+        };
+        let sql = format!(
+            "SELECT p.id, v.width, v.data, w.width AS next_width, w.data AS next_data
+             FROM (SELECT picture, vector FROM {} ORDER BY random() LIMIT $1) n
+             JOIN {} w ON w.id = n.vector JOIN {} e ON e.picture = n.picture JOIN {} v ON v.id = e.vector
+             JOIN products p ON p.seq = e.product",
+            next.embeddings(),
+            next.vectors(),
+            present.embeddings(),
+            present.vectors()
+        );
+        read!(self, Kind::Background, Work::OWN, |connection| {
+            let rows = sqlx::query(AssertSqlSafe(sql.as_str()))
+                .bind(i64::try_from(count).unwrap_or(i64::MAX))
+                .fetch_all(connection)
+                .await?;
+            let sample = rows.iter().map(|row| {
+                Ok(OfBoth {
+                    product: row.try_get("id")?,
+                    present: values(row.try_get("width")?, row.try_get("data")?),
+                    next: values(row.try_get("next_width")?, row.try_get("next_data")?),
+                })
+            });
+            sample.collect()
+        })
     }
 
     /// Drops what re-embedding has made so far.
@@ -59,7 +148,7 @@ impl Postgres {
         }
         transact!(self, Kind::Background, |connection| {
             stop_writes(connection).await?;
-            sqlx::query("UPDATE catalogue SET next = NULL")
+            sqlx::query("UPDATE catalogue SET next = NULL, hold = false")
                 .execute(&mut *connection)
                 .await?;
             forget_claims(connection).await?;
@@ -97,10 +186,7 @@ impl Postgres {
         count: usize,
         bytes: usize,
     ) -> Result<Vec<StoredPicture>, CatalogueError> {
-        let next = self.spaces().await?.next;
-        let next = next
-            .filter(|next| *next.origin == *origin)
-            .ok_or(CatalogueError::OtherOrigin)?;
+        let next = self.next_of(origin).await?;
         // Pictures are embedded in stored order: most of those before the last ones are done.
         let after = match *self.0.embedded_to.lock() {
             (space, to) if space == next.number => to,
@@ -214,7 +300,7 @@ impl Postgres {
                 .map(|picture| (picture.key, (embed.lock())(picture)))
                 .collect();
             add(connection, &next, &made).await?;
-            sqlx::query("UPDATE catalogue SET present = next, next = NULL")
+            sqlx::query("UPDATE catalogue SET present = next, next = NULL, hold = false")
                 .execute(&mut *connection)
                 .await?;
             forget_claims(connection).await?;

@@ -6,7 +6,7 @@ use sqlx::{PgPool, SqlSafeStr};
 
 use crate::catalogue::error::{CatalogueError, OpenError};
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "catalogue",
         include_str!("../../../migrations/postgres/0001_catalogue.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [(&str, &str); 3] = [
         "product changes",
         include_str!("../../../migrations/postgres/0003_product_changes.sql"),
     ),
+    ("hold", include_str!("../../../migrations/postgres/0004_hold.sql")),
 ];
 
 /// The last migration that this version knows.

@@ -1,8 +1,10 @@
 //! Many products at a time: those that pass a filter, and whole ones to be exported.
 
+use std::fs::File;
 use std::sync::Arc;
 
-use super::catalogue::{Sqlite, invalid_cursor};
+use super::backup;
+use super::catalogue::{Sqlite, blocking, invalid_cursor};
 use super::keys::ProductKey;
 use super::reader::Reader;
 use crate::admission::Work;
@@ -92,6 +94,26 @@ impl Sqlite {
         let listing = self.loaded()?.index.read().listing();
         let filter = filter.map(|filter| reader.keyed(filter)).transpose()?;
         listing.after(after, filter.as_ref(), most, work)
+    }
+
+    /// The catalogue in a file that is gone once it is closed.
+    pub async fn back_up(&self) -> Result<File, CatalogueError> {
+        let store = self.clone();
+        blocking(move || {
+            let inner = &store.0;
+            let _one = inner.backing_up.lock();
+            let out = backup::sent(&inner.data_dir);
+            backup::forget(&out);
+            let written = inner.readers.with(|reader| reader.back_up(&out));
+            let opened = written.and_then(|()| {
+                let opened = File::open(&out);
+                opened.map_err(|source| CatalogueError::Store(Box::new(source)))
+            });
+            // What is open stays until it is closed.
+            backup::forget(&out);
+            opened
+        })
+        .await
     }
 
     /// Does writes in a catalogue that is not loaded.

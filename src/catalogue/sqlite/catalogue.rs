@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use engine::neighbours::Neighbours;
 use parking_lot::Mutex;
 
+use super::backup;
+use super::beside::Beside;
 use super::error::refused;
 use super::index::Index;
 use super::keys::ProductKey;
@@ -51,6 +53,12 @@ pub(super) struct Inner {
     lost: Lost,
     /// The graph over the next embeddings, while it waits for the last of them.
     pub(super) successor: Mutex<Option<(Origin, Successor)>>,
+    /// Made of the successor, for searches by the next embeddings.
+    pub(super) beside: Mutex<Option<Beside>>,
+    /// Whether the next embeddings wait to be released.
+    pub(super) hold: AtomicBool,
+    /// Held while a backup is written that is to be sent.
+    pub(super) backing_up: Mutex<()>,
     /// The thread that writes, until it is waited for.
     pub(super) writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -89,6 +97,7 @@ impl Sqlite {
         if let Some(source_name) = store.unfinished_copy_of()? {
             return Err(refused(&data_dir, OpenError::HalfCopied { source_name }));
         }
+        backup::forget(&backup::sent(&data_dir));
         let (loaded, lost) = (SharedIndex::default(), Lost::default());
         let (writes, tasks) = WriteQueue::queue();
         let shown = Arc::new(ShownProducts::new(room.shown_bytes));
@@ -115,6 +124,9 @@ impl Sqlite {
             loaded,
             lost,
             successor: Mutex::default(),
+            beside: Mutex::default(),
+            hold: AtomicBool::new(false),
+            backing_up: Mutex::default(),
             writer: Mutex::new(Some(thread)),
         })))
     }
@@ -290,31 +302,31 @@ impl Sqlite {
     }
 
     fn nearest_with(&self, reader: &Reader, search: &Nearest, work: &Work) -> Result<Nearby, CatalogueError> {
-        let loaded = self.loaded()?;
-        if *loaded.origin != *search.origin {
-            return Err(CatalogueError::OtherOrigin);
-        }
-        if let [embedding] = &search.embeddings[..] {
+        let index = self.index_of(&search.origin)?;
+        if let [embedding] = &search.embeddings[..]
+            && self.current_origin().as_ref() == Some(&search.origin)
+        {
             self.0.recalls.asked.ask(embedding);
         }
-        searching::nearest(&loaded.index, reader, &self.0.shown, search, work)
+        searching::nearest(&index, reader, &self.0.shown, search, work)
     }
 
-    /// What made them, and for each product of `ids` the embeddings of its pictures.
+    /// For each product of `ids` the embeddings of its pictures by this origin.
     pub async fn embeddings_of(
         &self,
+        origin: Arc<Origin>,
         ids: Vec<String>,
         work: Work,
-    ) -> Result<(Arc<Origin>, Vec<Vec<Vec<i32>>>), CatalogueError> {
-        let loaded = self.loaded()?;
+    ) -> Result<Vec<Vec<Vec<i32>>>, CatalogueError> {
+        let store = self.clone();
         let read = move |reader: &Reader, _: &Work| {
+            let index = store.index_of(&origin)?;
             let keys: Vec<ProductKey> = ids
                 .into_iter()
                 .map(|id| reader.key(&id)?.ok_or(CatalogueError::NoProduct { id }))
                 .collect::<Result<_, _>>()?;
-            let index = loaded.index.read();
-            let embeddings = keys.into_iter().map(|key| index.embeddings_of(key)).collect();
-            Ok((Arc::clone(&loaded.origin), embeddings))
+            let index = index.read();
+            Ok(keys.into_iter().map(|key| index.embeddings_of(key)).collect())
         };
         self.0.readers.read(work, read).await
     }

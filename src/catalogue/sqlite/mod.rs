@@ -5,6 +5,8 @@
 //! made.
 
 mod apply;
+mod backup;
+mod beside;
 mod bulk;
 mod catalogue;
 mod change;

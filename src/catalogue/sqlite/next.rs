@@ -15,6 +15,7 @@ use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::packing::unpack;
 use crate::catalogue::product::{PictureKey, StoredPicture};
+use crate::catalogue::reembedding::OfBoth;
 
 impl Store {
     /// Records what makes the embeddings of an empty catalogue, with its model's file.
@@ -121,6 +122,30 @@ impl Reader {
             .prepare_cached("SELECT max(picture) FROM next_embeddings")?;
         let last: Option<i64> = statement.query_row([], |row| row.get(0))?;
         Ok(last.map(PictureKey))
+    }
+
+    /// Up to `count` pictures with both embeddings, chosen at random.
+    pub fn sample_of_both(&self, count: usize) -> Result<Vec<OfBoth>, CatalogueError> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT products.id, embeddings.width, embeddings.data, next_embeddings.width, next_embeddings.data
+             FROM (SELECT picture FROM next_embeddings ORDER BY random() LIMIT ?1) AS sample
+             JOIN next_embeddings ON next_embeddings.picture = sample.picture
+             JOIN embeddings ON embeddings.picture = sample.picture
+             JOIN pictures ON pictures.seq = sample.picture JOIN products ON products.seq = pictures.product",
+        )?;
+        let mut rows = statement.query([i64::try_from(count).unwrap_or(i64::MAX)])?;
+        let mut sample = Vec::with_capacity(count);
+        while let Some(row) = rows.next()? {
+            let (mut present, mut next) = (Vec::new(), Vec::new());
+            unpack(row.get(1)?, bytes(row, 2)?, &mut present);
+            unpack(row.get(3)?, bytes(row, 4)?, &mut next);
+            sample.push(OfBoth {
+                product: row.get(0)?,
+                present,
+                next,
+            });
+        }
+        Ok(sample)
     }
 
     /// How many pictures have a next embedding.

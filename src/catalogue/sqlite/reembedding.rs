@@ -2,11 +2,14 @@
 //! writer adopts both at one moment.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use super::beside::Beside;
 use super::catalogue::{Inner, Sqlite, blocking};
+use super::index::Index;
 use super::kept;
 use super::queue::Adopted;
 use super::reader::Reader;
@@ -16,7 +19,7 @@ use crate::admission::Work;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::{PictureKey, StoredPicture};
-use crate::catalogue::reembedding::{Background, EmbedLast};
+use crate::catalogue::reembedding::{Background, EmbedLast, OfBoth};
 use crate::progress::Stage;
 
 /// The longest that linking one row can take; more than that was spent on something else.
@@ -32,17 +35,83 @@ impl Sqlite {
     }
 
     /// Begins re-embedding, or resumes it if it was begun for the same origin.
-    pub async fn begin_reembedding(&self, origin: Origin, model: Vec<u8>) -> Result<(), CatalogueError> {
+    pub async fn begin_reembedding(
+        &self,
+        origin: Origin,
+        model: Vec<u8>,
+        hold: bool,
+    ) -> Result<(), CatalogueError> {
         kept::drop_next(&self.0.data_dir);
         self.0
             .writes
             .run(move |store| store.begin_next(&origin, &model))
-            .await
+            .await?;
+        self.0.hold.store(hold, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the next embeddings wait to be released.
+    pub fn is_held(&self) -> bool {
+        self.0.hold.load(Ordering::Acquire)
+    }
+
+    /// Lets the next embeddings be adopted.
+    pub fn release(&self) {
+        self.0.hold.store(false, Ordering::Release);
+    }
+
+    /// Builds the graph over the next embeddings, or links what came since: from then on they can be searched.
+    pub async fn prepare_next(
+        &self,
+        origin: &Origin,
+        dimensions: usize,
+        background: Background,
+    ) -> Result<(), CatalogueError> {
+        if self.next_origin().await?.as_ref() != Some(origin) {
+            return Err(CatalogueError::OtherOrigin);
+        }
+        let (inner, origin) = (Arc::clone(&self.0), origin.clone());
+        blocking(move || {
+            let successor = inner.build_successor(&origin, dimensions, &background)?;
+            *inner.successor.lock() = Some((origin, successor));
+            // What is searched has other embeddings now.
+            *inner.beside.lock() = None;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The index of an origin: that in use, or one over the next embeddings that is as of a moment ago.
+    pub(super) fn index_of(&self, origin: &Origin) -> Result<Arc<RwLock<Index>>, CatalogueError> {
+        let loaded = self.loaded()?;
+        if *loaded.origin == *origin {
+            return Ok(loaded.index);
+        }
+        let mut beside = self.0.beside.lock();
+        let known = beside.as_ref().filter(|known| *known.origin() == *origin);
+        let version = loaded.index.read().version();
+        if let Some(known) = known.filter(|known| known.is_fresh(version)) {
+            return Ok(known.index());
+        }
+        let successor = match &*self.0.successor.lock() {
+            Some((of, successor)) if of == origin => successor.clone(),
+            // It is being linked.
+            _ => return known.map(Beside::index).ok_or(CatalogueError::OtherOrigin),
+        };
+        let made = Beside::make(origin, successor, &loaded.index);
+        Ok(beside.insert(made).index())
+    }
+
+    /// Up to `count` pictures with both embeddings, chosen at random.
+    pub async fn sample_of_both(&self, count: usize) -> Result<Vec<OfBoth>, CatalogueError> {
+        let read = move |reader: &Reader, _: &Work| reader.sample_of_both(count);
+        self.0.readers.read(Work::OWN, read).await
     }
 
     /// Drops what re-embedding has made so far.
     pub async fn cancel_reembedding(&self) -> Result<(), CatalogueError> {
         kept::drop_next(&self.0.data_dir);
+        self.forget_next();
         self.0.writes.run(Store::drop_next).await
     }
 
@@ -109,8 +178,17 @@ impl Sqlite {
             Adopted::Behind(successor) => (successor, Ok(false)),
             Adopted::Failed(successor, error) => (Some(successor), Err(error)),
         };
+        if matches!(result, Ok(true)) {
+            self.forget_next();
+        }
         *self.0.successor.lock() = left.map(|successor| (origin, *successor));
         result
+    }
+
+    fn forget_next(&self) {
+        self.release();
+        *self.0.beside.lock() = None;
+        *self.0.successor.lock() = None;
     }
 }
 

@@ -12,7 +12,7 @@ use crate::catalogue::origin::Origin;
 use crate::catalogue::product::PictureKey;
 
 /// Embeddings with their graph, in stored order, which belong to pictures and not yet to products.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Successor {
     neighbours: Neighbours,
     /// With the rows of their embeddings.

@@ -253,13 +253,7 @@ impl Survey {
 
     /// Writes the catalogue as of this moment into one new file, while others read and write.
     pub fn back_up(&self, out: &Path) -> Result<(), CatalogueError> {
-        let path = out.to_str().ok_or_else(|| CatalogueError::Invalid {
-            field: "out".to_owned(),
-            reason: "must be a path in UTF-8".to_owned(),
-        })?;
-        self.reader.connection().execute("VACUUM INTO ?1", [path])?;
-        let synced = std::fs::File::open(out).and_then(|file| file.sync_all());
-        synced.map_err(|source| CatalogueError::Store(Box::new(source)))
+        self.reader.back_up(out)
     }
 }
 

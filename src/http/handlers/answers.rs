@@ -13,7 +13,7 @@ use crate::catalogue::counts::Counts;
 use crate::catalogue::search::{Match, Shown};
 use crate::http::request::product_fields::ProductFields;
 use crate::progress::Stage;
-use crate::service::{Reembedding, Times};
+use crate::service::{Agreement, Reembedding, Times};
 use engine::model::Model;
 use engine::network::Probe;
 
@@ -124,6 +124,10 @@ pub struct ReembeddingAnswer {
     total: usize,
     /// Of this stage; null until a rate is known.
     seconds_left: Option<f64>,
+    /// Whether the new embeddings wait to be taken over once they are complete.
+    hold: bool,
+    /// How many of the ten best products both find; null until the new embeddings are complete.
+    agreement: Option<Agreement>,
 }
 
 impl From<&Reembedding> for ReembeddingAnswer {
@@ -138,6 +142,8 @@ impl From<&Reembedding> for ReembeddingAnswer {
             done,
             total,
             seconds_left: progress.seconds_left(),
+            hold: reembedding.holds(),
+            agreement: reembedding.agreement(),
         }
     }
 }

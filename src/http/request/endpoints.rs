@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use super::body::Accepts;
 use super::examples::{Negative, Positive};
 use super::fields::{Fields, FromFields, fields};
+use super::networks::{Action, Which};
 use super::product_fields::ProductFields;
 use super::ranking::{AttributeName, AttributeNames, Boosts};
 use super::values::{Cursor, Diversity, Embedding, GroupSize, Image, K, Limit, MinScore, Offset, Values};
@@ -69,6 +70,7 @@ fields! {
         group_size: Option<GroupSize>,
         boost: Option<Boosts>,
         facets: Option<AttributeNames>,
+        model: Option<Which>,
     }
 }
 
@@ -99,6 +101,7 @@ impl Ranking {
             group,
             boosts: self.boost.map(|boosts| boosts.0).unwrap_or_default(),
             facets: self.facets.map(|names| names.0),
+            next: self.model == Some(Which::Next),
         })
     }
 }
@@ -260,6 +263,17 @@ impl Recommend {
         }
         Ok((taste, options))
     }
+}
+
+fields! {
+    /// `POST /v1/model`.
+    pub struct ChangeModel {
+        next: Action,
+    }
+}
+
+impl FromBody for ChangeModel {
+    const ACCEPTS: Accepts = Accepts::Json;
 }
 
 fields! {

@@ -14,6 +14,7 @@ pub mod examples;
 pub mod extract;
 pub mod feeds;
 pub mod fields;
+pub mod networks;
 pub mod product_fields;
 mod ranking;
 pub mod values;

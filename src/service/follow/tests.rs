@@ -72,6 +72,7 @@ async fn server_as(catalogue: &Catalogue, probe: Option<Probe>, shared: bool) ->
         probe,
         time_steps: None,
         given: probe.is_some(),
+        hold: false,
     };
     let options = ServiceOptions {
         chips: 1,
@@ -110,7 +111,7 @@ fn by(probe: Probe) -> Origin {
 }
 
 async fn begin(catalogue: &Catalogue, probe: Probe) {
-    let begun = catalogue.begin_reembedding(by(probe), network().file.clone());
+    let begun = catalogue.begin_reembedding(by(probe), network().file.clone(), false);
     begun.await.unwrap();
 }
 

@@ -55,6 +55,23 @@ const filter: Schemas["Filter"] = { brand: { in: ["one", "two"] }, $any: [{ pric
 const cheap = await ok(client.POST("/v1/search", { body: { image: picture(first), filter } }));
 assert.deepEqual(found(cheap).sort(), [first, second, fourth].sort());
 
+// Counts of values, the best product of each brand, pages, a boost.
+const counted = await ok(client.POST("/v1/search", { body: { image: picture(first), k: 1, facets: '["brand"]' } }));
+assert.equal(counted.total, ids.length);
+const brands = Object.fromEntries(counted.facets!.brand!.map(({ value, count }) => [value, count]));
+assert.deepEqual(brands, { one: Math.ceil(ids.length / 2), two: Math.floor(ids.length / 2) });
+const { embedding } = await ok(client.POST("/v1/search", { body: { image: picture(first), k: 1, embedding: true } }));
+const best = await ok(client.POST("/v1/search", { body: { embedding: embedding!, k: 9, group_by: "brand" } }));
+assert.deepEqual(best.matches.map((match) => match.group).sort(), ["one", "two"]);
+const pages: string[] = [];
+for (let offset = 0; offset < ids.length; offset += 2) {
+  pages.push(...found(await ok(client.POST("/v1/search", { body: { embedding: embedding!, k: 2, offset } }))));
+}
+assert.deepEqual(pages, found(await ok(client.POST("/v1/search", { body: { embedding: embedding!, k: 100 } }))));
+const boost: Schemas["Boosts"] = [{ attribute: "price", weight: 1 }];
+const boosted = await ok(client.POST("/v1/search", { body: { embedding: embedding!, k: 1, boost } }));
+assert.ok(boosted.matches[0]!.rank_score! > boosted.matches[0]!.score);
+
 // A part of the picture, and some fields of each product.
 const part = await ok(
   client.POST("/v1/search", {

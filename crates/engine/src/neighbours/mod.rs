@@ -48,7 +48,7 @@ const FEW_REMOVED: usize = 1024;
 pub const LINKS_FORMAT: &str = "hnsw M16 ef120, joined 96 20 24 32, 1";
 
 /// Stored embeddings with their links.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Neighbours {
     vectors: Vectors,
     equal: Equal,

@@ -53,6 +53,7 @@ async fn app(folder: &std::path::Path) -> Arc<App> {
         probe: None,
         time_steps: None,
         given: false,
+        hold: false,
     };
     let options = ServiceOptions {
         chips: 1,
