@@ -63,18 +63,29 @@ impl Postgres {
     /// Stores products into a catalogue that is not loaded, all or none.
     pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<usize, CatalogueError> {
         transact!(self, Kind::Write, |connection| {
-            let space = present(share_writes(connection).await?.present)?;
+            let writing = self.writing(connection).await?;
+            let space = &writing.space;
             for product in &products {
-                check_space(&product.pictures, &space)?;
+                check_space(&product.pictures, space)?;
             }
             let mut new = 0;
             for group in groups(&products) {
-                let keys = put(connection, &space, &group).await?;
+                let keys = put(connection, space, &group).await?;
                 let ids: Vec<&str> = group.iter().map(|product| product.id.as_str()).collect();
-                imports::name(connection, &ids, Named::ByAll).await?;
+                writing.name(connection, &ids, Named::ByAll).await?;
                 new += keys.iter().filter(|(_, created)| *created).count();
             }
             Ok(new)
+        })
+    }
+
+    /// Shares the lock of writes until the transaction ends.
+    async fn writing(&self, connection: &mut PgConnection) -> Result<Writing, CatalogueError> {
+        let spaces = share_writes(connection).await?;
+        Ok(Writing {
+            space: spaces.present.ok_or(CatalogueError::NotLoaded)?,
+            server: self.0.server,
+            has_feeds: spaces.has_feeds,
         })
     }
 
@@ -89,7 +100,7 @@ impl Postgres {
     /// Does writes in one transaction; what the rules refuse changes nothing and holds up no other.
     async fn apply(&self, writes: &[Write]) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
         transact!(self, Kind::Write, |connection| {
-            let space = present(share_writes(connection).await?.present)?;
+            let writing = self.writing(connection).await?;
             let mut answers = Vec::with_capacity(writes.len());
             // Imports with a line that is to be embedded again: those behind it wait, because lines are done in order.
             let mut held: HashSet<&str> = HashSet::new();
@@ -100,7 +111,7 @@ impl Postgres {
                     answers.push(Err(CatalogueError::OtherOrigin));
                     continue;
                 }
-                answers.push(match apply(connection, &space, self.0.server, write).await {
+                answers.push(match apply(connection, &writing, write).await {
                     Ok(written) => Ok(written),
                     Err(Failure::Refused(refused)) => {
                         if let (Write::Import { id, .. }, CatalogueError::OtherOrigin) = (write, &refused) {
@@ -116,8 +127,26 @@ impl Postgres {
     }
 }
 
-fn present(space: Option<Space>) -> Result<Space, CatalogueError> {
-    space.ok_or(CatalogueError::NotLoaded)
+/// What the writes of one transaction share.
+struct Writing {
+    space: Space,
+    server: Uuid,
+    has_feeds: bool,
+}
+
+impl Writing {
+    /// Keeps products from being removed as missing by imports.
+    async fn name(
+        &self,
+        connection: &mut PgConnection,
+        ids: &[&str],
+        named: Named<'_>,
+    ) -> Result<(), Failure> {
+        match self.has_feeds {
+            true => imports::name(connection, ids, named).await,
+            false => Ok(()),
+        }
+    }
 }
 
 /// Groups in which no id comes twice, in order.
@@ -138,12 +167,8 @@ fn groups(products: &[NewProduct]) -> Vec<Vec<&NewProduct>> {
 }
 
 /// Does one write. The rules are asked before anything is changed.
-async fn apply(
-    connection: &mut PgConnection,
-    space: &Space,
-    server: Uuid,
-    write: &Write,
-) -> Result<Written, Failure> {
+async fn apply(connection: &mut PgConnection, writing: &Writing, write: &Write) -> Result<Written, Failure> {
+    let space = &writing.space;
     match write {
         Write::Put { product, only_new } => {
             check_space(&product.pictures, space)?;
@@ -159,7 +184,9 @@ async fn apply(
                 }
             }
             let keys = put(connection, space, &[product]).await?;
-            imports::name(connection, &[product.id.as_str()], Named::ByAll).await?;
+            writing
+                .name(connection, &[product.id.as_str()], Named::ByAll)
+                .await?;
             match keys.first() {
                 Some((seq, created)) => written(connection, *seq, *created).await,
                 None => Err(CatalogueError::Panicked.into()),
@@ -171,7 +198,7 @@ async fn apply(
             attributes,
         } => {
             let seq = merge(connection, id, title.as_ref(), attributes).await?;
-            imports::name(connection, &[id], Named::ByAll).await?;
+            writing.name(connection, &[id], Named::ByAll).await?;
             written(connection, seq, false).await
         }
         Write::Delete { id } => {
@@ -201,7 +228,7 @@ async fn apply(
             }
             add_pictures(connection, space, &[(stored.seq, picture)]).await?;
             touch(connection, stored.seq).await?;
-            imports::name(connection, &[id], Named::ByAll).await?;
+            writing.name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
         Write::DeletePicture { id, picture } => {
@@ -218,21 +245,21 @@ async fn apply(
             let vectors = drop_pictures(connection, space, "seq", &[number]).await?;
             forget_vectors(connection, space, &vectors).await?;
             touch(connection, stored.seq).await?;
-            imports::name(connection, &[id], Named::ByAll).await?;
+            writing.name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
-        Write::Import { id, step } => import_step(connection, space, server, id, step).await,
+        Write::Import { id, step } => import_step(connection, writing, id, step).await,
     }
 }
 
 /// Does one step of an import.
 async fn import_step(
     connection: &mut PgConnection,
-    space: &Space,
-    server: Uuid,
+    writing: &Writing,
     import: &str,
     step: &ImportStep,
 ) -> Result<Written, Failure> {
+    let (space, server) = (&writing.space, writing.server);
     match step {
         ImportStep::Stored { line, product } => {
             check_space(&product.pictures, space)?;
@@ -240,7 +267,9 @@ async fn import_step(
                 return Ok(Written::NOTHING);
             }
             let keys = put(connection, space, &[product]).await?;
-            imports::name(connection, &[product.id.as_str()], Named::Written(import)).await?;
+            writing
+                .name(connection, &[product.id.as_str()], Named::Written(import))
+                .await?;
             imports::count(connection, import, Did::Store).await?;
             Ok(Written {
                 created: keys.first().is_some_and(|(_, created)| *created),
@@ -258,7 +287,7 @@ async fn import_step(
             }
             match merge(connection, id, title.as_ref(), attributes).await {
                 Ok(_) => {
-                    imports::name(connection, &[id], Named::Written(import)).await?;
+                    writing.name(connection, &[id], Named::Written(import)).await?;
                     imports::count(connection, import, Did::Merge).await?;
                 }
                 Err(Failure::Refused(error)) => {
@@ -273,7 +302,7 @@ async fn import_step(
             if !imports::take(connection, import, *line).await? {
                 return Ok(Written::NOTHING);
             }
-            imports::name(connection, &[id], Named::By(import)).await?;
+            writing.name(connection, &[id], Named::By(import)).await?;
             let found = number(connection, id, true).await?;
             imports::count(connection, import, Did::Delete(found.is_some())).await?;
             let Some(seq) = found else {
