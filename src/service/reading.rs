@@ -22,7 +22,7 @@ impl Service {
     /// Admits a request by the work that it will take.
     ///
     /// # Errors
-    /// [`Stopped::Full`](crate::admission::Stopped::Full) if there is no room for it.
+    /// [`Stopped::Full`] if there is no room for it.
     pub(super) fn admit(&self, workload: Workload, clock: Clock) -> Result<Admission, ServiceError> {
         let estimate = self.rates.estimate(workload);
         Ok(self

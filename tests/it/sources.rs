@@ -383,3 +383,60 @@ fn an_invalid_source_is_refused_with_what_would_be_valid() {
     let said = import(&write("empty.ndjson", ""), &data, &[]);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
 }
+
+#[test]
+fn a_manifest_changes_and_deletes_products_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("feed.ndjson");
+    let put = |id: &str, picture| crate::imports::line(id, picture);
+    let lines = [
+        put("a", 0),
+        json!({"id": "a", "title": "first", "attributes": {"n": null, "m": 1}}).to_string(),
+        put("b", 1),
+        json!({"id": "b", "delete": true}).to_string(),
+        json!({"id": "nobody", "title": "N"}).to_string(),
+        json!({"id": "nobody", "delete": true}).to_string(),
+        put("c", 2),
+        json!({"id": "a", "delete": true}).to_string(),
+        put("a", 3),
+        json!({"id": "c", "title": "changed", "attributes": {"n": null}}).to_string(),
+    ];
+    std::fs::write(&manifest, lines.join("\n")).unwrap();
+    let data = folder.path().join("data");
+    let made = run(&[
+        "import",
+        manifest.to_str().unwrap(),
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--model",
+        "fashion-mnist",
+    ]);
+    let (said, errors) = (
+        String::from_utf8(made.stdout).unwrap(),
+        String::from_utf8(made.stderr).unwrap(),
+    );
+    assert!(
+        said.starts_with("4 stored, 0 joined, 2 merged, 2 deleted, 0 replaced, 0 skipped, 1 failed;"),
+        "{said}"
+    );
+    assert!(
+        errors.contains("line 5, id \"nobody\": there is no product \"nobody\" to be changed"),
+        "{errors}"
+    );
+    assert_eq!(made.status.code(), Some(1));
+    let server = Server::start(&data, &[]).ready();
+    let page = server.get("/v1/products").json();
+    let products: Vec<(&str, &str, &Value)> = page["products"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|product| {
+            let text = |name: &str| product[name].as_str().unwrap();
+            (text("id"), text("title"), &product["attributes"])
+        })
+        .collect();
+    assert_eq!(
+        products,
+        [("c", "changed", &json!({})), ("a", "picture 3", &json!({"n": 3}))]
+    );
+}

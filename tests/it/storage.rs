@@ -91,21 +91,23 @@ fn delete(server: &Server, id: &str) -> u16 {
         .status
 }
 
-/// Sends lines of an import and leaves it open; returns its id once lines of it are stored.
+/// Sends lines of an import and leaves it open; returns its id once they are stored: none is left to be refused on a disk that
+/// is filled meanwhile.
 fn begin_import(server: &Server) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let head = "POST /v1/imports HTTP/1.1\r\nhost: test\r\ncontent-type: application/x-ndjson\r\n\
                 transfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let line = json!({"id": "cut-off", "image": STANDARD.encode(noise(1))}).to_string() + "\n";
-    for _ in 0..4 {
+    let lines = 4;
+    for _ in 0..lines {
         write!(stream, "{:x}\r\n{line}\r\n", line.len()).unwrap();
     }
     let start = Instant::now();
     loop {
         let stats = server.get("/v1/stats").json();
         let import = &stats["imports"][0];
-        if import["received"].as_u64().is_some_and(|received| received > 0) {
+        if import["received"] == lines {
             return (stream, import["id"].as_str().unwrap().to_owned());
         }
         assert!(start.elapsed() < Duration::from_secs(30), "{stats}");
@@ -163,6 +165,9 @@ fn on_a_full_disk_a_server_starts_searches_and_deletes_and_what_is_deleted_makes
     assert!(more > 101, "four were deleted and one stored");
     disk.fill();
     assert_eq!(delete(&server, "p-4"), 204, "there is still room to delete");
+    disk.fill();
+    let two = "/v1/products?filter=%7B%22$id%22:%7B%22in%22:%5B%22p-5%22,%22p-6%22%5D%7D%7D";
+    assert_eq!(server.ask("DELETE", two, &[], b"").json()["deleted"], 2);
 
     // Once there is room, the reserve is made again and the database grows.
     std::fs::remove_file(disk.outside("filler")).unwrap();
@@ -197,4 +202,31 @@ fn without_a_reserve_a_server_starts_all_the_same_and_catches_up_when_there_is_r
     assert_eq!(put(&server, "p-1", 1).status, 201);
     let state = &server.get(&format!("/v1/imports/{import}")).json()["state"];
     assert_eq!(state, "failed");
+}
+
+#[test]
+fn on_a_full_disk_products_are_removed_by_a_filter_and_as_missing() {
+    let Some(disk) = Disk::new("24m") else { return };
+    let server = disk.server();
+    let import = |path: &str, lines: Vec<String>| {
+        let answer = server.post(path, "application/x-ndjson", lines.join("\n").as_bytes());
+        assert_eq!(answer.status, 202, "{answer:?}");
+        format!("/v1/imports/{}?wait=60", answer.json()["id"].as_str().unwrap())
+    };
+    let lines = (0..900).map(|number| crate::imports::line(&format!("p-{number}"), number % 20));
+    let first = import("/v1/imports", lines.collect());
+    assert_eq!(server.get(&first).json()["stored"], 900);
+    // Lines are received while there is room.
+    let named = (0..300).map(|number| format!("{{\"id\": \"p-{number}\"}}"));
+    let feed = import("/v1/imports?missing=delete", named.collect());
+    disk.fill();
+    let filter = "%7B%22n%22:%7B%22lt%22:10%7D%7D";
+    let removed = server.ask("DELETE", &format!("/v1/products?filter={filter}"), &[], b"");
+    assert_eq!(removed.status, 200, "{removed:?}");
+    assert!(removed.json()["deleted"].as_u64().unwrap() >= 150, "{removed:?}");
+    disk.empty();
+    let report = server.get(&feed).json();
+    assert_eq!(report["state"], "done", "{report}");
+    assert_eq!(server.signal("-TERM").0, Some(0));
+    assert!(disk.check().status.success());
 }

@@ -29,6 +29,8 @@ pub struct Spaces {
     pub next: Option<Space>,
     /// Whether nothing but a copy has written to this catalogue.
     pub is_copy: bool,
+    /// Whether an unfinished import removes what it does not name: what is written is kept from it.
+    pub has_feeds: bool,
 }
 
 /// The most values of an embedding that the index takes; wider ones are compared one by one.
@@ -120,8 +122,9 @@ impl Spaces {
     /// As they are now.
     pub async fn read(connection: &mut PgConnection) -> Result<Self, CatalogueError> {
         let rows = sqlx::query(
-            "SELECT s.*, s.number = c.present AS is_present, c.copy_of IS NOT NULL AS is_copy FROM catalogue c
-             JOIN spaces s ON s.number IN (c.present, c.next)",
+            "SELECT s.*, s.number = c.present AS is_present, c.copy_of IS NOT NULL AS is_copy,
+                 EXISTS (SELECT 1 FROM imports WHERE state IN ('receiving', 'running') AND missing = 'delete') AS has_feeds
+             FROM catalogue c JOIN spaces s ON s.number IN (c.present, c.next)",
         )
         .fetch_all(connection)
         .await?;
@@ -129,6 +132,7 @@ impl Spaces {
         for row in &rows {
             let space = Some(Space::of(row)?);
             spaces.is_copy = row.try_get("is_copy")?;
+            spaces.has_feeds = row.try_get("has_feeds")?;
             match row.try_get::<Option<bool>, _>("is_present")? {
                 Some(true) => spaces.present = space,
                 _ => spaces.next = space,

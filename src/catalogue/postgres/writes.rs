@@ -64,18 +64,29 @@ impl Postgres {
     /// Stores products into a catalogue that is not loaded, all or none.
     pub async fn store_all(&self, products: Vec<NewProduct>) -> Result<usize, CatalogueError> {
         transact!(self, Kind::Write, |connection| {
-            let space = present(share_writes(connection).await?.present)?;
+            let writing = self.writing(connection).await?;
+            let space = &writing.space;
             for product in &products {
-                check_space(&product.pictures, &space)?;
+                check_space(&product.pictures, space)?;
             }
             let mut new = 0;
             for group in groups(&products) {
-                let keys = put(connection, &space, &group).await?;
+                let keys = put(connection, space, &group).await?;
                 let ids: Vec<&str> = group.iter().map(|product| product.id.as_str()).collect();
-                imports::name(connection, &ids, Named::ByAll).await?;
+                writing.name(connection, &ids, Named::ByAll).await?;
                 new += keys.iter().filter(|(_, created)| *created).count();
             }
             Ok(new)
+        })
+    }
+
+    /// Shares the lock of writes until the transaction ends.
+    async fn writing(&self, connection: &mut PgConnection) -> Result<Writing, CatalogueError> {
+        let spaces = share_writes(connection).await?;
+        Ok(Writing {
+            space: spaces.present.ok_or(CatalogueError::NotLoaded)?,
+            server: self.0.server,
+            has_feeds: spaces.has_feeds,
         })
     }
 
@@ -90,7 +101,7 @@ impl Postgres {
     /// Does writes in one transaction; what the rules refuse changes nothing and holds up no other.
     async fn apply(&self, writes: &[Write]) -> Result<Vec<Result<Written, CatalogueError>>, CatalogueError> {
         transact!(self, Kind::Write, |connection| {
-            let space = present(share_writes(connection).await?.present)?;
+            let writing = self.writing(connection).await?;
             let mut answers = Vec::with_capacity(writes.len());
             // Imports with a line that is to be embedded again: those behind it wait, because lines are done in order.
             let mut held: HashSet<&str> = HashSet::new();
@@ -101,7 +112,7 @@ impl Postgres {
                     answers.push(Err(CatalogueError::OtherOrigin));
                     continue;
                 }
-                answers.push(match apply(connection, &space, self.0.server, write).await {
+                answers.push(match apply(connection, &writing, write).await {
                     Ok(written) => Ok(written),
                     Err(Failure::Refused(refused)) => {
                         if let (Write::Import { id, .. }, CatalogueError::OtherOrigin) = (write, &refused) {
@@ -117,8 +128,26 @@ impl Postgres {
     }
 }
 
-fn present(space: Option<Space>) -> Result<Space, CatalogueError> {
-    space.ok_or(CatalogueError::NotLoaded)
+/// What the writes of one transaction share.
+struct Writing {
+    space: Space,
+    server: Uuid,
+    has_feeds: bool,
+}
+
+impl Writing {
+    /// Keeps products from being removed as missing by imports.
+    async fn name(
+        &self,
+        connection: &mut PgConnection,
+        ids: &[&str],
+        named: Named<'_>,
+    ) -> Result<(), Failure> {
+        match self.has_feeds {
+            true => imports::name(connection, ids, named).await,
+            false => Ok(()),
+        }
+    }
 }
 
 /// Groups in which no id comes twice, in order.
@@ -141,8 +170,7 @@ fn groups(products: &[NewProduct]) -> Vec<Vec<&NewProduct>> {
 /// Does a write of a product that must be part of a scope, before and after.
 async fn within(
     connection: &mut PgConnection,
-    space: &Space,
-    server: uuid::Uuid,
+    writing: &Writing,
     scope: &Scope,
     write: &Write,
 ) -> Result<Written, Failure> {
@@ -152,12 +180,12 @@ async fn within(
         write.is_within(scope, stored.as_ref())?;
         if stored.is_some() {
             // It is locked until the transaction ends.
-            return apply(connection, space, server, write).await;
+            return apply(connection, writing, write).await;
         }
         sqlx::raw_sql("SAVEPOINT within")
             .execute(&mut *connection)
             .await?;
-        let written = apply(connection, space, server, write).await?;
+        let written = apply(connection, writing, write).await?;
         if written.created || written.product.is_none() {
             return Ok(written);
         }
@@ -169,12 +197,8 @@ async fn within(
 }
 
 /// Does one write. The rules are asked before anything is changed.
-async fn apply(
-    connection: &mut PgConnection,
-    space: &Space,
-    server: Uuid,
-    write: &Write,
-) -> Result<Written, Failure> {
+async fn apply(connection: &mut PgConnection, writing: &Writing, write: &Write) -> Result<Written, Failure> {
+    let space = &writing.space;
     match write {
         Write::Put { product, only_new } => {
             check_space(&product.pictures, space)?;
@@ -190,7 +214,9 @@ async fn apply(
                 }
             }
             let keys = put(connection, space, &[product]).await?;
-            imports::name(connection, &[product.id.as_str()], Named::ByAll).await?;
+            writing
+                .name(connection, &[product.id.as_str()], Named::ByAll)
+                .await?;
             match keys.first() {
                 Some((seq, created)) => written(connection, *seq, *created).await,
                 None => Err(CatalogueError::Panicked.into()),
@@ -202,7 +228,7 @@ async fn apply(
             attributes,
         } => {
             let seq = merge(connection, &Scope::ALL, id, title.as_ref(), attributes).await?;
-            imports::name(connection, &[id], Named::ByAll).await?;
+            writing.name(connection, &[id], Named::ByAll).await?;
             written(connection, seq, false).await
         }
         Write::Delete { id } => {
@@ -232,7 +258,7 @@ async fn apply(
             }
             add_pictures(connection, space, &[(stored.seq, picture)]).await?;
             touch(connection, stored.seq).await?;
-            imports::name(connection, &[id], Named::ByAll).await?;
+            writing.name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
         Write::DeletePicture { id, picture } => {
@@ -249,11 +275,11 @@ async fn apply(
             let vectors = drop_pictures(connection, space, "seq", &[number]).await?;
             forget_vectors(connection, space, &vectors).await?;
             touch(connection, stored.seq).await?;
-            imports::name(connection, &[id], Named::ByAll).await?;
+            writing.name(connection, &[id], Named::ByAll).await?;
             written(connection, stored.seq, false).await
         }
-        Write::Within { scope, write } => Box::pin(within(connection, space, server, scope, write)).await,
-        Write::Import { id, step } => import_step(connection, space, server, id, step).await,
+        Write::Within { scope, write } => Box::pin(within(connection, writing, scope, write)).await,
+        Write::Import { id, step } => import_step(connection, writing, id, step).await,
     }
 }
 
@@ -300,11 +326,11 @@ async fn in_the_way(connection: &mut PgConnection, id: &str) -> Result<Option<Pr
 /// Does one step of an import.
 async fn import_step(
     connection: &mut PgConnection,
-    space: &Space,
-    server: Uuid,
+    writing: &Writing,
     import: &str,
     step: &ImportStep,
 ) -> Result<Written, Failure> {
+    let (space, server) = (&writing.space, writing.server);
     match step {
         ImportStep::Stored { line, product } => {
             check_space(&product.pictures, space)?;
@@ -314,7 +340,7 @@ async fn import_step(
             let id = product.id.as_str();
             match put_within(connection, space, &scope, product).await {
                 Ok(created) => {
-                    imports::name(connection, &[id], Named::Written(import)).await?;
+                    writing.name(connection, &[id], Named::Written(import)).await?;
                     imports::count(connection, import, Did::Store).await?;
                     Ok(Written {
                         created,
@@ -340,7 +366,7 @@ async fn import_step(
             };
             match merge(connection, &scope, id, title.as_ref(), attributes).await {
                 Ok(_) => {
-                    imports::name(connection, &[id], Named::Written(import)).await?;
+                    writing.name(connection, &[id], Named::Written(import)).await?;
                     imports::count(connection, import, Did::Merge).await?;
                 }
                 Err(Failure::Refused(error)) => {
@@ -355,7 +381,7 @@ async fn import_step(
             let Some(scope) = imports::take(connection, import, *line).await? else {
                 return Ok(Written::NOTHING);
             };
-            imports::name(connection, &[id], Named::By(import)).await?;
+            writing.name(connection, &[id], Named::By(import)).await?;
             let mut found = number(connection, id, true).await?;
             if !scope.is_all()
                 && let Some(seq) = found
