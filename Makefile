@@ -62,10 +62,9 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 unit:
-	cargo test --locked --workspace
+	cargo test --locked --test it
 	SPIKELENS_TEST_STORE=postgresql cargo test --locked --test it -- $(ON_POSTGRESQL)
-	cargo test --locked --package spikelens-lab --features train --lib -- train:: commands:: adapt::
-	cargo test --locked --features train,otlp --lib -- cli::
+	cargo test --locked --workspace --features train,otlp --lib
 	cargo check --locked --no-default-features
 
 deny:

@@ -95,10 +95,6 @@ def before_call(context, case, kwargs):
     body, query = case.body if isinstance(case.body, dict) else {}, case.query or {}
     if not (case.meta and case.meta.generation.mode.is_positive):
         return
-    for part in (body, query):
-        # This server has no next network.
-        if part.get("model") == "next":
-            part["model"] = "present"
     given = {**query, **{name: value for name, value in body.items() if value is not None}}
     if given.get("diversity") not in (None, 0):
         for part in (body, query):
