@@ -88,21 +88,33 @@ def of_model(given):
     return [1] + (given * DIMENSIONS)[: DIMENSIONS - 1]
 
 
+def beyond(case):
+    """Options that other ones rule out: a group's size is of a group, and a varied list has no pages and no groups."""
+    given = dict(case.query or {})
+    if isinstance(case.body, dict):
+        given.update((name, value) for name, value in case.body.items() if value is not None)
+    if given.get("diversity") not in (None, 0):
+        return [name for name in ("offset", "group_by", "group_size") if name in given]
+    return ["group_size"] if "group_size" in given and given.get("group_by") is None else []
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    """A form that is changed would be taken for a wrong one."""
+    is_form = case.media_type == "multipart/form-data"
+    return not (is_form and case.meta and case.meta.generation.mode.is_positive and beyond(case))
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """What is meant to be right: a region has its edges in order, and is of a picture; an embedding has as many values as the
-    model's, and runs nothing; a group's size is of a group, and a varied list has no pages and no groups."""
+    model's, and runs nothing."""
     body, query = case.body if isinstance(case.body, dict) else {}, case.query or {}
     if not (case.meta and case.meta.generation.mode.is_positive):
         return
-    given = {**query, **{name: value for name, value in body.items() if value is not None}}
-    if given.get("diversity") not in (None, 0):
-        for part in (body, query):
-            for name in ("offset", "group_by", "group_size"):
-                part.pop(name, None)
-    elif given.get("group_by") is None:
-        for part in (body, query):
-            part.pop("group_size", None)
+    for name in beyond(case):
+        body.pop(name, None)
+        query.pop(name, None)
     lists = [body.get(name) for name in ("positive", "negative")]
     examples = [example for listed in lists if isinstance(listed, list) for example in listed if isinstance(example, dict)]
     for part in [body, *examples]:

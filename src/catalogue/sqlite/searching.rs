@@ -1,11 +1,12 @@
 //! A search: the ranking of its query as far as the page needs it, and the products of that page.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use engine::embedding::is_zero;
 use parking_lot::RwLock;
 
-use super::index::Index;
+use super::index::{Index, Version};
 use super::keys::ProductKey;
 use super::nearest::Round;
 use super::reader::Reader;
@@ -41,19 +42,28 @@ pub fn nearest(
     let options = &search.options;
     let names = options.facets.as_ref();
     let counts = names.map(|names| round.counts(names)).transpose()?;
-    let mut ranking = Ranking::new(options);
+    let mut again = 0;
     loop {
-        if let Some(wanted) = ranking.next() {
-            ranking.extend(round.candidates(wanted)?);
+        let begun = index.read().version();
+        let Page { matches, replaced } = round.page(shown)?;
+        if !replaced || again == AGAIN || !round.catches_up(begun)? {
+            return Ok(Nearby { matches, counts });
         }
-        if let Some(page) = page(&ranking, &round.facts(&ranking)?, options) {
-            let matches = round.shown(shown, &ranking, page)?;
-            // Where products went meanwhile, others may take their places.
-            if matches.len() >= options.k || options.group.is_some() || ranking.next().is_none() {
-                return Ok(Nearby { matches, counts });
-            }
-        }
+        again += 1;
     }
+}
+
+/// How often a search begins again because pictures were replaced under it.
+const AGAIN: u32 = 8;
+/// How long a write that is committed may take to reach the index.
+const LAG: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_micros(200);
+
+/// The products of a page.
+struct Page {
+    matches: Vec<Match>,
+    /// Whether one is missing whose pictures are others by now, which the index has not yet.
+    replaced: bool,
 }
 
 fn check(search: &Nearest, wanted: usize) -> Result<(), CatalogueError> {
@@ -91,6 +101,37 @@ impl Round<'_> {
         Ok(counts)
     }
 
+    /// The ranking as far as the page needs it, and the products of the page.
+    fn page(&self, shown: &ShownProducts) -> Result<Page, CatalogueError> {
+        let options = &self.search.options;
+        let mut ranking = Ranking::new(options);
+        loop {
+            if let Some(wanted) = ranking.next() {
+                ranking.extend(self.candidates(wanted)?);
+            }
+            if let Some(placed) = page(&ranking, &self.facts(&ranking)?, options) {
+                let page = self.shown(shown, &ranking, placed)?;
+                // Where products went meanwhile, others may take their places.
+                if page.matches.len() >= options.k || options.group.is_some() || ranking.next().is_none() {
+                    return Ok(page);
+                }
+            }
+        }
+    }
+
+    /// Waits until the index is another than that of a version; false where it stays so.
+    fn catches_up(&self, version: Version) -> Result<bool, CatalogueError> {
+        let end = Instant::now() + LAG;
+        while self.index.read().version() == version {
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            self.work.check()?;
+            std::thread::sleep(LOOK);
+        }
+        Ok(true)
+    }
+
     /// What grouping and boosts need to know of the candidates; nothing where there are none.
     fn facts(&self, ranking: &Ranking) -> Result<Vec<Option<Facts>>, CatalogueError> {
         if !self.search.options.wants_facts() {
@@ -108,7 +149,7 @@ impl Round<'_> {
         shown: &ShownProducts,
         ranking: &Ranking,
         page: Vec<Placed>,
-    ) -> Result<Vec<Match>, CatalogueError> {
+    ) -> Result<Page, CatalogueError> {
         let options = &self.search.options;
         let most = match options.group {
             Some(_) => page.len(),
@@ -117,6 +158,7 @@ impl Round<'_> {
         let before = shown.before();
         let _moment = self.reader.moment()?;
         let mut matches: Vec<Match> = Vec::with_capacity(most);
+        let mut replaced = false;
         for placed in page {
             if matches.len() == most {
                 break;
@@ -133,18 +175,19 @@ impl Round<'_> {
             if !options.filter.as_ref().is_none_or(passes) {
                 continue;
             }
-            // A picture that was replaced meanwhile leaves its product to the new one.
-            if let Some(place) = pictures.iter().position(|key| *key == found.picture) {
-                matches.push(Match {
-                    picture_id: product.pictures[place].id.clone(),
-                    product,
-                    score: found.score,
-                    rank_score: placed.rank_score,
-                    group: placed.group,
-                    embedding: found.embedding.clone(),
-                });
-            }
+            let Some(place) = pictures.iter().position(|key| *key == found.picture) else {
+                replaced = true;
+                continue;
+            };
+            matches.push(Match {
+                picture_id: product.pictures[place].id.clone(),
+                product,
+                score: found.score,
+                rank_score: placed.rank_score,
+                group: placed.group,
+                embedding: found.embedding.clone(),
+            });
         }
-        Ok(matches)
+        Ok(Page { matches, replaced })
     }
 }
