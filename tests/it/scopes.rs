@@ -291,7 +291,14 @@ fn no_route_tells_a_shop_of_another_one() {
     expect("POST", "/v1/imports", missing, 403);
 
     // Nobody needs a key for these, and they tell nothing of any product.
-    for route in ["/", "/status", "/healthz", "/readyz", "/openapi.yaml"] {
+    for route in [
+        "/",
+        "/catalogue",
+        "/status",
+        "/healthz",
+        "/readyz",
+        "/openapi.yaml",
+    ] {
         expect("GET", route, shops.a("GET", route, &none), 200);
     }
     expect(
