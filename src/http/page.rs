@@ -1,4 +1,4 @@
-//! `/` and `/status`: the web page, compiled in. All of its files are served from here; a browser needs no other host.
+//! `/`, `/catalogue` and `/status`: the web pages, compiled in. All of its files are served from here; a browser needs no other host.
 //!
 //! In: the files of `page/`. Out: documents whose links to the other files change with their content, so that a browser
 //! caches those for good and revalidates only the documents.
@@ -28,15 +28,21 @@ macro_rules! file {
 }
 
 const SEARCH: File = file!("index.html", HTML);
+const CATALOGUE: File = file!("catalogue.html", HTML);
 const STATUS: File = file!("status.html", HTML);
 
-const ASSETS: [File; 25] = [
+const ASSETS: [File; 33] = [
     file!("api.js", SCRIPT),
     file!("app.js", SCRIPT),
+    file!("arrange.js", SCRIPT),
+    file!("attributes.js", SCRIPT),
     file!("base.css", CSS),
+    file!("catalogue.css", CSS),
+    file!("catalogue.js", SCRIPT),
     file!("chip.css", CSS),
     file!("chip.js", SCRIPT),
     file!("curl.js", SCRIPT),
+    file!("details.js", SCRIPT),
     file!("dom.js", SCRIPT),
     file!("draw.js", SCRIPT),
     file!("energy.js", SCRIPT),
@@ -47,9 +53,12 @@ const ASSETS: [File; 25] = [
     file!("key.js", SCRIPT),
     file!("matches.js", SCRIPT),
     file!("metrics.js", SCRIPT),
+    file!("notices.js", SCRIPT),
     file!("page.css", CSS),
     file!("paper.js", SCRIPT),
+    file!("products.css", CSS),
     file!("query.js", SCRIPT),
+    file!("region.js", SCRIPT),
     file!("spikes.js", SCRIPT),
     file!("status.css", CSS),
     file!("status.js", SCRIPT),
@@ -75,6 +84,7 @@ struct Page {
     /// In the paths of the assets: changes with the content of any of them.
     version: String,
     search: Asset,
+    catalogue: Asset,
     status: Asset,
     assets: Vec<(&'static str, Asset)>,
 }
@@ -100,6 +110,7 @@ impl Page {
         };
         Self {
             search: document(SEARCH),
+            catalogue: document(CATALOGUE),
             status: document(STATUS),
             assets: ASSETS
                 .into_iter()
@@ -147,6 +158,11 @@ pub async fn search(headers: HeaderMap) -> Response {
     PAGE.search.answer(&headers, DOCUMENT)
 }
 
+/// The catalogue's page: what can be found.
+pub async fn catalogue(headers: HeaderMap) -> Response {
+    PAGE.catalogue.answer(&headers, DOCUMENT)
+}
+
 /// The operator's page.
 pub async fn status(headers: HeaderMap) -> Response {
     PAGE.status.answer(&headers, DOCUMENT)
@@ -181,12 +197,12 @@ mod tests {
         files.sort();
         let mut served: Vec<&str> = ASSETS
             .iter()
-            .chain([&SEARCH, &STATUS])
+            .chain([&SEARCH, &CATALOGUE, &STATUS])
             .map(|file| file.0)
             .collect();
         served.sort_unstable();
         assert_eq!(files, served);
-        for (name, _, bytes) in ASSETS.iter().chain([&SEARCH, &STATUS]) {
+        for (name, _, bytes) in ASSETS.iter().chain([&SEARCH, &CATALOGUE, &STATUS]) {
             let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
             assert!(lines < 500, "{name} has {lines} lines");
         }
@@ -194,7 +210,7 @@ mod tests {
 
     #[test]
     fn documents_link_assets_by_version() {
-        for sent in [&PAGE.search, &PAGE.status] {
+        for sent in [&PAGE.search, &PAGE.catalogue, &PAGE.status] {
             let text = String::from_utf8(sent.bytes.clone()).unwrap();
             assert!(!text.contains(VERSION));
             for part in text.split("\"/assets/").skip(1) {

@@ -66,6 +66,7 @@ fn groups() -> [Group; 8] {
     };
     let open = routes![
         GET "/" => page::search,
+        GET "/catalogue" => page::catalogue,
         GET "/status" => page::status,
         GET "/assets/{version}/{file}" => page::asset,
         GET "/healthz" => status::healthz,
@@ -222,7 +223,8 @@ mod tests {
             .filter(|group| group.policy.access == Access::Open)
             .flat_map(|group| group.routes.iter().map(|route| route.path))
             .collect();
-        let page = ["/", "/status", "/assets/{version}/{file}"];
-        assert_eq!(open, [page, ["/healthz", "/readyz", "/openapi.yaml"]].concat());
+        let page = ["/", "/catalogue", "/status", "/assets/{version}/{file}"];
+        let monitoring = ["/healthz", "/readyz", "/openapi.yaml"];
+        assert_eq!(open, [&page[..], &monitoring].concat());
     }
 }

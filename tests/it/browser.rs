@@ -151,6 +151,12 @@ pub const PHONE: Look = Look {
     dark: true,
 };
 
+/// The narrowest screen that everything must fit.
+pub const NARROW: Look = Look {
+    width: 360,
+    dark: true,
+};
+
 /// A page in its own browser context: it shares no cookies, caches or storage.
 pub struct Page {
     session: String,
@@ -264,6 +270,29 @@ impl Page {
 
     /// Draws a line on an element; positions are fractions of its width and height.
     pub fn drag(&self, selector: &str, places: &[(f64, f64)]) {
+        let places = self.places(selector, places);
+        for (index, (x, y)) in places.iter().enumerate() {
+            self.mouse(if index == 0 { "mousePressed" } else { "mouseMoved" }, *x, *y);
+        }
+        let (x, y) = places.last().expect("a place");
+        self.mouse("mouseReleased", *x, *y);
+    }
+
+    /// The same by a finger.
+    pub fn stroke(&self, selector: &str, places: &[(f64, f64)]) {
+        let touch = |kind: &str, points: Value| {
+            let event = json!({"type": kind, "touchPoints": points});
+            self.call("Input.dispatchTouchEvent", event);
+        };
+        for (index, (x, y)) in self.places(selector, places).iter().enumerate() {
+            let kind = if index == 0 { "touchStart" } else { "touchMove" };
+            touch(kind, json!([{"x": x, "y": y}]));
+        }
+        touch("touchEnd", json!([]));
+    }
+
+    /// Scrolls to an element; where fractions of its width and height are on screen.
+    fn places(&self, selector: &str, places: &[(f64, f64)]) -> Vec<(f64, f64)> {
         self.middle(selector);
         let r#box = self.run(&format!(
             "(() => {{ const box = document.querySelector({}).getBoundingClientRect();
@@ -271,21 +300,22 @@ impl Page {
             json!(selector)
         ));
         let side = |index: usize| r#box[index].as_f64().unwrap();
-        let at = |(x, y): (f64, f64)| (side(0) + x * side(2), side(1) + y * side(3));
-        for (index, place) in places.iter().enumerate() {
-            let (x, y) = at(*place);
-            self.mouse(if index == 0 { "mousePressed" } else { "mouseMoved" }, x, y);
-        }
-        let (x, y) = at(*places.last().expect("a place"));
-        self.mouse("mouseReleased", x, y);
+        let at = |(x, y): &(f64, f64)| (side(0) + x * side(2), side(1) + y * side(3));
+        places.iter().map(at).collect()
     }
 
     /// Presses a key, by its DevTools name and code.
     pub fn key(&self, key: &str, code: u32) {
+        self.press(key, code, false);
+    }
+
+    /// Presses a key, with Shift held or not.
+    pub fn press(&self, key: &str, code: u32, shift: bool) {
         let text = if key == "Enter" { "\r" } else { "" };
         let text = if key == " " { " " } else { text };
         for kind in [if text.is_empty() { "rawKeyDown" } else { "keyDown" }, "keyUp"] {
-            let event = json!({"type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code});
+            let modifiers = if shift { 8 } else { 0 };
+            let event = json!({"type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code, "modifiers": modifiers});
             self.call("Input.dispatchKeyEvent", event);
         }
     }

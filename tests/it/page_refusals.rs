@@ -43,7 +43,7 @@ fn what_is_refused_is_said_in_words_where_it_can_be_mended() {
     assert_eq!(page.run("document.querySelector('#notice').hidden"), true);
 
     let page = opened(&server, DESK);
-    page.run("document.querySelector('#filters').open = true");
+    page.run("document.querySelector('#filter-text').open = true");
     page.click("#filter-json");
     page.write("{\"category\": {\"like\": \"Bag\"}}");
     page.until("document.querySelector('#filter-said').textContent");
@@ -135,7 +135,7 @@ fn the_page_and_its_parts_are_guarded_small_and_kept() {
     let server = Server::start(folder.path(), &[]).ready();
     let gzip = ("accept-encoding", "gzip");
     let mut sent = 0;
-    for document in ["/", "/status"] {
+    for document in ["/", "/catalogue", "/status"] {
         let answer = server.get(document);
         let policy = answer.header("content-security-policy").unwrap();
         for part in [

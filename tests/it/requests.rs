@@ -175,7 +175,14 @@ fn answers_are_compressed_where_it_is_asked_for_and_worth_it() {
         (plain.header("content-encoding"), plain.header("vary")),
         (None, Some("accept-encoding"))
     );
-    for path in ["/v1/chip", "/openapi.yaml", "/metrics", "/", "/status"] {
+    for path in [
+        "/v1/chip",
+        "/openapi.yaml",
+        "/metrics",
+        "/",
+        "/catalogue",
+        "/status",
+    ] {
         let answer = accept(path, "gzip");
         assert_eq!(answer.header("content-encoding"), Some("gzip"), "{path}");
         assert_eq!(answer.header("vary"), Some("accept-encoding"), "{path}");

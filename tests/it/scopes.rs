@@ -302,7 +302,14 @@ fn no_route_tells_a_shop_of_another_one() {
     assert_eq!(whole(ADMIN, "POST", "/v1/model").status, 409);
 
     // Nobody needs a key for these, and they tell nothing of any product.
-    for route in ["/", "/status", "/healthz", "/readyz", "/openapi.yaml"] {
+    for route in [
+        "/",
+        "/catalogue",
+        "/status",
+        "/healthz",
+        "/readyz",
+        "/openapi.yaml",
+    ] {
         expect("GET", route, shops.a("GET", route, &none), 200);
     }
     expect(

@@ -82,9 +82,18 @@ export function address(path, parameters) {
   return query ? `${path}?${query}` : path;
 }
 
+/** Where a product is. */
+export const productPath = (product) => `/v1/products/${encodeURIComponent(product)}`;
+
 /** Where a product's picture is. */
 export const picturePath = (product, picture) =>
-  `/v1/products/${encodeURIComponent(product)}/pictures/${encodeURIComponent(picture)}`;
+  `${productPath(product)}/pictures/${encodeURIComponent(picture)}`;
+
+/** The product that the page's address names after its `#`, if any. */
+export const namedProduct = () => new URLSearchParams(location.hash.slice(1)).get("product");
+
+/** The address of a page that is to begin with a product. */
+export const namedAddress = (page, product) => `${page}#product=${encodeURIComponent(product)}`;
 
 const fetched = new Map();
 const MOST_FETCHED = 400;
@@ -111,3 +120,18 @@ export async function picture(image, path) {
     fetched.delete(path);
   }
 }
+
+/** Shows a picture of the server once its element comes near the screen. */
+export function lazily(image, path) {
+  waiting.set(image, path);
+  near.observe(image);
+}
+
+const waiting = new WeakMap();
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    picture(target, waiting.get(target));
+  }
+}, { rootMargin: "400px" });

@@ -1,6 +1,7 @@
 // The catalogue's beginning and the answer to its first product, asked for while the rest of the page is on its way.
 
-import { address, ask, json, picturePath } from "./api.js";
+import { address, ask, json, namedProduct, picturePath } from "./api.js";
+import { Attributes } from "./attributes.js";
 
 /** Products that are shown. */
 export const K = 15;
@@ -10,11 +11,15 @@ export const STRIP = 24;
 const page = json(address("/v1/products", { limit: STRIP }));
 
 async function search() {
-  const [product] = (await page).products;
-  if (!product) return null;
+  const { products } = await page;
+  const [product] = products;
+  // An address that names a product wants its answer instead.
+  if (!product || namedProduct()) return null;
+  const attributes = new Attributes();
+  attributes.learn(products);
   const [{ id, content_type: type }] = product.pictures;
   const body = await (await ask(picturePath(product.id, id))).blob();
-  const path = address("/v1/search", { k: K, trace: "true" });
+  const path = address("/v1/search", { k: K, facets: JSON.stringify(attributes.facets), embedding: "true", trace: "true" });
   return { product: product.id, answer: await json(path, { method: "POST", body, type }) };
 }
 

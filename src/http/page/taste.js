@@ -51,12 +51,16 @@ export class Taste {
     this.changed();
   }
 
-  /** What `POST /v1/recommend` is sent, but for the filter. */
-  body(k) {
+  /** Whether matches are to differ from one another: then they are one list, without pages and groups. */
+  get varied() {
+    return this.active && this.diversity > 0;
+  }
+
+  /** What `POST /v1/recommend` is sent of it. */
+  get body() {
     const body = { positive: [...this.positive.keys()] };
     if (this.negative.size) body.negative = [...this.negative.keys()];
     if (this.diversity) body.diversity = this.diversity;
-    body.k = k;
     return body;
   }
 
