@@ -1,8 +1,9 @@
 //! A catalogue in a PostgreSQL database with pgvector, which any number of servers share.
 //!
 //! The database is the truth and the index in one, and its transactions are all that servers agree by: nothing that a write
-//! changes is kept between two requests, and every search asks in the same statement whether its embeddings are still the
-//! present ones. Absent: replication, backup and failover, which are PostgreSQL's own.
+//! changes is kept between two requests, but for counts that are valid while no product changes, and every search asks in the
+//! same statement whether its embeddings are still the present ones. Absent: replication, backup and failover, which are
+//! PostgreSQL's own.
 
 mod bulk;
 mod comparing;
