@@ -45,6 +45,8 @@ pub struct Index {
     version: Version,
     /// The pictures that passed the last few filters, until the next write.
     passing: Mutex<Vec<(Filter, Arc<Passing>)>>,
+    /// Filters that were asked for since the last write.
+    asked: Mutex<Vec<Filter>>,
     /// The last few counts, until the next write.
     counts: Mutex<Vec<(Counted, Arc<Counts>)>>,
 }
@@ -132,6 +134,7 @@ impl Index {
             kept: false,
             version: Version::default(),
             passing: Mutex::default(),
+            asked: Mutex::default(),
             counts: Mutex::default(),
         }
     }
@@ -242,6 +245,19 @@ impl Index {
         }
     }
 
+    /// Whether a filter was asked for since the last write, before this time: then it is worthwhile to find all that passes.
+    pub fn asked_before(&self, filter: &Filter) -> bool {
+        let mut asked = self.asked.lock();
+        if asked.contains(filter) {
+            return true;
+        }
+        if asked.len() >= FILTERS {
+            asked.remove(0);
+        }
+        asked.push(filter.clone());
+        false
+    }
+
     /// Counts, if they are known.
     pub fn known_counts(&self, counted: &Counted) -> Option<Arc<Counts>> {
         known(&self.counts, counted)
@@ -319,6 +335,7 @@ impl Index {
     fn changed(&mut self) {
         self.version.changed += 1;
         self.passing = Mutex::default();
+        self.asked = Mutex::default();
         self.counts = Mutex::default();
     }
 

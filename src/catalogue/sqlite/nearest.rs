@@ -25,7 +25,8 @@ use crate::catalogue::search::Nearest;
 /// If fewer than 1 in `RARE` pictures pass a filter, those that pass are compared one by one: the graph would have to visit
 /// as many to find them. So are those that are few: that takes no longer than a walk.
 const RARE: usize = 8;
-/// If at least this share passes, the graph is walked first, and only the pictures that it visits are filtered.
+/// If at least this share passes a filter that is asked for the first time since a write, the graph is walked first, and only
+/// the pictures that it visits are filtered.
 const COMMON: f64 = 0.05;
 /// Rows that are compared during one lock of the index.
 const ROWS_AT_ONCE: usize = 16_384;
@@ -77,7 +78,10 @@ impl Round<'_> {
         let (pictures, listing) = {
             let index = self.index.read();
             let graph = index.has_graph() && !options.exact;
-            let listing = (graph && options.filter.is_some()).then(|| (index.listing(), index.version()));
+            let is_new =
+                |filter: &Filter| index.known_passing(filter).is_none() && !index.asked_before(filter);
+            let listing = graph && options.filter.as_ref().is_some_and(is_new);
+            let listing = listing.then(|| (index.listing(), index.version()));
             (index.pictures.len(), listing)
         };
         if let (Some((listing, version)), Some(filter)) = (&listing, &options.filter)
@@ -167,7 +171,7 @@ impl Round<'_> {
     }
 
     /// The pictures that pass a filter, as of a version of the index.
-    fn passing(&self, filter: &Filter) -> Result<(Arc<Passing>, Version), CatalogueError> {
+    pub fn passing(&self, filter: &Filter) -> Result<(Arc<Passing>, Version), CatalogueError> {
         let (listing, version) = {
             let index = self.index.read();
             if let Some(known) = index.known_passing(filter) {

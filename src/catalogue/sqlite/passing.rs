@@ -8,8 +8,9 @@ use crate::catalogue::error::CatalogueError;
 
 /// Products that are sampled to estimate how many pictures pass a filter.
 const SAMPLE: usize = 512;
-/// Pictures that pass a filter are listed if they are no more than these.
-const FEW: usize = 4096;
+/// Pictures that pass a filter are listed if they are no more than these: to compare them takes less than a walk among many
+/// that do not pass.
+const FEW: usize = 16_384;
 
 /// The pictures whose products pass a filter.
 #[derive(Debug)]

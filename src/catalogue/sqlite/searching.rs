@@ -97,6 +97,10 @@ impl Round<'_> {
             .transpose()?;
         let counts = Arc::new(listing.counts(filter.as_ref(), names, self.work)?);
         drop(filter);
+        if let Some(filter) = &counted.0 {
+            // The search is among these, too.
+            self.passing(filter)?;
+        }
         self.index.read().keep_counts(counted, &counts, version);
         Ok(counts)
     }
