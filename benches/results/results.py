@@ -25,11 +25,13 @@ import urllib.parse
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", required=True)
+    catalogue = parser.add_mutually_exclusive_group(required=True)
+    catalogue.add_argument("--data-dir", dest="place")
+    catalogue.add_argument("--store", dest="place", help="address of a PostgreSQL database")
     parser.add_argument("--binary", default="target/release/spikelens")
     parser.add_argument("--searches", type=int, default=3000, help="searches of each kind")
     given = parser.parse_args()
-    server = Server(given.binary, given.data_dir)
+    server = Server(given.binary, given.place)
     try:
         ids = server.ids()
         lines = [json.dumps({"id": id, "attributes": {"family": f"family {place // 4}"}}) for place, id in enumerate(ids)]
@@ -83,7 +85,7 @@ def again(given):
     """An export with pictures, imported into an empty catalogue: the same answers."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "export.ndjson")
-        server = Server(given.binary, given.data_dir)
+        server = Server(given.binary, given.place)
         try:
             start = time.monotonic()
             size = server.export(path)
@@ -114,11 +116,12 @@ def again(given):
 
 
 class Server:
-    def __init__(self, binary, data_dir):
+    def __init__(self, binary, place):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [binary, "serve", "--data-dir", data_dir, "--listen", f"127.0.0.1:{port}", "--log-level", "warn"]
+        option = "--store" if "://" in place else "--data-dir"
+        command = [binary, "serve", option, place, "--listen", f"127.0.0.1:{port}", "--log-level", "warn"]
         self.process = subprocess.Popen(command)
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
         for _ in range(600):

@@ -28,7 +28,7 @@ use crate::catalogue::ranking::{Candidate, Placed, Ranking, page};
 use crate::catalogue::search::{Match, Nearby, Nearest, Shown};
 
 /// If no more products than this pass, their pictures are compared; else the index is walked until enough pass.
-const PASSING: i64 = 5_000;
+const PASSING: i64 = 12_000;
 /// Candidates for each product that is wanted, and some more: directions are rounded, and several pictures are of one
 /// product.
 const AHEAD: usize = 2;
