@@ -14,6 +14,7 @@ mod error;
 pub mod exporting;
 pub mod filter;
 pub mod import;
+mod last_few;
 pub mod manifest;
 mod next;
 mod options;

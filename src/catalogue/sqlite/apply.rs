@@ -5,7 +5,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::change::{Applied, Change};
 use super::import_rows;
 use super::keys::ProductKey;
-use super::rows::{add_picture, check_origin, delete, described, key, known, merge, product, put, touch};
+use super::rows::{
+    add_picture, check_origin, delete, described, find, key, known, merge, product, put, touch,
+};
 use crate::catalogue::attributes::Attributes;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::import::ImportStep;
@@ -127,9 +129,8 @@ fn within(
     write: Write,
     origin: Option<&Origin>,
 ) -> Result<Applied, CatalogueError> {
-    let number = key(connection, write.product().unwrap_or_default())?;
-    let stored = number.map(|number| product(connection, number)).transpose()?;
-    let stored = stored.flatten().map(|(stored, _)| stored);
+    let stored = find(connection, write.product().unwrap_or_default())?;
+    let stored = stored.map(|(_, stored)| stored);
     write.is_within(scope, stored.as_ref())?;
     apply(connection, write, origin)
 }

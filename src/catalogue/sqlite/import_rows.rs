@@ -6,7 +6,7 @@ use super::change::{Applied, Change};
 use super::error::damaged;
 use super::keys::ProductKey;
 use super::reader::Reader;
-use super::rows::{check_origin, delete, described, key, known, merge, put};
+use super::rows::{check_origin, delete, described, find, key, merge, put};
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::import::{
     Counts, Import, ImportError, ImportState, ImportStep, Lease, MOST_ERRORS, Missing, OpenImport,
@@ -148,13 +148,9 @@ pub fn apply(
 
 /// The product of this id, where not all that is stored is part of a scope.
 fn in_the_way(connection: &Connection, scope: &Scope, id: &str) -> Result<Option<Product>, CatalogueError> {
-    if scope.is_all() {
-        return Ok(None);
-    }
-    match known(connection, id.to_owned()) {
-        Ok((_, stored)) => Ok(Some(stored)),
-        Err(CatalogueError::NoProduct { .. }) => Ok(None),
-        Err(error) => Err(error),
+    match scope.is_all() {
+        true => Ok(None),
+        false => Ok(find(connection, id)?.map(|(_, stored)| stored)),
     }
 }
 

@@ -22,6 +22,7 @@ use super::reader::Reader;
 use crate::catalogue::counts::Counts;
 use crate::catalogue::error::CatalogueError;
 use crate::catalogue::filter::Filter;
+use crate::catalogue::last_few::LastFew;
 use crate::catalogue::origin::Origin;
 use crate::catalogue::product::PictureKey;
 use crate::progress::{Progress, Stage};
@@ -44,11 +45,11 @@ pub struct Index {
     pub kept: bool,
     version: Version,
     /// The pictures that passed the last few filters, until the next write.
-    passing: Mutex<Vec<(Filter, Arc<Passing>)>>,
+    passing: LastFew<Filter, Passing, FILTERS>,
     /// Filters that were asked for since the last write.
     asked: Mutex<Vec<Filter>>,
     /// The last few counts, until the next write.
-    counts: Mutex<Vec<(Counted, Arc<Counts>)>>,
+    counts: LastFew<Counted, Counts, COUNTS>,
 }
 
 /// What was counted: the products that pass a filter, and the values of these attributes.
@@ -133,9 +134,9 @@ impl Index {
             products,
             kept: false,
             version: Version::default(),
-            passing: Mutex::default(),
+            passing: LastFew::default(),
             asked: Mutex::default(),
-            counts: Mutex::default(),
+            counts: LastFew::default(),
         }
     }
 
@@ -235,13 +236,13 @@ impl Index {
 
     /// The rows that pass a filter, if they are known.
     pub fn known_passing(&self, filter: &Filter) -> Option<Arc<Passing>> {
-        known(&self.passing, filter)
+        self.passing.known(filter)
     }
 
     /// Keeps the rows that passed a filter in a version, until the next write.
     pub fn keep_passing(&self, filter: &Filter, passing: &Arc<Passing>, of: Version) {
         if of.changed == self.version.changed {
-            keep_last(&self.passing, filter.clone(), passing, FILTERS);
+            self.passing.keep(filter.clone(), passing);
         }
     }
 
@@ -260,13 +261,13 @@ impl Index {
 
     /// Counts, if they are known.
     pub fn known_counts(&self, counted: &Counted) -> Option<Arc<Counts>> {
-        known(&self.counts, counted)
+        self.counts.known(counted)
     }
 
     /// Keeps the counts of a version until the next write.
     pub fn keep_counts(&self, counted: Counted, counts: &Arc<Counts>, of: Version) {
         if of.changed == self.version.changed {
-            keep_last(&self.counts, counted, counts, COUNTS);
+            self.counts.keep(counted, counts);
         }
     }
 
@@ -334,9 +335,9 @@ impl Index {
 
     fn changed(&mut self) {
         self.version.changed += 1;
-        self.passing = Mutex::default();
+        self.passing = LastFew::default();
         self.asked = Mutex::default();
-        self.counts = Mutex::default();
+        self.counts = LastFew::default();
     }
 
     fn pictures_of(&self, product: ProductKey) -> Option<(usize, Vec<u32>)> {
@@ -415,20 +416,6 @@ impl Index {
         self.pictures = rebuilt.pictures;
         self.forget(&gone);
     }
-}
-
-fn known<K: PartialEq, V>(kept: &Mutex<Vec<(K, Arc<V>)>>, wanted: &K) -> Option<Arc<V>> {
-    let kept = kept.lock();
-    let found = kept.iter().find(|(known, _)| known == wanted);
-    found.map(|(_, value)| Arc::clone(value))
-}
-
-fn keep_last<K, V>(kept: &Mutex<Vec<(K, Arc<V>)>>, key: K, value: &Arc<V>, most: usize) {
-    let mut kept = kept.lock();
-    if kept.len() >= most {
-        kept.remove(0);
-    }
-    kept.push((key, Arc::clone(value)));
 }
 
 impl Rebuilt {

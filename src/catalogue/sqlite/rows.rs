@@ -142,11 +142,15 @@ pub fn product(
 }
 
 pub fn known(connection: &Connection, id: String) -> Result<(ProductKey, Product), CatalogueError> {
-    let found = match key(connection, &id)? {
+    find(connection, &id)?.ok_or(CatalogueError::NoProduct { id })
+}
+
+/// The product of this id, if there is one.
+pub fn find(connection: &Connection, id: &str) -> Result<Option<(ProductKey, Product)>, CatalogueError> {
+    Ok(match key(connection, id)? {
         Some(key) => product(connection, key)?.map(|(product, _)| (key, product)),
         None => None,
-    };
-    found.ok_or(CatalogueError::NoProduct { id })
+    })
 }
 
 /// Changes a product's title and attributes; returns these as they are now.
