@@ -11,7 +11,7 @@ import { showFigures } from "./figures.js";
 import { Filters, openFilters } from "./filters.js";
 import { K, firstAnswer } from "./first.js";
 import { clearMatches, showMatches } from "./matches.js";
-import { calm, tell } from "./notices.js";
+import { OneAtATime, tell } from "./notices.js";
 import { Strip, ofBlob, ofProduct, showOriginal, startFiles } from "./query.js";
 import { Region } from "./region.js";
 import { Raster } from "./spikes.js";
@@ -45,7 +45,7 @@ let found = [];
 let ranking = null;
 /** The answer of the catalogue's time steps to the query on screen, and which query that is. */
 let standard = { of: null, answer: null };
-let running = null;
+const works = new OneAtATime(filters, refused);
 let timer = null;
 
 /** Searches once the gesture rests. */
@@ -68,7 +68,7 @@ function take(given) {
 async function run() {
   clearTimeout(timer);
   if (!query && !taste.active) {
-    running?.abort();
+    works.stop();
     return false;
   }
   // Stored embeddings have their time steps already, and a varied list has one order alone.
@@ -78,24 +78,8 @@ async function run() {
 }
 
 /** Does one thing in place of what is still under way; true once it is on screen. */
-async function work(task) {
-  running?.abort();
-  const own = new AbortController();
-  running = own;
-  document.body.classList.add("busy");
-  try {
-    await task(own.signal);
-    filters.refuse(null);
-    calm();
-    // Tests and tools can tell a new answer from an old one.
-    document.body.dataset.answers = Number(document.body.dataset.answers ?? 0) + 1;
-    return true;
-  } catch (error) {
-    if (!own.signal.aborted) refused(error);
-    return false;
-  } finally {
-    if (running === own) document.body.classList.remove("busy");
-  }
+function work(task) {
+  return works.run(task);
 }
 
 async function search(signal) {

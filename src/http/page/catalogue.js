@@ -4,7 +4,7 @@ import { Refusal, address, json, lazily, namedAddress, picturePath, productPath 
 import { startDetails } from "./details.js";
 import { at, h, show, whole } from "./dom.js";
 import { Filters, openFilters } from "./filters.js";
-import { calm, tell } from "./notices.js";
+import { OneAtATime, tell } from "./notices.js";
 import { startTheme } from "./theme.js";
 
 /** Products that are asked for at a time. */
@@ -16,34 +16,23 @@ const PAUSE_MS = 60;
 let after;
 /** A product that is there whatever is filtered: counts are asked for along it. */
 let anchor = null;
-let running = null;
 let timer = null;
 
 const filters = new Filters(() => {
   clearTimeout(timer);
   timer = setTimeout(() => work(begin), PAUSE_MS);
 });
+const works = new OneAtATime(filters, refused);
 
 /** Does one thing in place of what is still under way. */
-async function work(task) {
+function work(task) {
   clearTimeout(timer);
-  running?.abort();
-  const own = new AbortController();
-  running = own;
-  document.body.classList.add("busy");
-  try {
-    await task(own.signal);
-    filters.refuse(null);
-    calm();
-    // Tests and tools can tell a new answer from an old one.
-    document.body.dataset.answers = Number(document.body.dataset.answers ?? 0) + 1;
-  } catch (error) {
-    if (own.signal.aborted) return;
-    if (error instanceof Refusal && error.about("filter")) filters.refuse(error.detail);
-    else tell(error, () => work(begin));
-  } finally {
-    if (running === own) document.body.classList.remove("busy");
-  }
+  return works.run(task);
+}
+
+function refused(error) {
+  if (error instanceof Refusal && error.about("filter")) filters.refuse(error.detail);
+  else tell(error, () => work(begin));
 }
 
 /** Shows the first page of what passes the filter. */

@@ -34,6 +34,39 @@ export function tell(error, start) {
   }
 }
 
+/** One thing at a time: each takes the place of what is still under way. */
+export class OneAtATime {
+  constructor(filters, refused) {
+    Object.assign(this, { filters, refused, running: null });
+  }
+
+  /** Gives up what is under way. */
+  stop() {
+    this.running?.abort();
+  }
+
+  /** Does something; true once it is on screen. */
+  async run(task) {
+    this.stop();
+    const own = new AbortController();
+    this.running = own;
+    document.body.classList.add("busy");
+    try {
+      await task(own.signal);
+      this.filters.refuse(null);
+      calm();
+      // Tests and tools can tell a new answer from an old one.
+      document.body.dataset.answers = Number(document.body.dataset.answers ?? 0) + 1;
+      return true;
+    } catch (error) {
+      if (!own.signal.aborted) this.refused(error);
+      return false;
+    } finally {
+      if (this.running === own) document.body.classList.remove("busy");
+    }
+  }
+}
+
 /** Shows how far the catalogue is until it is ready, then goes on. */
 async function waitUntilReady(start) {
   if (looking) return;
